@@ -1,0 +1,266 @@
+"""The only place that starts processes on this host.
+
+No shell, argv tuples, secrets by descriptor. Both streams are drained at any size. Whatever
+happens — the caller is stopped, a callback raises, the work-horse is killed — the child and its
+group end: SIGINT first (borg writes a checkpoint and frees its lock), then SIGTERM, then SIGKILL.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from typing import IO, Protocol
+
+Argument = str | bytes
+OnLine = Callable[[bytes], None]
+
+_LINE_LIMIT = 1 << 20
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Stop(Protocol):
+    """Asked between reads: has somebody asked us to end?"""
+
+    def is_set(self) -> bool: ...
+
+
+class Never:
+    """A stop that never comes."""
+
+    def is_set(self) -> bool:
+        return False
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How a process ended.
+
+    `code` is the exit status, or None when a signal ended it; `signal` is that signal's number.
+    `stopped` says that we ended it ourselves. `stderr_tail` holds its last lines, decoded with
+    replacement, for a message to a person.
+    """
+
+    code: int | None
+    signal: int | None = None
+    stopped: bool = False
+    stderr_tail: str = ""
+    stdout: bytes = b""
+
+    @property
+    def ok(self) -> bool:
+        """Exit status 0 and nobody stopped it."""
+        return self.code == 0 and not self.stopped
+
+
+@dataclass(frozen=True)
+class Graces:
+    """Seconds between the three signals."""
+
+    interrupt: float = 30.0
+    terminate: float = 10.0
+
+
+@dataclass
+class _Lines:
+    """Splits a byte stream into lines; a line over 1 MiB is cut, never collected without bound."""
+
+    emit: OnLine
+    rest: bytearray = field(default_factory=bytearray)
+
+    def feed(self, chunk: bytes) -> None:
+        self.rest += chunk
+        *lines, last = self.rest.split(b"\n")
+        self.rest = bytearray(last[:_LINE_LIMIT])
+        for line in lines:
+            self.emit(bytes(line[:_LINE_LIMIT]))
+
+    def close(self) -> None:
+        if self.rest:
+            self.emit(bytes(self.rest))
+
+
+def _die_with_parent() -> None:
+    """In the child: end when the thread that started us ends, so kill -9 leaves no orphan."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def secret_pipe(secret: str, stack: ExitStack) -> int:
+    """A readable descriptor that yields `secret`; closed with the stack. Secrets up to 64 KiB."""
+    read, write = os.pipe()
+    stack.callback(_close, read)
+    with os.fdopen(write, "wb") as file:
+        file.write(secret.encode("utf-8", "surrogateescape"))
+    return read
+
+
+def _close(descriptor: int) -> None:
+    with suppress(OSError):
+        os.close(descriptor)
+
+
+def base_environment() -> dict[str, str]:
+    """What every child gets and nothing more: no secret of ours is inherited."""
+    keep = {name: os.environ[name] for name in ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR") if name in os.environ}
+    path = keep.get("PATH", "/usr/bin:/bin")
+    return {**keep, "PATH": f"{path}:/usr/local/sbin:/usr/sbin:/sbin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+
+
+def stream(
+    argv: Sequence[Argument],
+    *,
+    env: Mapping[str, str] | None = None,
+    stdin: bytes = b"",
+    on_stdout: OnLine | None = None,
+    on_stderr: OnLine | None = None,
+    stop: Stop | None = None,
+    timeout: float | None = None,
+    pass_fds: Sequence[int] = (),
+    cwd: str | bytes | None = None,
+    graces: Graces = Graces(),
+    on_start: Callable[[int], None] | None = None,
+    tick: Callable[[IO[bytes]], None] | None = None,
+) -> Exit:
+    """Run `argv` and hand over its lines (bytes, without the newline) as they come.
+
+    `env` is added to `base_environment()`. Standard input is `stdin` and then closed, unless `tick`
+    is given: then it stays open and `tick` is called about once a second with it (keep-alives).
+    Without `on_stdout` the standard output is collected into `Exit.stdout`. `timeout` seconds end
+    the process like a stop. `on_start` gets the pid (= process group id).
+
+    Raises OSError when the program cannot be started, and whatever a callback raises, after the
+    process has ended.
+    """
+    stop = stop or Never()
+    deadline = None if timeout is None else time.monotonic() + timeout
+    collected: list[bytes] = []
+    tail: deque[bytes] = deque(maxlen=60)
+
+    def keep(line: bytes) -> None:
+        tail.append(line[:4000])
+        if on_stderr:
+            on_stderr(line)
+
+    child = subprocess.Popen(  # noqa: S603  (argv, no shell)
+        list(argv),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**base_environment(), **(env or {})},
+        pass_fds=tuple(pass_fds),
+        cwd=cwd,
+        process_group=0,
+        preexec_fn=_die_with_parent,  # noqa: PLW1509  (one prctl, no lock taken)
+    )
+    stopped = False
+    try:
+        if on_start:
+            on_start(child.pid)
+        assert child.stdin and child.stdout and child.stderr
+        with suppress(BrokenPipeError):
+            child.stdin.write(stdin)
+            child.stdin.flush()
+        if tick is None:
+            with suppress(BrokenPipeError):
+                child.stdin.close()
+        out = _Lines(on_stdout) if on_stdout else None
+        readers = {
+            child.stdout.fileno(): out.feed if out else collected.append,
+            child.stderr.fileno(): (errors := _Lines(keep)).feed,
+        }
+        stopped = _pump(child, readers, stop, deadline, graces, tick)
+        for lines in (out, errors):
+            if lines:
+                lines.close()
+        child.wait()
+    finally:
+        end_group(child, Graces(interrupt=2, terminate=2) if child.poll() is None else graces)
+        for file in (child.stdin, child.stdout, child.stderr):
+            if file:
+                with suppress(OSError):
+                    file.close()
+    code = child.returncode
+    return Exit(
+        code=code if code >= 0 else None,
+        signal=-code if code < 0 else None,
+        stopped=stopped,
+        stderr_tail=b"\n".join(tail).decode("utf-8", "replace"),
+        stdout=b"".join(collected),
+    )
+
+
+def _pump(
+    child: subprocess.Popen[bytes],
+    readers: Mapping[int, Callable[[bytes], None]],
+    stop: Stop,
+    deadline: float | None,
+    graces: Graces,
+    tick: Callable[[IO[bytes]], None] | None,
+) -> bool:
+    """Read until both streams end; True when we had to end the process ourselves."""
+    stopped_at: float | None = None
+    ticked = ended_at = 0.0
+    with selectors.DefaultSelector() as selector:
+        for descriptor in readers:
+            os.set_blocking(descriptor, False)
+            selector.register(descriptor, selectors.EVENT_READ)
+        while selector.get_map():
+            for key, _ in selector.select(timeout=0.25):
+                chunk = os.read(key.fd, 1 << 16)
+                if chunk:
+                    readers[key.fd](chunk)
+                else:
+                    selector.unregister(key.fd)
+            now = time.monotonic()
+            if tick and child.stdin and now - ticked >= 1:
+                ticked = now
+                with suppress(OSError, ValueError):
+                    tick(child.stdin)
+            if stopped_at is None and (stop.is_set() or (deadline is not None and now > deadline)):
+                stopped_at = now
+                # Only the leader: an ssh below borg must live on to carry the checkpoint.
+                with suppress(ProcessLookupError):
+                    os.kill(child.pid, signal.SIGINT)
+            if stopped_at is not None:
+                _escalate(child.pid, now - stopped_at, graces)
+            if child.poll() is not None:
+                # A grandchild may hold the pipes open: give the last bytes a moment, then leave.
+                ended_at = ended_at or now
+                if now - ended_at > 2:
+                    break
+    return stopped_at is not None
+
+
+def _escalate(group: int, waited: float, graces: Graces) -> None:
+    if waited > graces.interrupt + graces.terminate:
+        signal_group(group, signal.SIGKILL)
+    elif waited > graces.interrupt:
+        signal_group(group, signal.SIGTERM)
+
+
+def signal_group(group: int, number: int) -> None:
+    """Signal a process group that we made; gone is fine."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+
+
+def end_group(child: subprocess.Popen[bytes], graces: Graces) -> None:
+    """Make sure that the child and all that it started are gone."""
+    if child.poll() is None:
+        child.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(graces.interrupt)
+    if child.poll() is None:
+        signal_group(child.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(graces.terminate)
+    signal_group(child.pid, signal.SIGKILL)
+    child.wait()
