@@ -1,0 +1,1 @@
+"""Pools, repositories, jobs, archives."""

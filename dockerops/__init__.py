@@ -1,0 +1,1 @@
+"""Docker: no row of it is built yet; the room is kept for it."""

@@ -1,0 +1,1 @@
+"""Telling people: mail settings and the mail after a failure."""

@@ -128,13 +128,18 @@ def stream(
     graces: Graces = Graces(),
     on_start: Callable[[int], None] | None = None,
     tick: Callable[[IO[bytes]], None] | None = None,
+    ask_stop: Callable[[IO[bytes]], None] | None = None,
+    attached: int | None = None,
 ) -> Exit:
     """Run `argv` and hand over its lines (bytes, without the newline) as they come.
 
     `env` is added to `base_environment()`. Standard input is `stdin` and then closed, unless `tick`
     is given: then it stays open and `tick` is called about once a second with it (keep-alives).
     Without `on_stdout` the standard output is collected into `Exit.stdout`. `timeout` seconds end
-    the process like a stop. `on_start` gets the pid (= process group id).
+    the process like a stop. `on_start` gets the pid (= process group id). With `ask_stop` (needs
+    `tick`) a stop is first asked for on the open standard input instead of by SIGINT: a launcher such
+    as ssh must live on while the far end finishes. `attached` is a socket that becomes both standard
+    input and output of the process; nothing of it passes through here.
 
     Raises OSError when the program cannot be started, and whatever a callback raises, after the
     process has ended.
@@ -149,10 +154,10 @@ def stream(
         if on_stderr:
             on_stderr(line)
 
-    child = subprocess.Popen(  # noqa: S603  (argv, no shell)
+    child = subprocess.Popen(
         list(argv),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
+        stdin=subprocess.PIPE if attached is None else attached,
+        stdout=subprocess.PIPE if attached is None else attached,
         stderr=subprocess.PIPE,
         env={**base_environment(), **(env or {})},
         pass_fds=tuple(pass_fds),
@@ -164,19 +169,14 @@ def stream(
     try:
         if on_start:
             on_start(child.pid)
-        assert child.stdin and child.stdout and child.stderr
-        with suppress(BrokenPipeError):
-            child.stdin.write(stdin)
-            child.stdin.flush()
-        if tick is None:
-            with suppress(BrokenPipeError):
-                child.stdin.close()
+        _feed(child, stdin, keep_open=tick is not None)
         out = _Lines(on_stdout) if on_stdout else None
-        readers = {
-            child.stdout.fileno(): out.feed if out else collected.append,
-            child.stderr.fileno(): (errors := _Lines(keep)).feed,
-        }
-        stopped = _pump(child, readers, stop, deadline, graces, tick)
+        errors = _Lines(keep)
+        assert child.stderr
+        readers: dict[int, Callable[[bytes], None]] = {child.stderr.fileno(): errors.feed}
+        if child.stdout:
+            readers[child.stdout.fileno()] = out.feed if out else collected.append
+        stopped = _pump(child, readers, stop, deadline, graces, tick, ask_stop)
         for lines in (out, errors):
             if lines:
                 lines.close()
@@ -197,6 +197,18 @@ def stream(
     )
 
 
+def _feed(child: subprocess.Popen[bytes], stdin: bytes, *, keep_open: bool) -> None:
+    """Hand over the standard input; a child that left early is found by its exit status."""
+    if child.stdin is None:
+        return
+    with suppress(BrokenPipeError):
+        child.stdin.write(stdin)
+        child.stdin.flush()
+    if not keep_open:
+        with suppress(BrokenPipeError):
+            child.stdin.close()
+
+
 def _pump(
     child: subprocess.Popen[bytes],
     readers: Mapping[int, Callable[[bytes], None]],
@@ -204,6 +216,7 @@ def _pump(
     deadline: float | None,
     graces: Graces,
     tick: Callable[[IO[bytes]], None] | None,
+    ask_stop: Callable[[IO[bytes]], None] | None,
 ) -> bool:
     """Read until both streams end; True when we had to end the process ourselves."""
     stopped_at: float | None = None
@@ -213,7 +226,8 @@ def _pump(
             os.set_blocking(descriptor, False)
             selector.register(descriptor, selectors.EVENT_READ)
         while selector.get_map():
-            for key, _ in selector.select(timeout=0.25):
+            ready = selector.select(timeout=0.25)
+            for key, _ in ready:
                 chunk = os.read(key.fd, 1 << 16)
                 if chunk:
                     readers[key.fd](chunk)
@@ -226,17 +240,24 @@ def _pump(
                     tick(child.stdin)
             if stopped_at is None and (stop.is_set() or (deadline is not None and now > deadline)):
                 stopped_at = now
-                # Only the leader: an ssh below borg must live on to carry the checkpoint.
-                with suppress(ProcessLookupError):
-                    os.kill(child.pid, signal.SIGINT)
+                _first_stop(child, ask_stop)
             if stopped_at is not None:
                 _escalate(child.pid, now - stopped_at, graces)
             if child.poll() is not None:
                 # A grandchild may hold the pipes open: give the last bytes a moment, then leave.
                 ended_at = ended_at or now
-                if now - ended_at > 2:
+                if now - ended_at > 2 and not ready:
                     break
     return stopped_at is not None
+
+
+def _first_stop(child: subprocess.Popen[bytes], ask_stop: Callable[[IO[bytes]], None] | None) -> None:
+    """Ask, or interrupt the leader only: an ssh below borg must live on to carry the checkpoint."""
+    with suppress(OSError, ValueError):
+        if ask_stop and child.stdin:
+            ask_stop(child.stdin)
+        else:
+            os.kill(child.pid, signal.SIGINT)
 
 
 def _escalate(group: int, waited: float, graces: Graces) -> None:

@@ -63,7 +63,9 @@ def secret_key() -> str:
         key = file.read_text().strip()
     if key:
         return key
-    raise ImproperlyConfigured(f"SECRET_KEY is not set and {file} does not exist. Run script/server, or set SECRET_KEY.")
+    raise ImproperlyConfigured(
+        f"SECRET_KEY is not set and {file} does not exist. Run script/server, or set SECRET_KEY."
+    )
 
 
 SECRET_KEY = secret_key()
@@ -164,7 +166,7 @@ REDIS_URL: str = env.str("REDIS_URL", default=f"unix://{VAR_DIR / 'run/redis.soc
 QUEUES = ("quick", "backup", "restore", "system", "mail")
 # -1: RQ's own limit would kill the work-horse and orphan its child; the runner keeps the deadline itself.
 RQ_QUEUES = {name: {"URL": REDIS_URL, "DEFAULT_TIMEOUT": -1} for name in QUEUES}
-RQ = {"COMMIT_MODE": "auto"}
+RQ = {"COMMIT_MODE": "auto", "WORKER_CLASS": "phpborg.tasks.worker.Worker"}
 CHANNEL_LAYERS: dict[str, Any] = {
     "default": {
         "BACKEND": "channels_redis.core.RedisChannelLayer",
@@ -180,7 +182,9 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_AGE = 14 * 24 * 3600
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if boolean("PHPBORG_BEHIND_PROXY", default=False) else None
+SECURE_PROXY_SSL_HEADER = (
+    ("HTTP_X_FORWARDED_PROTO", "https") if boolean("PHPBORG_BEHIND_PROXY", default=False) else None
+)
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000

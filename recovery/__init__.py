@@ -1,0 +1,1 @@
+"""Getting data back: browse, download, restore."""

@@ -1,0 +1,1 @@
+"""Servers that we back up: how we reach them, what they are."""

@@ -1,0 +1,76 @@
+"""Live: one group in the channel layer, one hub per server process, many viewers.
+
+A task publishes a plain snapshot at most twice a second. The hub of each Daphne process receives it
+once and hands it to the viewers that watch that task; a viewer renders in its reader's language at
+most four times a second, and identical fragments are rendered once (see consumers.py).
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
+from django.db.models import QuerySet
+
+from phpborg.tasks import progress
+from phpborg.tasks.models import Task
+from phpborg.tasks.states import ACTIVE
+
+log = logging.getLogger(__name__)
+GROUP = "phpborg.live"
+TASKBAR_ROWS = 5
+
+
+def snapshot(task: Task, now: dict[str, Any] | None = None) -> dict[str, Any]:
+    """All that a fragment needs, as plain data (no secret, no query): see templates/tasks/_live.html."""
+    return {
+        "id": str(task.pk),
+        "kind": task.kind,
+        "subject": task.subject,
+        "state": str(task.state),
+        "phase": task.phase,
+        "is_system": task.is_system,
+        "server": str(task.server_ref or ""),
+        "job": str(task.job_ref or ""),
+        "repository": str(task.repository_ref or ""),
+        "created_at": task.created_at.isoformat(),
+        "started_at": task.started_at.isoformat() if task.started_at else None,
+        "finished_at": task.finished_at.isoformat() if task.finished_at else None,
+        "cancelling": bool(task.cancel_requested_at and task.state in ACTIVE),
+        "progress": now if now is not None else task.progress,
+        "steps": task.steps,
+        "findings_count": task.findings_count,
+        "error_code": task.error_code,
+        "error_facts": task.error_facts,
+        "error_detail": task.error_detail,
+    }
+
+
+def publish(task: Task, now: dict[str, Any] | None = None) -> None:
+    """Send a snapshot to every screen. Without Redis nothing is sent and nothing fails."""
+    layer = get_channel_layer()
+    if layer is None:
+        return
+    try:
+        async_to_sync(layer.group_send)(GROUP, {"type": "task.changed", "task": snapshot(task, now)})
+    except Exception as error:  # a screen is never worth a task
+        log.debug("not published: %s", error)
+
+
+def current(tasks: QuerySet[Task] | list[Task]) -> list[dict[str, Any]]:
+    """Snapshots with the newest progress: two round trips for any number of tasks."""
+    rows = list(tasks)
+    newest = progress.load_many([task.pk for task in rows if task.is_active])
+    return [snapshot(task, newest.get(str(task.pk)) or task.progress) for task in rows]
+
+
+def taskbar_context(user: Any) -> dict[str, Any]:
+    """What the task bar shows: the running tasks that people asked for, oldest first, and how many in all."""
+    if not getattr(user, "is_authenticated", False):
+        return {"tasks": [], "total": 0}
+    active = Task.objects.active().for_people().order_by("created_at")
+    rows = list(active[: TASKBAR_ROWS + 1])
+    total = len(rows) if len(rows) <= TASKBAR_ROWS else active.count()
+    return {"tasks": current(rows[:TASKBAR_ROWS]), "total": total}

@@ -1,0 +1,208 @@
+"""Runs one task: claim, heartbeat, do, clean up, grade, record.
+
+Called by RQ with an id. The row is the truth: a task that another worker has, or that was
+cancelled meanwhile, is left alone; running twice is harmless.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import socket
+import threading
+import traceback
+from types import FrameType
+from typing import Any
+
+from django.conf import settings
+from django.db import Error as DatabaseError
+from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
+
+from phpborg.crypto import redact
+from phpborg.errors import PhpBorgError
+from phpborg.tasks import leases, live, queue, registry
+from phpborg.tasks.context import Cancelled, TaskContext
+from phpborg.tasks.errors import Crashed
+from phpborg.tasks.models import Task
+from phpborg.tasks.registry import Outcome
+from phpborg.tasks.states import PENDING, State
+
+log = logging.getLogger(__name__)
+CANCEL_POLL_SECONDS = 1.0
+FINDINGS_KEPT = 200
+
+
+def this_worker() -> str:
+    """host:pid:start time — names one process for ever."""
+    return f"{socket.gethostname()}:{os.getpid()}:{leases.process_started_at(os.getpid())}"
+
+
+def run(task_id: str) -> None:
+    """Take the task if it is still to be had, and bring it to exactly one final state."""
+    task = claim(task_id)
+    if task is None:
+        return
+    context = TaskContext(task)
+    beat = Heartbeat(context)
+    _end_with_worker(context)
+    beat.start()
+    live.publish(task)
+    crash: BaseException | None = None
+    try:
+        fields, crash = _execute(context)
+        _clean_up(context)
+    finally:
+        beat.stop()
+    _record(context, fields)
+    queue.wake_blocked(task.exclusive)
+    if crash is not None and not isinstance(crash, Exception):
+        raise crash
+
+
+def claim(task_id: str) -> Task | None:
+    """The task, now running and ours; None when it is not to be had. A busy resource blocks it visibly."""
+    now = timezone.now()
+    try:
+        with transaction.atomic():
+            taken = Task.objects.filter(pk=task_id, state__in=PENDING, cancel_requested_at__isnull=True).update(
+                state=State.RUNNING, started_at=now, heartbeat_at=now, worker=this_worker(), phase="starting"
+            )
+    except IntegrityError:
+        blocked = Task.objects.filter(pk=task_id, state=State.WAITING).update(state=State.BLOCKED)
+        task = Task.objects.filter(pk=task_id).first()
+        if blocked and task:
+            live.publish(task)
+        return None
+    return Task.objects.get(pk=task_id) if taken else None
+
+
+def _execute(context: TaskContext) -> tuple[dict[str, Any], BaseException | None]:
+    """Run the kind's function; answers the row's final fields and a crash to be raised on."""
+    task = context.task
+    try:
+        context.stop.check()
+        outcome = registry.get(task.kind).run(context) or Outcome()
+        return _outcome_fields(outcome), None
+    except Cancelled:
+        context.log("cancelled")
+        return {"state": State.CANCELLED}, None
+    except PhpBorgError as error:
+        context.log(f"{error.code} {error}")
+        return _error_fields(error), None
+    except BaseException as error:
+        if context.stop.is_set():
+            # What a callback raises while everything is being ended is noise; the reason counts.
+            context.log(redact("".join(traceback.format_exception(error)))[-4000:])
+            cause = context.stop.error()
+            return ({"state": State.CANCELLED} if isinstance(cause, Cancelled) else _error_fields(cause)), None
+        log.exception("task %s crashed", task.pk)
+        context.log(redact("".join(traceback.format_exception(error)))[-8000:])
+        return _error_fields(Crashed(redact(f"{type(error).__name__}: {error}")[:500])), error
+
+
+def _outcome_fields(outcome: Outcome) -> dict[str, Any]:
+    kept = outcome.findings[:FINDINGS_KEPT]
+    count = len(outcome.findings) if outcome.findings_count is None else outcome.findings_count
+    return {
+        "state": outcome.state,
+        "findings": [finding.as_json() for finding in kept],
+        "findings_count": count,
+        "result": outcome.result,
+    }
+
+
+def _error_fields(error: Exception) -> dict[str, Any]:
+    if not isinstance(error, PhpBorgError):
+        error = Crashed(str(error))
+    return {
+        "state": State.LOST if error.code == "TSK-01" else State.FAILED,
+        "error_code": error.code,
+        "error_facts": error.facts,
+        "error_detail": redact(error.detail)[:4000],
+        **getattr(error, "task_fields", {}),
+    }
+
+
+def _clean_up(context: TaskContext) -> None:
+    """Before the final state is shown, what the task made is gone (or written down for the reaper)."""
+    try:
+        if not leases.release_of(context.task):
+            context.log("something could not be removed yet; it is tried again")
+    except DatabaseError:
+        log.exception("leases of task %s are left to the reaper", context.task.pk)
+
+
+def _record(context: TaskContext, fields: dict[str, Any]) -> None:
+    """The final state, only if the task is still ours (the reaper may have been faster)."""
+    task = context.task
+    tail = context.close()
+    changed = Task.objects.filter(pk=task.pk, state=State.RUNNING, worker=task.worker).update(
+        finished_at=timezone.now(),
+        progress=context.progress_now,
+        steps=context.steps,
+        phase="",
+        log_tail=tail,
+        **fields,
+    )
+    task.refresh_from_db()
+    live.publish(task, context.progress_now)
+    if changed:
+        for receiver, answer in registry.task_finished.send_robust(sender=Task, task=task):
+            if isinstance(answer, Exception):
+                log.error("after task %s: %s failed", task.pk, receiver, exc_info=answer)
+
+
+def _end_with_worker(context: TaskContext) -> None:
+    """SIGTERM means: the service stops. It also comes when our worker is killed (parent-death signal)."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+
+    def interrupted(_number: int, _frame: FrameType | None) -> None:
+        context.stop.set("interrupted")
+
+    signal.signal(signal.SIGTERM, interrupted)
+    if os.environ.get("PHPBORG_WORK_HORSE"):
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
+class Heartbeat:
+    """A thread that says "alive", looks for a cancellation, and notices when the row is no longer ours."""
+
+    def __init__(self, context: TaskContext) -> None:
+        self.context = context
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+        self._thread.join(timeout=5)
+
+    def _beat(self) -> None:
+        elapsed = 0.0
+        while not self._ended.wait(CANCEL_POLL_SECONDS):
+            elapsed += CANCEL_POLL_SECONDS
+            try:
+                self._look(write=elapsed >= settings.TASK_HEARTBEAT_SECONDS)
+            except DatabaseError as error:
+                log.warning("heartbeat of %s missed: %s", self.context.task.pk, error)
+                connection.close()
+            if elapsed >= settings.TASK_HEARTBEAT_SECONDS:
+                elapsed = 0.0
+        connection.close()
+
+    def _look(self, *, write: bool) -> None:
+        task, stop = self.context.task, self.context.stop
+        row = Task.objects.filter(pk=task.pk).values("state", "cancel_requested_at", "worker").first()
+        if row is None or row["state"] != State.RUNNING or row["worker"] != task.worker:
+            stop.set("lost")
+        elif row["cancel_requested_at"] is not None:
+            stop.set("cancel")
+        elif write:
+            Task.objects.filter(pk=task.pk, worker=task.worker).update(heartbeat_at=timezone.now())
+            self.context.save()

@@ -1,0 +1,91 @@
+"""Restore: files put back from an archive. BrowseSession: an archive that is open for reading."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+
+class BrowseSession(models.Model):
+    """An archive mounted from a lock-free view of its repository, until nobody looks any more."""
+
+    class State(models.TextChoices):
+        OPENING = "opening", _("Opening")
+        OPEN = "open", _("Open")
+        CLOSED = "closed", _("Closed")
+        FAILED = "failed", _("Failed")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    archive = models.ForeignKey("backups.Archive", on_delete=models.CASCADE, related_name="browse_sessions")
+    state = models.CharField(max_length=8, choices=State.choices, default=State.OPENING)
+    task_ref = models.UUIDField(null=True)
+    lease_id = models.BigIntegerField(null=True)
+    mountpoint = models.CharField(max_length=1000, blank=True)
+    opened_at = models.DateTimeField(default=timezone.now)
+    last_used_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name = _("open archive")
+        verbose_name_plural = _("open archives")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["archive"], condition=models.Q(state__in=["opening", "open"]), name="browse_one_per_archive"
+            )
+        ]
+
+
+class Restore(models.Model):
+    """What was picked, where it goes, what happens on conflict — and what was really done."""
+
+    class Destination(models.TextChoices):
+        IN_PLACE = "in_place", _("In place")
+        OTHER_PATH = "other_path", _("Another path")
+
+    class Conflict(models.TextChoices):
+        KEEP = "keep", _("Keep what is there")
+        REPLACE = "replace", _("Replace what is there")
+        NEWER = "newer", _("Replace only what is older than in the archive")
+        RENAME = "rename", _("Keep both: restore under a new name")
+
+    class State(models.TextChoices):
+        DRAFT = "draft", _("Draft")
+        STARTED = "started", _("Started")
+        DONE = "done", _("Done")
+        FAILED = "failed", _("Failed")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    archive = models.ForeignKey("backups.Archive", null=True, on_delete=models.SET_NULL, related_name="restores")
+    archive_name = models.CharField(max_length=500)
+    server = models.ForeignKey(
+        "servers.Server", null=True, on_delete=models.SET_NULL, related_name="restores", verbose_name=_("to the server")
+    )
+    server_name = models.CharField(max_length=80, blank=True)
+    selection = models.JSONField(default=list)  # archive paths, bytes as surrogateescape text
+    destination = models.CharField(
+        _("where"), max_length=12, choices=Destination.choices, default=Destination.OTHER_PATH
+    )
+    target_path = models.CharField(_("directory"), max_length=4000, blank=True)
+    conflict = models.CharField(_("on conflict"), max_length=8, choices=Conflict.choices, default=Conflict.KEEP)
+    state = models.CharField(_("state"), max_length=8, choices=State.choices, default=State.DRAFT)
+    plan = models.JSONField(default=dict)  # the plan that was shown and carried out
+    report = models.JSONField(default=dict)  # counts of what was placed, kept, replaced, renamed, failed
+    task_ref = models.UUIDField(null=True, db_index=True)
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(_("created"), default=timezone.now)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = _("restore")
+        verbose_name_plural = _("restores")
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.archive_name} → {self.server_name}:{self.target_path}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("restore", args=[self.pk])

@@ -1,0 +1,9 @@
+"""Servers: see the package's docstring."""
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class ServersConfig(AppConfig):
+    name = "servers"
+    verbose_name = _("Servers")
