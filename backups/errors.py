@@ -312,3 +312,11 @@ class AnswerUnreadable(BorgError):
     code = "BRG-30"
     title = _("Borg's answer could not be read ({field}).")
     advice = _("Check the version of Borg, then report this with the log.")
+
+
+class RepositoryInUse(PhpBorgError):
+    """Something of ours uses the repository; facts `name`, `users`."""
+
+    code = "STO-01"
+    title = _("The repository “{name}” is in use: {users}.")
+    advice = _("Wait until it has ended, or cancel it and close the open archives first.")

@@ -1,0 +1,185 @@
+"""Storage pools: made, analysed, removed. Every path of ours is checked against its pool here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from backups.models import StoragePool
+from phpborg.errors import InvalidInput
+from phpborg.tasks.models import Task
+from phpborg.tasks.queue import enqueue
+from phpborg.tasks.states import Trigger
+
+TRASH = ".trash"
+# A pool below one of these would mix repositories with the system's own files.
+SYSTEM_DIRECTORIES = ("/", "/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/run", "/sbin", "/sys", "/usr")
+
+
+def clean_path(text: str, *, field: str) -> Path:
+    """An absolute, normalised directory path without anything that a listing could hide.
+
+    Raises InvalidInput.
+    """
+    if not text.startswith("/"):
+        raise InvalidInput(field=field, problem=_("it must be an absolute path."))
+    if any(ord(character) < 32 or ord(character) == 127 for character in text) or '"' in text:
+        raise InvalidInput(field=field, problem=_("control characters and double quotes are not allowed."))
+    if len(os.fsencode(text)) > 900:
+        raise InvalidInput(field=field, problem=_("it is too long."))
+    path = Path(os.path.normpath(text))
+    if ".." in Path(text).parts:
+        raise InvalidInput(field=field, problem=_("“..” is not allowed."))
+    return path
+
+
+def create_pool(*, name: str, path: str, is_default: bool = False, threshold_percent: int = 85) -> StoragePool:
+    """A pool at a directory, which is made (0700) when it is missing. Raises InvalidInput."""
+    where = clean_path(path, field=_("path"))
+    name = name.strip()
+    if not name:
+        raise InvalidInput(field=_("name"), problem=_("it is empty."))
+    if StoragePool.objects.filter(name=name).exists():
+        raise InvalidInput(field=_("name"), problem=_("another pool has this name."))
+    _check_place(where)
+    made = not where.exists()
+    try:
+        where.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _check_writable(where)
+    except OSError as error:
+        raise InvalidInput(str(error), field=_("path"), problem=_("the directory cannot be made or written.")) from error
+    pool = StoragePool(name=name, path=str(where), threshold_percent=threshold_percent)
+    pool.is_default = is_default or not StoragePool.objects.filter(is_default=True).exists()
+    try:
+        with transaction.atomic():
+            if pool.is_default:
+                StoragePool.objects.filter(is_default=True).update(is_default=False)
+            _measure(pool)
+            pool.save(force_insert=True)
+    except BaseException:
+        if made and not any(where.iterdir()):
+            where.rmdir()
+        raise
+    return pool
+
+
+def _check_place(where: Path) -> None:
+    """Refuse system directories, links on the way, and pools inside each other."""
+    text = str(where)
+    if text in SYSTEM_DIRECTORIES or any(text.startswith(f"{top}/") for top in ("/proc", "/sys", "/dev", "/boot", "/etc")):
+        raise InvalidInput(field=_("path"), problem=_("it is a directory of the system."))
+    if where.exists() and not where.is_dir():
+        raise InvalidInput(field=_("path"), problem=_("it is not a directory."))
+    if Path(os.path.realpath(where)) != where:
+        raise InvalidInput(field=_("path"), problem=_("it contains a symbolic link; write the real path."))
+    for other in StoragePool.objects.all():
+        if where == Path(other.path):
+            raise InvalidInput(field=_("path"), problem=_("the pool “{name}” is here already.").format(name=other.name))
+        if where.is_relative_to(other.path) or Path(other.path).is_relative_to(where):
+            raise InvalidInput(
+                field=_("path"), problem=_("it overlaps the pool “{name}”.").format(name=other.name)
+            )
+
+
+def _check_writable(where: Path) -> None:
+    probe = where / f".phpborg-probe-{os.getpid()}"
+    probe.write_bytes(b"")
+    probe.unlink()
+
+
+def set_default(*, pool: StoragePool) -> None:
+    """New repositories are offered here first."""
+    with transaction.atomic():
+        StoragePool.objects.filter(is_default=True).exclude(pk=pool.pk).update(is_default=False)
+        StoragePool.objects.filter(pk=pool.pk).update(is_default=True)
+    pool.is_default = True
+
+
+def update_pool(*, pool: StoragePool, name: str, threshold_percent: int) -> None:
+    """Rename a pool or move its warning threshold. Raises InvalidInput."""
+    if StoragePool.objects.filter(name=name).exclude(pk=pool.pk).exists():
+        raise InvalidInput(field=_("name"), problem=_("another pool has this name."))
+    pool.name, pool.threshold_percent = name, threshold_percent
+    pool.full_clean(exclude=["path"])
+    pool.save(update_fields=["name", "threshold_percent"])
+
+
+def remove_pool(*, pool: StoragePool) -> None:
+    """Forget an empty pool; its directory stays. Raises InvalidInput while repositories are in it."""
+    if pool.repositories.exists():  # type: ignore[attr-defined]
+        raise InvalidInput(
+            field=pool.name, problem=_("it still holds repositories, perhaps in its trash. Remove or purge them first.")
+        )
+    pool.delete()
+
+
+def request_analysis(*, pool: StoragePool, by: object = None, trigger: Trigger = Trigger.MANUAL) -> Task:
+    """Queue the analysis of a pool."""
+    return enqueue(
+        "pool_analysis", params={"pool": str(pool.pk)}, subject=pool.name, by=by, trigger=trigger, unless_active=True
+    )
+
+
+def analyse(*, pool: StoragePool) -> None:
+    """Measure filesystem, capacity and usage; a pool that cannot be read says why and keeps no old figure."""
+    try:
+        where = Path(pool.path)
+        if not where.is_dir():
+            raise FileNotFoundError(_("the directory does not exist: is its disk mounted?"))
+        _check_writable(where)
+        _measure(pool)
+        pool.problem = ""
+    except OSError as error:
+        pool.problem = (error.strerror or str(error))[:500]
+        pool.capacity_bytes = pool.used_bytes = pool.available_bytes = None
+    pool.analysed_at = timezone.now()
+    pool.save(
+        update_fields=["filesystem", "capacity_bytes", "used_bytes", "available_bytes", "analysed_at", "problem"]
+    )
+
+
+def _measure(pool: StoragePool) -> None:
+    stat = os.statvfs(pool.path)
+    pool.capacity_bytes = stat.f_blocks * stat.f_frsize
+    pool.available_bytes = stat.f_bavail * stat.f_frsize
+    pool.used_bytes = (stat.f_blocks - stat.f_bfree) * stat.f_frsize
+    pool.filesystem = filesystem_of(Path(pool.path))
+    pool.analysed_at = timezone.now()
+
+
+def filesystem_of(path: Path) -> str:
+    """The type of the filesystem that holds `path` (ext4, btrfs, nfs4 …), "" when it cannot be told."""
+    device = os.stat(path).st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    found = ""
+    for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines():
+        fields, _separator, rest = line.partition(" - ")
+        if fields.split()[2] == wanted:
+            found = rest.split()[0]
+    return found
+
+
+def inside(pool: StoragePool, path: Path) -> bool:
+    """Whether `path` lies really below the pool: after links, by whole components."""
+    root = Path(pool.path)
+    parent = Path(os.path.realpath(path.parent))
+    return parent.is_relative_to(root) and path.name not in ("", ".", "..") and not path.is_symlink()
+
+
+def pool_of(path: Path) -> StoragePool | None:
+    """The pool with the longest path that holds `path` (whole components), or None."""
+    holding = [pool for pool in StoragePool.objects.all() if path.is_relative_to(pool.path)]
+    return max(holding, key=lambda pool: len(pool.path), default=None)
+
+
+def free_bytes(pool: StoragePool) -> int | None:
+    """What can still be written now, or None when the pool is not there."""
+    try:
+        return shutil.disk_usage(pool.path).free
+    except OSError:
+        return None
