@@ -53,6 +53,8 @@ def whole(name: str, *, default: int, least: int = 0) -> int:
 DEBUG = boolean("PHPBORG_DEBUG", default=False)
 # Everything that the product writes beside its repositories lives below this directory.
 VAR_DIR = directory("PHPBORG_VAR", BASE_DIR / "var")
+# Sockets and, while in use, the servers' keys as files: best on a disk that forgets (a tmpfs).
+RUN_DIR = directory("PHPBORG_RUN", VAR_DIR / "run")
 
 
 def secret_key() -> str:

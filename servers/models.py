@@ -14,12 +14,12 @@ from django.utils.translation import gettext_lazy as _
 from phpborg.crypto import EncryptedField, EncryptedText
 
 name_validator = RegexValidator(
-    r"^[\w][\w .@+-]{0,79}$", _("Use letters, digits, spaces and . @ + - _; begin with a letter or a digit.")
+    r"^[\w][\w .@+-]{0,79}\Z", _("Use letters, digits, spaces and . @ + - _; begin with a letter or a digit.")
 )
-user_validator = RegexValidator(r"^[a-z_][a-z0-9_-]{0,31}$", _("This is not a Unix user name."))
+user_validator = RegexValidator(r"^[a-z_][a-z0-9_-]{0,31}\Z", _("This is not a Unix user name."))
 # A DNS name, an IPv4 or an IPv6 address (brackets optional): nothing that ssh could read as an option.
 address_validator = RegexValidator(
-    r"^(\[[0-9A-Fa-f:.]+(%[\w.-]+)?\]|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+(%[\w.-]+)?|[A-Za-z0-9_]([A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?)$",
+    r"^(\[[0-9A-Fa-f:.]+(%[\w.-]+)?\]|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+(%[\w.-]+)?|[A-Za-z0-9_]([A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?)\Z",
     _("Write a host name or an IP address."),
 )
 
