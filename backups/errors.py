@@ -97,7 +97,10 @@ class UnknownUnencrypted(BorgError):
 
     code = "BRG-11"
     title = _("This repository is not encrypted, and it was not declared so.")
-    advice = _("If that is right, set its encryption to “none”. If it was encrypted before, stop: it was replaced.")
+    advice = _(
+        "If that is right, set its encryption to “none” (or “authenticated”). If it was encrypted before, stop: "
+        "it was replaced."
+    )
 
 
 class RepositoryReplay(BorgError):
@@ -304,6 +307,14 @@ class TargetFull(BorgError):
     code = "BKP-07"
     title = _("The disk that is restored to is full.")
     advice = _("Free space there, or choose another folder. What was written so far is incomplete.")
+
+
+class Interrupted(BorgError):
+    """A maintenance command was ended because somebody asked for it."""
+
+    code = "BKP-08"
+    title = _("The operation was stopped on request.")
+    advice = _("Borg freed its lock and kept the repository consistent; start it again when it suits.")
 
 
 class AnswerUnreadable(BorgError):
