@@ -1,0 +1,131 @@
+"""The verb `borg`: one checked borg command on this server, its passphrase by a pipe."""
+
+import os
+import re
+import shlex
+import stat
+import sys
+from typing import Any, Dict, List, Optional, Tuple
+
+from . import argv as lines
+from . import children, places, policy, staging, validate, wire
+
+_YES_NO = re.compile(r"yes|no")
+_ENVIRONMENT = {
+    "BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": _YES_NO,
+    "BORG_RELOCATED_REPO_ACCESS_IS_OK": _YES_NO,
+    "BORG_EXIT_CODES": re.compile(r"legacy|modern"),
+    "BORG_FILES_CACHE_SUFFIX": re.compile(r"[0-9A-Za-z-]{1,64}"),
+    "BORG_FILES_CACHE_TTL": re.compile(r"[0-9]{1,6}"),
+    "BORG_SHOW_SYSINFO": _YES_NO,
+    "BORG_USE_CHUNKS_ARCHIVE": _YES_NO,
+}
+_SOCKET = re.compile(r"(/run/phpborg/|/tmp/phpborg-)([0-9A-Za-z-]{8,70})/link\.sock")
+_INSTALLATION = re.compile(r"[0-9a-f-]{8,36}")
+
+
+def find_borg() -> str:
+    """Borg's path, or the refusal that names where we looked."""
+    path = children.find("borg")
+    if path is None:
+        raise wire.Refused("borg-missing", "borg is not in {}".format(":".join(children.SEARCH_PATH)))
+    return path
+
+
+def _check_socket(path: str) -> str:
+    """The tunnel's socket, in a directory that belongs to root or to the account that asked."""
+    match = _SOCKET.fullmatch(path)
+    if not match:
+        raise wire.Refused("invalid", "this is no socket of ours: {!r}".format(path))
+    owners = {0, os.geteuid(), int(os.environ.get("SUDO_UID", os.geteuid()))}
+    directory = os.lstat(os.path.dirname(path))
+    if not stat.S_ISDIR(directory.st_mode) or directory.st_uid not in owners or directory.st_mode & 0o077:
+        raise wire.Refused("unsafe", "{} is not a private directory".format(os.path.dirname(path)))
+    if not stat.S_ISSOCK(os.lstat(path).st_mode):
+        raise wire.Refused("unsafe", "{} is not a socket".format(path))
+    return path
+
+
+def _connection(link: Dict[str, Any]) -> Tuple[bool, Dict[str, str]]:
+    """How borg reaches the repository: (is it a local path, environment)."""
+    mode = validate.choice(link.get("mode"), "link mode", ["socket", "direct", "local"])
+    if mode == "local":
+        return True, {"BORG_RSH": "/bin/false"}
+    if mode == "socket":
+        path = _check_socket(validate.text(link.get("path"), "link path"))
+        python = os.path.realpath(sys.executable)
+        words = [python, "-I", places.this_program(), "--relay", path]
+    else:
+        installation = validate.text(link.get("installation"), "installation", _INSTALLATION)
+        config = os.path.join(places.direct_directory(installation), "ssh_config")
+        if not os.path.isfile(config):
+            raise wire.Refused("missing", "direct backups are not set up here: there is no {}".format(config))
+        words = [children.find("ssh") or "ssh", "-F", config]
+    return False, {"BORG_RSH": " ".join(shlex.quote(word) for word in words)}
+
+
+def _environment(args: Dict[str, Any], local: bool) -> Dict[str, str]:
+    env = {}
+    for name, value in (args.get("env") or {}).items():
+        if name not in _ENVIRONMENT:
+            raise wire.Refused("invalid", "environment variable not allowed: {}".format(name))
+        env[name] = validate.text(value, name, _ENVIRONMENT[name])
+    base = places.state_directory()
+    # A repository has another location when it is on this machine; borg would ask which one is right.
+    env["BORG_BASE_DIR"] = places.make_private(os.path.join(base, "local") if local else base)
+    return children.environment(env)
+
+
+def _polite(args: Dict[str, Any]) -> List[str]:
+    """The words that lower our priority."""
+    words: List[str] = []
+    if args.get("nice") is not None:
+        nice = children.find("nice")
+        level = validate.number(args["nice"], "nice", 0, 19)
+        words += [nice, "-n", str(level)] if nice and level else []
+    if args.get("ionice") is not None:
+        ionice = children.find("ionice")
+        word = validate.text(args["ionice"], "ionice", re.compile(r"idle|best-effort(?::[0-7])?"))
+        kind, _, level_text = word.partition(":")
+        if ionice:
+            words += [ionice, "-c3"] if kind == "idle" else [ionice, "-c2", "-n", level_text or "7"]
+    return words
+
+
+def _secret_pipe(secret: Any) -> int:
+    """A descriptor that yields the passphrase once."""
+    data = wire.raw(validate.text(secret, "passphrase", limit=1 << 14))
+    read, write = os.pipe()
+    with os.fdopen(write, "wb") as file:
+        file.write(data)
+    return read
+
+
+def run_borg(request: wire.Request, control: wire.Control) -> Tuple[Optional[int], Optional[int]]:
+    """Run one borg command; its streams are ours, its end is the answer."""
+    args = request.args
+    link = args.get("link")
+    if not isinstance(link, dict):
+        raise wire.Refused("invalid", "the request has no link")
+    local, connection = _connection(link)
+    command = lines.parse(validate.texts(args.get("argv"), "argv"), local)
+    if command.subcommand == "create":
+        for path in command.paths:
+            policy.check_read(wire.raw(path))
+    directory: Optional[int] = None
+    if command.subcommand == "extract" and not {"--stdout", "--dry-run"} & set(command.options):
+        directory = staging.open_staging(args.get("staging"))
+    borg = find_borg()
+    env = dict(_environment(args, local), **connection)
+    env["BORG_DISPLAY_PASSPHRASE"] = "no"
+    fds: List[int] = []
+    try:
+        if request.secrets.get("passphrase") is not None:
+            fds = [_secret_pipe(request.secrets["passphrase"])]
+            env["BORG_PASSPHRASE_FD"] = str(fds[0])
+        words = [*_polite(args), borg, *lines.command_line(command, local)]
+        tool = children.Tool(words, env, fds, directory)
+    finally:
+        for descriptor in fds + ([directory] if directory is not None else []):
+            os.close(descriptor)
+    return tool.wait(control)

@@ -1,0 +1,81 @@
+"""The entry: read a request, find its verb, carry it out, say how it ended."""
+
+import os
+import signal
+import sys
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
+
+from . import PROTOCOL, VERSION, borg, children, facts, hooks, keys, links, placing, preview, relay, staging, wire
+
+Outcome = Tuple[Optional[int], Optional[int]]
+Verb = Callable[[wire.Request, wire.Control], Optional[Outcome]]
+
+VERBS: Dict[str, Verb] = {
+    "hello": facts.hello,
+    "paths": facts.paths,
+    "list_dir": facts.list_dir,
+    "exclude_preview": preview.exclude_preview,
+    "hooks": hooks.list_hooks,
+    "hook": hooks.run_hook,
+    "borg": borg.run_borg,
+    "link_dir": links.link_dir,
+    "direct_key": keys.direct_key,
+    "stage": staging.stage,
+    "place": placing.place,
+    "unstage": staging.unstage,
+}
+
+
+class _End(NamedTuple):
+    code: Optional[int]
+    signal: Optional[int]
+    status: int
+
+
+def _carry_out(request: wire.Request) -> _End:
+    guard = children.start_guard()
+    children.use_guard(guard)
+    control = wire.Control(request.keepalive)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, control.stop)
+    # The terminal or sshd may hang up on us; the end is read from standard input, in good order.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    control.start()
+    try:
+        request.check_protocol()
+        verb = VERBS.get(request.verb)
+        if verb is None:
+            raise wire.Refused("outdated", "unknown verb", verb=request.verb, version=VERSION)
+        outcome = verb(request, control) or (0, None)
+    except wire.Refused as refusal:
+        wire.refuse(request.nonce, refusal)
+        return _End(None, None, 3)
+    except wire.Stopped:
+        wire.refuse(request.nonce, wire.Refused("stopped", "stopped before the end"))
+        return _End(None, None, 4)
+    except OSError as error:
+        names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, (str, bytes))]
+        message = ": ".join([*names, error.strerror or str(error)])
+        wire.refuse(request.nonce, wire.Refused("io", message, errno=error.errno))
+        return _End(None, None, 3)
+    return _End(outcome[0], outcome[1], 0)
+
+
+def main(argv: List[str]) -> int:
+    """Serve one request. `--relay SOCKET` is what borg starts for its connection; nothing else is an argument."""
+    os.umask(0o077)
+    if len(argv) >= 3 and argv[1] == "--relay":
+        return relay.relay(argv[2])
+    if len(argv) != 1:
+        sys.stderr.write(f"phpborg-remote takes no arguments: it reads a request (version {VERSION})\n")
+        return 64
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    try:
+        request = wire.read_request()
+    except wire.Refused as refusal:
+        sys.stderr.write(f"phpborg-remote {VERSION}: {refusal.message} (protocol {PROTOCOL})\n")
+        return 65
+    wire.ready(request.nonce)
+    end = _carry_out(request)
+    wire.finish(request.nonce, end.code, end.signal)
+    return end.status

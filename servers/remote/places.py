@@ -1,0 +1,34 @@
+"""Where things are on this machine, as root and as another account."""
+
+import os
+
+CONFIG = "/etc/phpborg"
+HOOKS = CONFIG + "/hooks"
+POLICY = CONFIG + "/policy.json"
+RUN = "/run/phpborg"
+
+
+def state_directory() -> str:
+    """Borg's caches and its memory of repositories (BORG_BASE_DIR)."""
+    if os.geteuid() == 0:
+        return "/var/lib/phpborg/borg"
+    return os.path.join(os.path.expanduser("~"), ".local/share/phpborg/borg")
+
+
+def direct_directory(installation: str) -> str:
+    """The key and configuration for direct backups to one backup host."""
+    base = CONFIG if os.geteuid() == 0 else os.path.join(os.path.expanduser("~"), ".config/phpborg")
+    return os.path.join(base, "direct", installation)
+
+
+def make_private(path: str) -> str:
+    """The directory exists, is ours and nobody else's."""
+    os.makedirs(path, mode=0o700, exist_ok=True)
+    return path
+
+
+def this_program() -> str:
+    """The file that was started: the zip, or the directory of the sources."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    parent = os.path.dirname(here)
+    return parent if os.path.isfile(parent) else here

@@ -1,0 +1,67 @@
+"""What the administrator of this server allows, whoever asks: /etc/phpborg/policy.json.
+
+{"restore_roots": ["/recovery"], "read_roots": ["/etc", "/home"], "hooks": false}; a missing file or
+key permits. A file that root does not own, or that is damaged, permits nothing.
+"""
+
+import json
+import os
+import stat
+from typing import Any, Dict, List
+
+from . import places, wire
+
+_KEYS = {"restore_roots", "read_roots", "hooks"}
+
+
+def load() -> Dict[str, Any]:
+    """The policy; {} when there is none."""
+    try:
+        descriptor = os.open(places.POLICY, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise wire.Refused("policy", "{} cannot be read: {}".format(places.POLICY, error.strerror)) from None
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if status.st_uid != 0 or status.st_mode & 0o022 or not stat.S_ISREG(status.st_mode):
+            raise wire.Refused("policy", "{} must be a file of root that nobody else can write".format(places.POLICY))
+        try:
+            data = json.loads(file.read(1 << 20).decode("utf-8"))
+        except ValueError:
+            raise wire.Refused("policy", "{} is not JSON".format(places.POLICY)) from None
+    if not isinstance(data, dict) or set(data) - _KEYS:
+        raise wire.Refused("policy", "{} has unknown keys".format(places.POLICY))
+    return data
+
+
+def _inside(path: bytes, roots: List[bytes]) -> bool:
+    return any(root == b"/" or path == root or path.startswith(root + b"/") for root in roots)
+
+
+def _check(path: bytes, key: str, what: str) -> None:
+    roots = load().get(key)
+    if roots is None:
+        return
+    if not isinstance(roots, list) or not all(isinstance(root, str) and root.startswith("/") for root in roots):
+        raise wire.Refused("policy", "{} in {} must list absolute paths".format(key, places.POLICY))
+    plain = [wire.raw(root.rstrip("/") or "/") for root in roots]
+    if not _inside(path, plain):
+        name = wire.shown(path)
+        raise wire.Refused("policy", "this server does not allow {} {}".format(what, name), path=name)
+
+
+def check_restore(path: bytes) -> None:
+    """May files be restored below this path?"""
+    _check(path, "restore_roots", "a restore to")
+
+
+def check_read(path: bytes) -> None:
+    """May this path be backed up?"""
+    _check(path, "read_roots", "a backup of")
+
+
+def check_hooks() -> None:
+    """May hooks be run?"""
+    if load().get("hooks", True) is not True:
+        raise wire.Refused("policy", "this server does not allow hooks")
