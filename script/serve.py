@@ -64,7 +64,8 @@ def make_var() -> Path:
     if len(os.fsencode(f"{var}{LONGEST_SOCKET}")) > 107:
         fail(f"PHPBORG_VAR is “{var}”: too long for the sockets in it. Choose a path of at most 79 bytes.")
     try:
-        for folder in (var, var / "run", var / "log", var / "redis"):
+        run_folder = Path(os.environ.get("PHPBORG_RUN", var / "run"))
+        for folder in (var, var / "run", run_folder, var / "log", var / "redis"):
             if not folder.is_dir():
                 folder.mkdir(mode=0o700, parents=True)
     except OSError as error:

@@ -8,7 +8,10 @@ import secrets
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from django.core.checks import CheckMessage
 
 
 def say(line: str) -> None:
@@ -118,8 +121,11 @@ def tell_checks() -> None:
     """What the system checks have to say; an error ends the start."""
     from django.core import checks
 
+    # Redis is asked later, when it runs.
+    found = checks.run_checks(databases=["default"])
+    found += [message for message in _service_checks() if message.id != "phpborg.E025"]
     worst = 0
-    for message in checks.run_checks():
+    for message in found:
         if message.level >= checks.WARNING and not message.is_silenced():
             say(f"{'Error' if message.level >= checks.ERROR else 'Warning'}: {message.msg}")
             if message.hint:
@@ -127,6 +133,12 @@ def tell_checks() -> None:
             worst = max(worst, message.level)
     if worst >= checks.ERROR:
         fail("Nothing was started. Mend the error above and run script/server again.")
+
+
+def _service_checks() -> list[CheckMessage]:
+    from django.core import checks
+
+    return checks.run_checks(tags=["services"], include_deployment_checks=True)
 
 
 def set_up(var: Path) -> None:
