@@ -10,14 +10,15 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+import zoneinfo
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.template.loader import render_to_string
-from django.utils import translation
+from django.utils import timezone, translation
 
 from phpborg.accounts.rights import Right
 from phpborg.tasks import live
@@ -27,19 +28,28 @@ from phpborg.tasks.states import ACTIVE
 
 FLUSH_SECONDS = 0.25
 TASKBAR_FLUSH_SECONDS = 0.5
+REFRESH_SECONDS = 2.0
 WATCHES = {"task", "tasks", "server", "job", "repository"}
 
 
+class Reader(NamedTuple):
+    """What a fragment depends on beside its data."""
+
+    language: str
+    zone: str
+    may_operate: bool
+
+
 @lru_cache(maxsize=512)
-def _render(template: str, payload: str, language: str) -> str:
-    """A fragment for every viewer who reads this language; rendered once for all of them."""
-    with translation.override(language):
-        return render_to_string(template, {**json.loads(payload), "oob": True})
+def _render(template: str, payload: str, reader: Reader) -> str:
+    with translation.override(reader.language), timezone.override(zoneinfo.ZoneInfo(reader.zone)):
+        context = {**json.loads(payload), "oob": True, "may_operate": reader.may_operate}
+        return render_to_string(template, context)
 
 
-def render(template: str, context: dict[str, Any], language: str) -> str:
-    """Render a fragment from plain data, through the shared cache."""
-    return _render(template, json.dumps(context, sort_keys=True), language)
+def render(template: str, context: dict[str, Any], reader: Reader) -> str:
+    """A fragment from plain data, rendered once for all who read alike."""
+    return _render(template, json.dumps(context, sort_keys=True), reader)
 
 
 def _is_uuid(text: str) -> bool:
@@ -57,12 +67,15 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         if user is None or not user.is_authenticated or not user.may(Right.VIEW):
             await self.close(code=4403)
             return
-        self.user, self.language = user, user.language
+        zone = user.time_zone or timezone.get_default_timezone_name()
+        self.reader = Reader(user.language, zone, user.may(Right.OPERATE))
         self.watched = self._parse(self.scope.get("query_string", b"").decode("ascii", "ignore"))
         self.changed: dict[str, dict[str, Any]] = {}
         self.bar: dict[str, dict[str, Any]] = {}
         self.bar_dirty = False
+        self.known: set[str] = set()  # tasks that the page shows already
         self.ended: set[str] = set()
+        self.refresh_due = False
         self._wake = asyncio.Event()
         await self.accept()
         await hub().join(self)
@@ -86,9 +99,10 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     def task_changed(self, task: dict[str, Any]) -> None:
         """Called by the hub in this event loop; only marks, the flusher sends."""
-        watched = self.watched
-        if ("task", task["id"]) in watched or ("tasks", "") in watched or self._concerns(task):
-            self.changed[task["id"]] = task
+        if self._watches(task) or self._lists(task):
+            before = self.changed.get(task["id"])
+            if before is None or before["at"] <= task["at"]:
+                self.changed[task["id"]] = task
         if not task["is_system"]:
             if task["state"] in ACTIVE:
                 self.bar[task["id"]] = task
@@ -97,53 +111,63 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             self.bar_dirty = True
         self._wake.set()
 
+    def _watches(self, task: dict[str, Any]) -> bool:
+        return ("task", task["id"]) in self.watched
+
+    def _lists(self, task: dict[str, Any]) -> bool:
+        return ("tasks", "") in self.watched or self._concerns(task)
+
     def _concerns(self, task: dict[str, Any]) -> bool:
         return any(task[what] and (what, task[what]) in self.watched for what in ("server", "job", "repository"))
 
     async def _flush_forever(self) -> None:
-        loop = asyncio.get_running_loop()
-        bar_sent = 0.0
+        clock = asyncio.get_running_loop().time
+        bar_sent = refresh_sent = 0.0
         while True:
             await self._wake.wait()
             self._wake.clear()
             parts = self._changed_parts()
-            if self.bar_dirty and loop.time() - bar_sent >= TASKBAR_FLUSH_SECONDS:
-                bar_sent, self.bar_dirty = loop.time(), False
+            if self.bar_dirty and clock() - bar_sent >= TASKBAR_FLUSH_SECONDS:
+                bar_sent, self.bar_dirty = clock(), False
                 parts.append(self._bar_fragment())
+            if self.refresh_due and clock() - refresh_sent >= REFRESH_SECONDS:
+                refresh_sent, self.refresh_due = clock(), False
+                # The page fetches its own fresh content once: what has changed is not all in the snapshots.
+                parts.append(render("components/_refresh.html", {}, self.reader))
             if parts:
                 await self.send(text_data="".join(parts))
             await asyncio.sleep(FLUSH_SECONDS)
-            if self.bar_dirty:
+            if self.bar_dirty or self.refresh_due:
                 self._wake.set()
 
     def _changed_parts(self) -> list[str]:
         changed, self.changed = self.changed, {}
         parts = []
         for task in changed.values():
-            if ("task", task["id"]) in self.watched:
-                parts.append(render("tasks/_live.html", {"task": task}, self.language))
-            if ("tasks", "") in self.watched or self._concerns(task):
-                parts.append(render("tasks/_row.html", {"task": task}, self.language))
-            watched_itself = ("task", task["id"]) in self.watched
-            if (
-                task["state"] not in ACTIVE
-                and task["id"] not in self.ended
-                and (watched_itself or not task["is_system"])
-            ):
-                self.ended.add(task["id"])
-                # The page fetches its own fresh content once: what the end has changed is not in the snapshot.
-                parts.append(render("components/_refresh.html", {"task": {"id": task["id"]}}, self.language))
+            if self._watches(task):
+                parts.append(render("tasks/_live.html", {"task": task}, self.reader))
+            if self._lists(task):
+                parts.append(render("tasks/_row.html", {"task": task}, self.reader))
+            if self._watches(task) or not task["is_system"]:
+                self._note_beginning_and_end(task)
         return parts
+
+    def _note_beginning_and_end(self, task: dict[str, Any]) -> None:
+        seen = self.known if task["state"] in ACTIVE else self.ended
+        if task["id"] not in seen:
+            seen.add(task["id"])
+            self.refresh_due = True
 
     def _bar_fragment(self) -> str:
         rows = sorted(self.bar.values(), key=lambda task: task["created_at"])
         context = {"tasks": rows[: live.TASKBAR_ROWS], "total": len(rows)}
-        return render("tasks/_taskbar.html", context, self.language)
+        return render("tasks/_taskbar.html", context, self.reader)
 
     async def _send_current(self) -> None:
         bar, watched = await database_sync_to_async(self._load)()
+        self.known.update(task["id"] for task in [*bar, *watched])
         self.bar = {**{task["id"]: task for task in bar}, **self.bar}
-        parts = [render("tasks/_live.html", {"task": task}, self.language) for task in watched]
+        parts = [render("tasks/_live.html", {"task": task}, self.reader) for task in watched]
         await self.send(text_data="".join([*parts, self._bar_fragment()]))
 
     def _load(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from django.conf import settings
+from django.db import DatabaseError, connection
+from django.utils import translation
 from django.utils.functional import Promise
 
 from phpborg.crypto import redact
@@ -22,6 +25,7 @@ from phpborg.tasks.errors import Interrupted, TaskLost, TimeLimit
 from phpborg.tasks.models import Lease, Task
 from phpborg.tasks.states import StepState
 
+log = logging.getLogger(__name__)
 PUBLISH_SECONDS = 0.5
 TAIL_BYTES = 16_000
 
@@ -97,6 +101,12 @@ class LogBook:
             self._file = None
 
 
+def _source(text: str | Promise) -> str:
+    """The English source of a translatable text: rows store it, pages translate it for their reader."""
+    with translation.override("en"):
+        return str(text)
+
+
 def log_path(task: Task) -> Path:
     """Where the full log of a task lies, while it is kept."""
     return Path(settings.VAR_DIR) / "log" / "tasks" / f"{task.pk}.log"
@@ -139,12 +149,14 @@ class TaskContext:
         self._book.write(text)
 
     @contextmanager
-    def step(self, code: str, title: str | Promise) -> Iterator[dict[str, Any]]:
+    def step(self, code: str, title: str | Promise, **facts: Any) -> Iterator[dict[str, Any]]:
         """A named step: running, then done — or what the body sets as `state`, `detail`, `advice`.
 
-        A PhpBorgError marks the step failed with its words and is raised on.
+        `title` (and `advice`) are translatable texts; `facts` fill their named placeholders when they
+        are shown. A PhpBorgError marks the step failed with its words and is raised on.
         """
-        row: dict[str, Any] = {"code": code, "title": str(title), "state": StepState.RUNNING, "detail": "", "error": {}}
+        row: dict[str, Any] = {"code": code, "title": _source(title), "state": StepState.RUNNING, "detail": ""}
+        row.update(error={}, facts=facts, started=time.time())
         self.steps.append(row)
         self._save_steps()
         try:
@@ -162,6 +174,9 @@ class TaskContext:
         finally:
             if row["state"] == StepState.RUNNING:
                 row["state"] = StepState.DONE
+            row["seconds"] = round(time.time() - row.pop("started"), 1)
+            if row.get("advice"):
+                row["advice"] = _source(row["advice"])
             self._save_steps()
 
     def _save_steps(self) -> None:
@@ -194,13 +209,21 @@ class TaskContext:
     # --- the row ---------------------------------------------------------------------------------
 
     def save(self) -> None:
-        """Write phase, steps, progress and the log's tail to the row, as long as it is ours."""
-        Task.objects.filter(pk=self.task.pk, state="running", worker=self.task.worker).update(
-            phase=self.task.phase,
-            steps=self.task.steps,
-            progress=self.progress_now,
-            log_tail=self._book.tail(),
-        )
+        """Write phase, steps, progress and the log's tail to the row, as long as it is ours.
+
+        A database that is away for a moment costs the picture, not the task.
+        """
+        try:
+            Task.objects.filter(pk=self.task.pk, state="running", worker=self.task.worker).update(
+                phase=self.task.phase,
+                steps=self.task.steps,
+                progress=self.progress_now,
+                log_tail=self._book.tail(),
+            )
+        except DatabaseError as error:
+            log.warning("the progress of %s is not written down: %s", self.task.pk, error)
+            if not connection.in_atomic_block:
+                connection.close()
 
     def publish(self, *, force: bool = False) -> None:
         """Progress to Redis and to the screens, at most twice a second."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import signal
 import time
@@ -35,7 +36,9 @@ def release(lease: Lease) -> bool:
         lease_remover(lease.kind)(lease.data)
     except Exception as error:
         log.warning("lease %s (%s) is still held: %s", lease.pk, lease.kind, error)
-        Lease.objects.filter(pk=lease.pk).update(attempts=lease.attempts + 1, error=str(error)[:2000])
+        Lease.objects.filter(pk=lease.pk).update(
+            attempts=lease.attempts + 1, error=str(error)[:2000], tried_at=timezone.now()
+        )
         return False
     Lease.objects.filter(pk=lease.pk).update(released_at=timezone.now(), error="")
     return True
@@ -63,25 +66,29 @@ def private_directory(name: str) -> Path:
 
 
 def process_started_at(pid: int) -> str:
-    """A process's start time in clock ticks since boot: with the pid it names one process. "" when gone."""
+    """A process's start time in clock ticks since boot: with the pid it names one process. "" when ended."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
         return ""
-    return stat.rpartition(")")[2].split()[19]
+    return "" if fields[0] in ("Z", "X") else fields[19]
+
+
+def mount_points(below: Path) -> list[str]:
+    """What is mounted at or below this path; right also for a FUSE mount whose process has died."""
+    wanted = os.fsencode(os.path.realpath(below.parent)) + b"/" + os.fsencode(below.name)
+    found = []
+    for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
+        point = re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), line.split(b" ")[4])
+        if point == wanted or point.startswith(wanted + b"/"):
+            found.append(os.fsdecode(point))
+    return found
 
 
 def is_mount_point(path: Path) -> bool:
     """Also for a FUSE mount whose process has died, where os.path.ismount is fooled by the error."""
-    wanted = os.fsencode(os.path.realpath(path.parent)) + b"/" + os.fsencode(path.name)
-    for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
-        field = line.split(b" ")[4]
-        if (
-            field.replace(b"\\040", b" ").replace(b"\\011", b"\t").replace(b"\\012", b"\n").replace(b"\\134", b"\\")
-            == wanted
-        ):
-            return True
-    return False
+    real = os.path.join(os.path.realpath(path.parent), path.name)
+    return real in mount_points(path)
 
 
 @lease_kind("directory")
@@ -89,17 +96,28 @@ def remove_directory(data: dict[str, Any]) -> None:
     """A private directory below var/. Never crosses a mount point, never follows a link."""
     path = Path(data["path"])
     root = Path(settings.VAR_DIR).resolve()
-    if not path.parent.resolve().is_relative_to(root) or path == root:
+    if not path.parent.resolve().is_relative_to(root) or path.name in ("", ".."):
         raise ValueError(f"{path} is not below {root}")
-    if not path.is_symlink() and not path.exists():
+    if path.is_symlink():
+        path.unlink()
         return
-    for directory, names, _files in os.walk(path):
-        for name in list(names):
-            if is_mount_point(Path(directory) / name):
-                raise OSError(f"{Path(directory) / name} is still mounted")
-    if is_mount_point(path):
-        raise OSError(f"{path} is still mounted")
-    shutil.rmtree(path)
+    mounted = mount_points(path)
+    if mounted:
+        raise OSError(f"{mounted[0]} is still mounted")
+    if path.exists():
+        shutil.rmtree(path, onerror=_open_and_retry)
+
+
+def _open_and_retry(function: Any, name: str, problem: Any) -> None:
+    """What was restored without its owner's write right goes too: open the directory, once."""
+    if not isinstance(problem[1], PermissionError):
+        raise problem[1]
+    os.chmod(os.path.dirname(name), 0o700)
+    if os.path.isdir(name) and not os.path.islink(name):
+        os.chmod(name, 0o700)
+        shutil.rmtree(name)
+    else:
+        os.unlink(name)
 
 
 @lease_kind("process")

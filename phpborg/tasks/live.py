@@ -7,7 +7,9 @@ most four times a second, and identical fragments are rendered once (see consume
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from typing import Any
 
 from asgiref.sync import async_to_sync
@@ -21,12 +23,16 @@ from phpborg.tasks.states import ACTIVE
 log = logging.getLogger(__name__)
 GROUP = "phpborg.live"
 TASKBAR_ROWS = 5
+STEPS_SENT, DETAIL_SENT = 60, 2000  # a message stays small; the page has the rest
+SEND_SECONDS, QUIET_SECONDS = 2.0, 5.0
+_quiet_until = 0.0
 
 
 def snapshot(task: Task, now: dict[str, Any] | None = None) -> dict[str, Any]:
     """All that a fragment needs, as plain data (no secret, no query): see templates/tasks/_live.html."""
     return {
         "id": str(task.pk),
+        "at": time.time(),
         "kind": task.kind,
         "subject": task.subject,
         "state": str(task.state),
@@ -40,23 +46,34 @@ def snapshot(task: Task, now: dict[str, Any] | None = None) -> dict[str, Any]:
         "finished_at": task.finished_at.isoformat() if task.finished_at else None,
         "cancelling": bool(task.cancel_requested_at and task.state in ACTIVE),
         "progress": now if now is not None else task.progress,
-        "steps": task.steps,
+        "steps": task.steps[-STEPS_SENT:],
         "findings_count": task.findings_count,
         "error_code": task.error_code,
         "error_facts": task.error_facts,
-        "error_detail": task.error_detail,
+        "error_detail": task.error_detail[:DETAIL_SENT],
     }
 
 
 def publish(task: Task, now: dict[str, Any] | None = None) -> None:
-    """Send a snapshot to every screen. Without Redis nothing is sent and nothing fails."""
-    layer = get_channel_layer()
-    if layer is None:
+    """Send a snapshot to every screen. Without Redis nothing is sent and nothing fails.
+
+    A Redis that hangs costs at most two seconds, and then nothing for a while: a screen is never
+    worth a task, and every screen catches up by itself (see hub.py).
+    """
+    global _quiet_until
+    if time.monotonic() < _quiet_until:
         return
     try:
-        async_to_sync(layer.group_send)(GROUP, {"type": "task.changed", "task": snapshot(task, now)})
-    except Exception as error:  # a screen is never worth a task
+        async_to_sync(_send)({"type": "task.changed", "task": snapshot(task, now)})
+    except Exception as error:
+        _quiet_until = time.monotonic() + QUIET_SECONDS
         log.debug("not published: %s", error)
+
+
+async def _send(message: dict[str, Any]) -> None:
+    layer = get_channel_layer()
+    if layer is not None:
+        await asyncio.wait_for(layer.group_send(GROUP, message), timeout=SEND_SECONDS)
 
 
 def current(tasks: QuerySet[Task] | list[Task]) -> list[dict[str, Any]]:

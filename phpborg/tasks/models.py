@@ -165,6 +165,7 @@ class Lease(models.Model):
     keep_until = models.DateTimeField(null=True, blank=True)
     released_at = models.DateTimeField(null=True, blank=True)
     attempts = models.PositiveIntegerField(default=0)
+    tried_at = models.DateTimeField(null=True, blank=True)  # the last attempt that failed
     error = models.TextField(blank=True)
 
     objects = LeaseQuerySet.as_manager()

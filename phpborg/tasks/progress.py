@@ -15,7 +15,8 @@ from django.conf import settings
 
 log = logging.getLogger(__name__)
 
-KEEP_SECONDS = 3600
+KEEP_SECONDS, QUIET_SECONDS = 3600, 5.0
+_quiet_until = 0.0
 COUNTERS = ("files", "original_bytes", "compressed_bytes", "deduplicated_bytes")
 
 
@@ -30,10 +31,17 @@ def _key(task_id: uuid.UUID | str) -> str:
 
 
 def store(task_id: uuid.UUID | str, progress: dict[str, Any]) -> None:
-    """Keep the newest progress for an hour; a missing Redis loses nothing that matters."""
+    """Keep the newest progress for an hour; a missing Redis loses nothing that matters.
+
+    After a failure nothing is stored for a while: a Redis that hangs must not slow the task down.
+    """
+    global _quiet_until
+    if time.monotonic() < _quiet_until:
+        return
     try:
         connection().set(_key(task_id), json.dumps(progress), ex=KEEP_SECONDS)
-    except redis.RedisError as error:
+    except (redis.RedisError, OSError) as error:
+        _quiet_until = time.monotonic() + QUIET_SECONDS
         log.debug("progress not stored: %s", error)
 
 
@@ -41,7 +49,7 @@ def load(task_id: uuid.UUID | str) -> dict[str, Any]:
     """The newest progress, or {} when there is none."""
     try:
         raw = connection().get(_key(task_id))
-    except redis.RedisError:
+    except (redis.RedisError, OSError):
         return {}
     return json.loads(raw) if raw else {}  # type: ignore[arg-type]
 
@@ -52,7 +60,7 @@ def load_many(task_ids: list[uuid.UUID]) -> dict[str, dict[str, Any]]:
         return {}
     try:
         values = connection().mget([_key(pk) for pk in task_ids])
-    except redis.RedisError:
+    except (redis.RedisError, OSError):
         return {}
     return {str(pk): json.loads(raw) for pk, raw in zip(task_ids, values, strict=True) if raw}  # type: ignore[arg-type]
 

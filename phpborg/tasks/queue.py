@@ -117,7 +117,7 @@ def cancel(task: Task, *, by: Any = None) -> None:
     if waiting:
         task.refresh_from_db()
         live.publish(task)
-        registry.task_finished.send_robust(sender=Task, task=task)
+        registry.tell_finished(task)
         return
     asked = Task.objects.filter(pk=task.pk, state=State.RUNNING, cancel_requested_at__isnull=True).update(
         cancel_requested_at=now
@@ -130,7 +130,7 @@ def cancel(task: Task, *, by: Any = None) -> None:
 
 def retry(task: Task, *, by: Any = None) -> Task:
     """Queue the same work again. Raises TaskNotRetryable."""
-    if task.is_active or not registry.get(task.kind).retryable:
+    if task.is_active or not registry.is_retryable(task.kind):
         raise TaskNotRetryable()
     again = Task(
         kind=task.kind,

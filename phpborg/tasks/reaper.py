@@ -71,7 +71,7 @@ def mark_lost(task: Task) -> bool:
     log.warning("task %s is lost: its worker %s is gone", task.pk, task.worker)
     task.refresh_from_db()
     live.publish(task)
-    registry.task_finished.send_robust(sender=Task, task=task)
+    registry.tell_finished(task)
     return True
 
 
@@ -96,9 +96,9 @@ def clean_abandoned() -> int:
 
 
 def _is_due(lease: Lease) -> bool:
-    wait = timedelta(seconds=min(10 * 2**lease.attempts, 3600)) if lease.attempts else timedelta(0)
-    last = lease.task.finished_at or lease.created_at
-    return timezone.now() >= last + wait
+    if lease.tried_at is None:
+        return True
+    return timezone.now() >= lease.tried_at + timedelta(seconds=min(10 * 2 ** min(lease.attempts, 20), 3600))
 
 
 def clean_task(task_id: str) -> bool:
@@ -113,26 +113,32 @@ def clean_task(task_id: str) -> bool:
 
 def requeue_forgotten() -> int:
     """Waiting rows that Redis does not know (it was flushed, or away) are announced again."""
-    count = 0
     old = timezone.now() - REQUEUE_AFTER
-    for task in Task.objects.filter(state=State.WAITING, created_at__lt=old).order_by("created_at")[:500]:
-        try:
-            known = str(task.pk) in set(django_rq.get_queue(task.queue).get_job_ids())
-        except (redis.RedisError, OSError):
-            return count
-        if not known:
-            count += queue.push(task)
-    return count
+    rows = Task.objects.filter(state=State.WAITING, created_at__lt=old).order_by("created_at")
+    return push_unknown(list(rows[:500]))
 
 
 def wake_blocked() -> int:
     """Blocked tasks whose resource has become free try again, the oldest first."""
-    count = 0
     busy = set(Task.objects.running().exclude(exclusive=None).values_list("exclusive", flat=True))
-    seen: set[str | None] = set()
+    oldest: dict[str | None, Task] = {}
     for task in Task.objects.filter(state=State.BLOCKED).order_by("created_at"):
-        if task.exclusive not in busy and task.exclusive not in seen:
-            seen.add(task.exclusive)
+        if task.exclusive not in busy:
+            oldest.setdefault(task.exclusive, task)
+    return push_unknown(list(oldest.values()))
+
+
+def push_unknown(tasks: list[Task]) -> int:
+    """Queue those that Redis does not hold already. Answers how many were queued."""
+    known: dict[str, set[str]] = {}
+    count = 0
+    for task in tasks:
+        try:
+            if task.queue not in known:
+                known[task.queue] = set(django_rq.get_queue(task.queue).get_job_ids())
+        except (redis.RedisError, OSError):
+            return count
+        if str(task.pk) not in known[task.queue]:
             count += queue.push(task)
     return count
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,19 @@ from phpborg.tasks.states import State
 
 if TYPE_CHECKING:
     from phpborg.tasks.context import TaskContext
+    from phpborg.tasks.models import Task
+
+log = logging.getLogger(__name__)
 
 # Sent with `task` after a task has reached its final state. A receiver never hurts the task.
 task_finished = Signal()
+
+
+def tell_finished(task: Task) -> None:
+    """Send `task_finished`; what a receiver does wrong is logged and hurts nobody."""
+    for receiver, answer in task_finished.send_robust(sender=type(task), task=task):
+        if isinstance(answer, Exception):
+            log.error("after task %s: %s failed", task.pk, receiver, exc_info=answer)
 
 
 @dataclass(frozen=True)
@@ -88,6 +99,11 @@ def label(name: str) -> str:
     """The words for a kind, also for one that this version no longer knows."""
     known = _kinds.get(name)
     return str(known.label) if known else name
+
+
+def is_retryable(name: str) -> bool:
+    """May an ended task of this kind be queued again? Never one that this version does not know."""
+    return name in _kinds and _kinds[name].retryable
 
 
 def all_kinds() -> list[Kind]:

@@ -6,20 +6,22 @@ cancelled meanwhile, is left alone; running twice is harmless.
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import signal
 import socket
 import threading
+import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import IntegrityError, connection, transaction
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from phpborg.crypto import redact
 from phpborg.errors import PhpBorgError
@@ -33,6 +35,7 @@ from phpborg.tasks.states import PENDING, State
 log = logging.getLogger(__name__)
 CANCEL_POLL_SECONDS = 1.0
 FINDINGS_KEPT = 200
+RECORD_PAUSES_SECONDS = (1, 2, 4, 8, 15, 30, 0)
 
 
 def this_worker() -> str:
@@ -47,17 +50,17 @@ def run(task_id: str) -> None:
         return
     context = TaskContext(task)
     beat = Heartbeat(context)
-    _end_with_worker(context)
-    beat.start()
-    live.publish(task)
-    crash: BaseException | None = None
-    try:
-        fields, crash = _execute(context)
-        _clean_up(context)
-    finally:
-        beat.stop()
-    _record(context, fields)
-    queue.wake_blocked(task.exclusive)
+    # What a task stores is English; pages and mails translate it for their reader.
+    with _stopped_by_sigterm(context), translation.override("en"):
+        beat.start()
+        live.publish(task)
+        try:
+            fields, crash = _execute(context)
+            _clean_up(context)
+        finally:
+            beat.stop()
+        _record(context, fields)
+        queue.wake_blocked(task.exclusive)
     if crash is not None and not isinstance(crash, Exception):
         raise crash
 
@@ -71,12 +74,21 @@ def claim(task_id: str) -> Task | None:
                 state=State.RUNNING, started_at=now, heartbeat_at=now, worker=this_worker(), phase="starting"
             )
     except IntegrityError:
-        blocked = Task.objects.filter(pk=task_id, state=State.WAITING).update(state=State.BLOCKED)
-        task = Task.objects.filter(pk=task_id).first()
-        if blocked and task:
-            live.publish(task)
+        _block(task_id)
         return None
     return Task.objects.get(pk=task_id) if taken else None
+
+
+def _block(task_id: str) -> None:
+    """Another task has the resource: wait for it visibly."""
+    blocked = Task.objects.filter(pk=task_id, state=State.WAITING).update(state=State.BLOCKED)
+    task = Task.objects.filter(pk=task_id).first()
+    if not blocked or task is None:
+        return
+    live.publish(task)
+    # It may have become free before the row said that we wait for it.
+    if not Task.objects.running().filter(exclusive=task.exclusive).exists():
+        queue.wake_blocked(task.exclusive)
 
 
 def _execute(context: TaskContext) -> tuple[dict[str, Any], BaseException | None]:
@@ -138,34 +150,45 @@ def _clean_up(context: TaskContext) -> None:
 def _record(context: TaskContext, fields: dict[str, Any]) -> None:
     """The final state, only if the task is still ours (the reaper may have been faster)."""
     task = context.task
-    tail = context.close()
-    changed = Task.objects.filter(pk=task.pk, state=State.RUNNING, worker=task.worker).update(
-        finished_at=timezone.now(),
-        progress=context.progress_now,
-        steps=context.steps,
-        phase="",
-        log_tail=tail,
+    fields = {
+        "finished_at": timezone.now(),
+        "progress": context.progress_now,
+        "steps": context.steps,
+        "phase": "",
+        "log_tail": context.close(),
         **fields,
-    )
-    task.refresh_from_db()
+    }
+    for pause in RECORD_PAUSES_SECONDS:
+        try:
+            changed = Task.objects.filter(pk=task.pk, state=State.RUNNING, worker=task.worker).update(**fields)
+            task.refresh_from_db()
+            break
+        except DatabaseError:
+            if not pause:
+                raise  # the row stays "running"; the reaper finds that its worker is gone
+            log.exception("the end of task %s could not be written down; trying again", task.pk)
+            connection.close()
+            time.sleep(pause)
     live.publish(task, context.progress_now)
     if changed:
-        for receiver, answer in registry.task_finished.send_robust(sender=Task, task=task):
-            if isinstance(answer, Exception):
-                log.error("after task %s: %s failed", task.pk, receiver, exc_info=answer)
+        registry.tell_finished(task)
 
 
-def _end_with_worker(context: TaskContext) -> None:
+@contextmanager
+def _stopped_by_sigterm(context: TaskContext) -> Iterator[None]:
     """SIGTERM means: the service stops. It also comes when our worker is killed (parent-death signal)."""
     if threading.current_thread() is not threading.main_thread():
+        yield
         return
 
     def interrupted(_number: int, _frame: FrameType | None) -> None:
         context.stop.set("interrupted")
 
-    signal.signal(signal.SIGTERM, interrupted)
-    if os.environ.get("PHPBORG_WORK_HORSE"):
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    before = signal.signal(signal.SIGTERM, interrupted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class Heartbeat:
