@@ -1,0 +1,234 @@
+"""The plan of a backup: what will happen, in order, with the very command lines.
+
+One object for all: the wizard's last page and `--dry-run` show it, the task carries it out. Steps hold
+no secret: the passphrase travels by descriptor and is in no command line.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from backups import sources
+from backups.borg import argv as commands
+from backups.borg import names
+from backups.models import BackupJob, StoragePool
+from backups.sources.base import Sentence, SourceFacts, SourcePlan
+from phpborg.tasks.models import Task
+from servers.models import Server
+
+# What the helper on a server keeps for itself: caches and half-made restores.
+SERVER_STATE = b"/var/lib/phpborg"
+HOOKS = "/etc/phpborg/hooks"
+_UNKNOWN_RUN = "TIME-RUN"
+
+
+@dataclass(frozen=True)
+class PlanStep:
+    """One step: what it is, what it runs, what it touches, and what is done to undo it."""
+
+    code: str
+    title: Sentence
+    sentence: Sentence
+    argv: tuple[str | bytes, ...] = ()
+    touches: tuple[str, ...] = ()
+    undo: Sentence = ""
+
+    @property
+    def command(self) -> str:
+        """The command line as a shell would want it; for people."""
+        return shlex.join(os.fsencode(word).decode("utf-8", "backslashreplace") for word in self.argv)
+
+
+@dataclass(frozen=True)
+class BackupPlan:
+    """Everything that a run of a job will do."""
+
+    archive: str
+    location: str
+    source: SourcePlan
+    steps: tuple[PlanStep, ...]
+    link: str  # local, tunnel or direct
+    nice: int
+    hook_before: str
+    hook_after: str
+    hook_seconds: int
+
+    @property
+    def argv(self) -> tuple[str | bytes, ...]:
+        """The command line of `borg create`, as handed to the helper (without the program)."""
+        return next(step.argv for step in self.steps if step.code == "create")
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--dry-run --json`."""
+        return {
+            "archive": self.archive,
+            "location": self.location,
+            "link": self.link,
+            "steps": [
+                {
+                    "code": step.code,
+                    "sentence": str(step.sentence),
+                    "argv": [os.fsencode(word).decode("utf-8", "backslashreplace") for word in step.argv],
+                    "touches": list(step.touches),
+                    "undo": str(step.undo),
+                }
+                for step in self.steps
+            ],
+            "findings": [finding.as_json() for finding in self.source.findings],
+        }
+
+
+def archive_name(job: BackupJob, task: Task | None) -> str:
+    """The name that this task's archive gets; before there is a task, with words in its place."""
+    if task is None:
+        return f"{job.slug}-{names.short_id(job.pk)}-{_UNKNOWN_RUN}"
+    return names.archive_name(job.slug, job.pk, task.started_at or task.created_at, task.pk)
+
+
+def keep_out(server: Server) -> tuple[bytes, ...]:
+    """Places on this server that no archive may hold: repositories, open archives, borg's caches."""
+    if not server.is_local:
+        return (SERVER_STATE,)
+    var = Path(settings.VAR_DIR)
+    pools = [os.fsencode(path) for path in StoragePool.objects.values_list("path", flat=True)]
+    ours = [os.fsencode(var / name) for name in ("borg", "tmp", "views", "mounts", "run")]
+    return (SERVER_STATE, *pools, *ours)
+
+
+def plan_backup(*, job: BackupJob, task: Task | None = None, facts: SourceFacts | None = None) -> BackupPlan:
+    """What a run of this job does. The job need not be saved.
+
+    Raises SourceKindUnknown, InvalidInput and, when the facts say so, SourceMissing.
+    """
+    kind = sources.get(job.source_kind)
+    known = replace(facts or SourceFacts(), keep_out=keep_out(job.server))
+    source = kind.plan(kind.parse(job.source), known)
+    archive = archive_name(job, task)
+    location = f"ssh://phpborg{job.repository.path}"
+    link = "local" if job.server.is_local else str(job.server.mode)
+    return BackupPlan(
+        archive=archive,
+        location=location,
+        source=source,
+        steps=tuple(_steps(job, source, archive, location, link)),
+        link=link,
+        nice=job.nice,
+        hook_before=job.hook_before,
+        hook_after=job.hook_after,
+        hook_seconds=job.hook_seconds,
+    )
+
+
+def create_argv(job: BackupJob, source: SourcePlan, archive: str, location: str) -> tuple[str | bytes, ...]:
+    """`borg create …` without the program, which the helper finds itself."""
+    options = commands.CreateOptions(
+        sources=source.paths,
+        excludes=source.excludes,
+        one_file_system=source.one_file_system,
+        exclude_caches=source.exclude_caches,
+        compression=job.compression or job.repository.compression,
+        upload_rate_kib=job.upload_rate_kib,
+    )
+    return commands.create("borg", location, archive, options)[1:]
+
+
+def _steps(job: BackupJob, source: SourcePlan, archive: str, location: str, link: str) -> list[PlanStep]:
+    server, repository = job.server, job.repository
+    steps = [_connect(server)]
+    if job.hook_before:
+        steps.append(_hook("hook_before", gettext_lazy("Hook before"), job, job.hook_before))
+    steps += [_look(source), _open_link(job, link)]
+    steps.append(
+        PlanStep(
+            "create",
+            gettext_lazy("Back up"),
+            " ".join(
+                [
+                    *(str(sentence) for sentence in source.sentences),
+                    _("Writes the archive {archive} into the repository “{repository}”.").format(
+                        archive=archive, repository=repository.name
+                    ),
+                ]
+            ),
+            argv=create_argv(job, source, archive, location),
+            touches=(repository.path,),
+            undo=_("Stopped before the end, it leaves no archive; the next run goes on from borg's last checkpoint."),
+        )
+    )
+    steps.append(
+        PlanStep(
+            "prove",
+            gettext_lazy("Prove the archive"),
+            _("Looks for exactly this archive in the repository, on the backup host. Only then the run counts."),
+            argv=commands.list_archives("borg", repository.path, only=archive),
+        )
+    )
+    if job.hook_after:
+        steps.append(_hook("hook_after", gettext_lazy("Hook after"), job, job.hook_after))
+    steps.append(
+        PlanStep(
+            "sync",
+            gettext_lazy("Compare with the repository"),
+            _("Records archives that nobody knew and marks those that are gone."),
+        )
+    )
+    return steps
+
+
+def _connect(server: Server) -> PlanStep:
+    sentence = (
+        _("Starts the helper on this machine.")
+        if server.is_local
+        else _("Connects to {endpoint} over SSH; its host key must be the one that was approved.").format(
+            endpoint=server.endpoint
+        )
+    )
+    return PlanStep("connect", gettext_lazy("Connect to the server"), sentence)
+
+
+def _look(source: SourcePlan) -> PlanStep:
+    sentences = [_("Asks the server whether the sources are there. If none is, nothing is written.")]
+    if source.one_file_system:
+        sentences.append(_("Notes the filesystems that are left out."))
+    return PlanStep("look", gettext_lazy("Look at the sources"), " ".join(sentences))
+
+
+def _hook(code: str, title: Sentence, job: BackupJob, name: str) -> PlanStep:
+    if code == "hook_before":
+        sentence = _("Runs {path} on the server, for at most {seconds} seconds. If it fails, nothing is backed up.")
+    else:
+        sentence = _(
+            "Runs {path} on the server, for at most {seconds} seconds: exactly once, however the backup went. "
+            "It finds the outcome in PHPBORG_OUTCOME."
+        )
+    path = f"{HOOKS}/{name}"
+    return PlanStep(code, title, sentence.format(path=path, seconds=job.hook_seconds), argv=(path,), touches=(path,))
+
+
+def _open_link(job: BackupJob, link: str) -> PlanStep:
+    sentences = {
+        "local": _("Reads and writes on this machine; nothing goes over the network."),
+        "tunnel": _(
+            "Carries the repository through the SSH connection. The server gets no credential; it can only add "
+            "archives to this one repository."
+        ),
+        "direct": _(
+            "The server connects to the backup host with its own key, which can only add archives to its repositories."
+        ),
+    }
+    return PlanStep(
+        "link",
+        gettext_lazy("Open the way to the repository"),
+        sentences[link],
+        argv=commands.serve("borg", [job.repository.path]),
+        touches=(job.repository.path,),
+        undo=_("The connection and its sockets are removed when the backup ends."),
+    )
