@@ -17,6 +17,7 @@ from phpborg.tasks.queue import enqueue
 from phpborg.tasks.states import Trigger
 
 TRASH = ".trash"
+VIEWS = ".views"  # lock-free views of repositories (hard links, so on the same filesystem)
 # A pool below one of these would mix repositories with the system's own files.
 SYSTEM_DIRECTORIES = ("/", "/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/run", "/sbin", "/sys", "/usr")
 

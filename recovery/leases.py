@@ -1,0 +1,33 @@
+"""What an open archive owes: a view of its repository and a mount. Removed mount first."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from backups.borg import view
+from backups.services.pools import VIEWS
+from phpborg.tasks.registry import lease_kind
+from recovery.models import BrowseSession
+
+
+@lease_kind("repository_view")
+def remove_view(data: dict[str, Any]) -> None:
+    """A hard-linked view inside a pool's directory of views."""
+    path = Path(data["path"])
+    if path.parent.name != VIEWS:
+        raise ValueError(f"{path} is not in a directory of views")
+    view.remove_view(path)
+
+
+@lease_kind("archive_mount")
+def remove_mount(data: dict[str, Any]) -> None:
+    """The mount of an archive, its borg, its mount point and borg's directory for it."""
+    mountpoint = Path(data["mountpoint"])
+    view.unmount(mountpoint, lazy=True)
+    if mountpoint.is_dir():
+        mountpoint.rmdir()
+    shutil.rmtree(data["base_dir"], ignore_errors=True)
+    session = BrowseSession.objects.filter(pk=data.get("session"))
+    session.exclude(state=BrowseSession.State.FAILED).update(state=BrowseSession.State.CLOSED, mountpoint="")

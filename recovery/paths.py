@@ -1,0 +1,58 @@
+"""Paths inside an archive: bytes here, ASCII tokens in pages, forms and rows.
+
+A token is the path percent-encoded (`etc/caf%E9`). It survives HTML forms, URLs and every database,
+whatever bytes the name holds.
+"""
+
+from __future__ import annotations
+
+import os
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+from recovery.errors import NoSuchPath
+
+
+def token(path: bytes) -> str:
+    """The path as ASCII text."""
+    return quote_from_bytes(path, safe="/")
+
+
+def parse(text: str) -> bytes:
+    """A token back to a relative path without empty, `.` and `..` parts. Raises NoSuchPath."""
+    raw = unquote_to_bytes(text)
+    parts = [part for part in raw.split(b"/") if part]
+    if b"\0" in raw or any(part in (b".", b"..") for part in parts):
+        raise NoSuchPath(path=shown(raw))
+    return b"/".join(parts)
+
+
+def shown(path: bytes) -> str:
+    """The path for people: not UTF-8 becomes �, control characters become their pictures."""
+    text = path.decode("utf-8", "replace")
+    return "".join(chr(0x2400 + ord(letter)) if ord(letter) < 32 else letter for letter in text)
+
+
+def split(path: bytes) -> list[bytes]:
+    """The parts of a relative path."""
+    return path.split(b"/") if path else []
+
+
+def common_parent(paths: list[bytes]) -> bytes:
+    """The deepest folder that holds all of them: what is stripped when they are put elsewhere."""
+    parents = [split(os.path.dirname(path)) for path in paths]
+    shared: list[bytes] = []
+    for parts in zip(*parents, strict=False):
+        if len(set(parts)) > 1:
+            break
+        shared.append(parts[0])
+    return b"/".join(shared)
+
+
+def without_nested(paths: list[bytes]) -> list[bytes]:
+    """Drop what lies inside another chosen folder, and doubles; sorted."""
+    kept: list[bytes] = []
+    for path in sorted(set(paths), key=split):
+        if kept and (path == kept[-1] or path.startswith(kept[-1] + b"/") or kept[-1] == b""):
+            continue
+        kept.append(path)
+    return kept
