@@ -64,7 +64,7 @@ disable_service() {
 
 # ensure_packages LIST: install what is missing. Without root it says what to install and ends.
 ensure_packages() {
-    local missing service
+    local missing service log
     missing=$(missing_packages "$1")
     [ -n "$missing" ] || return 0
     if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
@@ -74,11 +74,14 @@ Install them first, as root:
     fi
     say "Installing Debian packages: $missing"
     export DEBIAN_FRONTEND=noninteractive
-    local quiet=(-qq -o Dpkg::Use-Pty=0)
-    apt-get "${quiet[@]}" update || die "apt-get update failed; see above."
+    log=$(mktemp)
     # shellcheck disable=SC2086  # a list of names
-    without_services apt-get "${quiet[@]}" install -y --no-install-recommends $missing >/dev/null ||
+    if ! { apt-get -q update && without_services apt-get -q install -y --no-install-recommends $missing; } >"$log" 2>&1; then
+        tail -n 30 "$log" >&2
+        rm -f "$log"
         die "apt-get could not install: $missing"
+    fi
+    rm -f "$log"
     for service in redis-server ssh; do
         case " $missing" in *" $service "* | *" openssh-server "*) disable_service "$service" ;; esac
     done
