@@ -64,13 +64,16 @@ def _connection(link: Dict[str, Any]) -> Tuple[bool, Dict[str, str]]:
     return False, {"BORG_RSH": " ".join(shlex.quote(word) for word in words)}
 
 
-def _environment(args: Dict[str, Any], local: bool) -> Dict[str, str]:
+def _environment(args: Dict[str, Any], local: bool, subcommand: str) -> Dict[str, str]:
     env = {}
     for name, value in (args.get("env") or {}).items():
         if name not in _ENVIRONMENT:
             raise wire.Refused("invalid", "environment variable not allowed: {}".format(name))
         env[name] = validate.text(value, name, _ENVIRONMENT[name])
     base = places.state_directory()
+    if subcommand == "extract" and isinstance(args.get("staging"), dict):
+        # A restore reads a view, whose location is new each time: borg must not learn it for the next backup.
+        base = places.restore_directory(validate.token(args["staging"].get("token")))
     # A repository has another location when it is on this machine; borg would ask which one is right.
     env["BORG_BASE_DIR"] = places.make_private(os.path.join(base, "local") if local else base)
     return children.environment(env)
@@ -116,7 +119,7 @@ def run_borg(request: wire.Request, control: wire.Control) -> Tuple[Optional[int
     if command.subcommand == "extract" and not {"--stdout", "--dry-run"} & set(command.options):
         directory = staging.open_staging(args.get("staging"))
     borg = find_borg()
-    env = dict(_environment(args, local), **connection)
+    env = dict(_environment(args, local, command.subcommand), **connection)
     env["BORG_DISPLAY_PASSPHRASE"] = "no"
     fds: List[int] = []
     try:

@@ -15,6 +15,11 @@ def state_directory() -> str:
     return os.path.join(os.path.expanduser("~"), ".local/share/phpborg/borg")
 
 
+def restore_directory(token: str) -> str:
+    """Borg's memory for one restore; it goes with the staging directory."""
+    return os.path.join(state_directory(), "restore-" + token)
+
+
 def direct_directory(installation: str) -> str:
     """The key and configuration for direct backups to one backup host."""
     base = CONFIG if os.geteuid() == 0 else os.path.join(os.path.expanduser("~"), ".config/phpborg")

@@ -17,10 +17,13 @@ _LISTED = 200
 
 
 class Report:
-    """What became of the entries: counts of all, names of the first of each kind."""
+    """What became of the entries: counts of all, names of the first of each kind.
+
+    `staged` is how many entries were extracted: the caller compares it with what the archive holds.
+    """
 
     def __init__(self) -> None:
-        self.counts = {"placed": 0, "merged": 0, "kept": 0, "replaced": 0, "renamed": 0, "failed": 0}
+        self.counts = {"staged": 0, "placed": 0, "merged": 0, "kept": 0, "replaced": 0, "renamed": 0, "failed": 0}
         self.lists: Dict[str, List[Dict[str, str]]] = {"kept": [], "replaced": [], "renamed": [], "failed": []}
 
     def add(self, what: str, path: bytes, number: int = 1, **more: str) -> None:
@@ -231,6 +234,7 @@ def _place_item(mover: Mover, item: bytes, place: bytes, staged: int, target: in
         if source_dir is None or tree.look(source, source_dir) is None:
             mover.report.add("failed", item, reason="it was not extracted")
             return
+        mover.report.counts["staged"] += tree.count(source, source_dir, mover.control)
         directory, name = _parent(place, target, create=True)
         assert directory is not None
         mover.move(source, source_dir, name, directory, place)

@@ -1,10 +1,11 @@
 """The verbs `stage` and `unstage`: a private directory beside the target, into which borg extracts."""
 
 import os
+import shutil
 import stat
 from typing import Any, Dict, Tuple
 
-from . import policy, tree, validate, wire
+from . import places, policy, tree, validate, wire
 
 _PREFIX = b".phpborg-restore-"
 
@@ -66,6 +67,7 @@ def checked_staging(parent: int, token: str) -> int:
 def unstage(request: wire.Request, control: wire.Control) -> None:
     """Remove the staging directory; gone is fine, a mount below it is refused."""
     target, token = _target(request.args)
+    shutil.rmtree(places.restore_directory(token), ignore_errors=True)
     try:
         parent, _ = tree.walk_to(target)
     except wire.Refused as refusal:
