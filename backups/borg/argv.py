@@ -212,20 +212,23 @@ def compact(binary: str, repository: str, *, threshold: int = 10, lock_wait: int
 def delete(binary: str, repository: str, archives: Sequence[str], *, lock_wait: int = LOCK_WAIT_SECONDS) -> Argv:
     """Delete these archives by exact name. Never a pattern, never (with an empty list) the repository.
 
-    Borg takes a name with `::` only as part of the location: such a name must be the first.
+    Borg takes a name with `::` or braces only as part of the location: such a name must be the first.
     """
     if not archives:
         raise ValueError("no archive named: borg would delete the repository")
     first, *rest = (specs.archive_name(name) for name in archives)
     if any(needs_own_command(name) for name in rest):
-        raise ValueError("a name with “::” must be deleted alone")
-    names = tuple(escape_placeholders(name) for name in rest)
-    return (binary, "delete", *_common(lock_wait), "--progress", "--", _target(repository, first), *names)
+        raise ValueError("a name with “::” or braces must be deleted alone")
+    return (binary, "delete", *_common(lock_wait), "--progress", "--", _target(repository, first), *rest)
 
 
 def needs_own_command(name: str) -> bool:
-    """Borg accepts this name only in `REPOSITORY::NAME`."""
-    return "::" in name
+    """Borg takes this name literally only in `REPOSITORY::NAME`.
+
+    Further names must not hold `::`, and borg expands placeholders in them twice, so that `{{now}}`
+    would become the name of another archive.
+    """
+    return any(sign in name for sign in ("::", "{", "}"))
 
 
 def mount(

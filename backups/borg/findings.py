@@ -47,9 +47,8 @@ class Finding:
 
 
 _OS_ERROR = re.compile(r"(?:(?P<op>[A-Za-z_ ]{1,40}): )?\[Errno (?P<errno>\d{1,5})\] ", re.ASCII)
-_PATH_AND_ERROR = re.compile(
-    r"(?P<path>.+): (?:[A-Za-z_ ]{1,40}: )?\[Errno (?P<errno>\d{1,5})\] ", re.ASCII | re.DOTALL
-)
+_SUBJECT_AND_ERROR = re.compile(r"(?P<subject>.+): \[Errno (?P<errno>\d{1,5})\] ", re.ASCII | re.DOTALL)
+_OPERATION = re.compile(r": [A-Za-z_ ]{1,40}\Z", re.ASCII)
 _CHANGED = ": file changed while we backed it up"
 _NEVER_MATCHED = re.compile(r"Include pattern '(.*)' never matched\.", re.DOTALL)
 _RETRY = re.compile(r", slept [\d.]+s, next: retry: \d+ of \d+", re.ASCII)
@@ -144,9 +143,11 @@ class Findings:
             return Finding(Kind.NEVER_MATCHED, never[1], message)
         if message.endswith(_CHANGED):
             return Finding(Kind.CHANGED, message.removesuffix(_CHANGED), message)
-        found = _PATH_AND_ERROR.match(message)
+        found = _SUBJECT_AND_ERROR.match(message)
         if found:
-            path = found["path"]
+            path = found["subject"]
+            if _key(path) not in self._roots:  # then an operation stands between path and error
+                path = _OPERATION.sub("", path)
             return self._of_error(path, int(found["errno"]), message.removeprefix(path + ": "))
         return Finding(Kind.OTHER, "", message)
 

@@ -315,7 +315,7 @@ def _undo_init(place: Path, *, keep: bool) -> None:
 
 
 def _batches(names: Sequence[str]) -> Iterable[tuple[str, ...]]:
-    """Groups that one command can take: a name with `::` stands alone, an argv stays small."""
+    """Groups that one command can take: an awkward name stands alone, an argv stays small."""
     alone = [name for name in names if argv.needs_own_command(name)]
     others = [name for name in names if not argv.needs_own_command(name)]
     for name in alone:
