@@ -74,4 +74,6 @@ class MountUnavailable(PhpBorgError):
 
     code = "REC-09"
     title = _("The opened archive cannot be seen from here.")
-    advice = _("Worker and web server must share one mount namespace: set PrivateTmp=no and PrivateMounts=no in their units.")
+    advice = _(
+        "Worker and web server must share one mount namespace: set PrivateTmp=no and PrivateMounts=no in their units."
+    )

@@ -10,6 +10,8 @@ from backups.borg import view
 from backups.services.pools import VIEWS
 from phpborg.tasks.registry import lease_kind
 from recovery.models import BrowseSession
+from servers.models import Server
+from servers.services.reach import host_for
 
 
 @lease_kind("repository_view")
@@ -29,5 +31,13 @@ def remove_mount(data: dict[str, Any]) -> None:
     if mountpoint.is_dir():
         mountpoint.rmdir()
     shutil.rmtree(data["base_dir"], ignore_errors=True)
-    session = BrowseSession.objects.filter(pk=data.get("session"))
+    session = BrowseSession.objects.filter(pk=data["session"])
     session.exclude(state=BrowseSession.State.FAILED).update(state=BrowseSession.State.CLOSED, mountpoint="")
+
+
+@lease_kind("restore_staging")
+def remove_staging(data: dict[str, Any]) -> None:
+    """The private folder on the server into which a restore extracts. A removed server is not asked."""
+    server = Server.objects.filter(pk=data["server"]).first()
+    if server is not None:
+        host_for(server).call("unstage", {"target": data["target"], "token": data["token"]}, timeout=600)

@@ -39,8 +39,8 @@ class User(AbstractUser):
     )
 
     class Meta(AbstractUser.Meta):
-        verbose_name = _("user")
-        verbose_name_plural = _("users")
+        verbose_name = _("user")  # type: ignore[assignment]
+        verbose_name_plural = _("users")  # type: ignore[assignment]
 
     def save(self, *args: object, **kwargs: object) -> None:
         # The administrator's role opens Django's admin; the others never see it.

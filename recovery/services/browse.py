@@ -11,10 +11,11 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from backups.borg import view
+from backups.borg.mounts import is_mounted
 from backups.models import Archive
 from backups.services import pools
 from phpborg.tasks import leases
-from phpborg.tasks.models import Lease, Task
+from phpborg.tasks.models import Lease, LeaseQuerySet, Task
 from phpborg.tasks.queue import enqueue
 from phpborg.tasks.states import Trigger
 from recovery.errors import ArchiveGone, MountUnavailable, NotOpen
@@ -70,7 +71,19 @@ def open_archive(*, archive: Archive, by: Any = None, trigger: Trigger = Trigger
 def _is_dead(session: BrowseSession) -> bool:
     if session.state == State.OPEN:
         return not view.is_alive(Path(session.mountpoint))
-    return not Task.objects.active().filter(pk=session.task_ref).exists()
+    return session.task_ref is None or not Task.objects.active().filter(pk=session.task_ref).exists()
+
+
+def mounts_directory() -> Path:
+    """Where archives are mounted on this host."""
+    return leases.private_directory("mounts")
+
+
+def opened(*, session: BrowseSession, mountpoint: Path) -> None:
+    """The mount is there. A session that was closed meanwhile stays closed."""
+    BrowseSession.objects.filter(pk=session.pk, state=State.OPENING).update(
+        state=State.OPEN, mountpoint=str(mountpoint), opened_at=timezone.now(), last_used_at=timezone.now()
+    )
 
 
 def mountpoint_of(session: BrowseSession) -> Path:
@@ -79,12 +92,17 @@ def mountpoint_of(session: BrowseSession) -> Path:
         raise NotOpen()
     path = Path(session.mountpoint)
     if not view.is_alive(path):
-        if not view.is_mounted(path) and view.mount_pid(path) is not None:
+        if not is_mounted(path) and view.mount_pid(path) is not None:
             raise MountUnavailable(str(path))
         fail(session=session)
         raise NotOpen()
     touch(session=session)
     return path
+
+
+def leases_of(session: BrowseSession) -> LeaseQuerySet:
+    """What the session still holds: its view and its mount."""
+    return Lease.objects.held().filter(task_id=session.task_ref) if session.task_ref else Lease.objects.none()
 
 
 def touch(*, session: BrowseSession) -> None:
@@ -94,7 +112,7 @@ def touch(*, session: BrowseSession) -> None:
         return
     session.last_used_at = now
     BrowseSession.objects.filter(pk=session.pk).update(last_used_at=now)
-    Lease.objects.held().filter(task_id=session.task_ref, keep_until__isnull=False).update(keep_until=keep_until())
+    leases_of(session).filter(keep_until__isnull=False).update(keep_until=keep_until())
 
 
 def request_close(*, session: BrowseSession, by: Any = None) -> Task:
@@ -112,13 +130,13 @@ def request_close(*, session: BrowseSession, by: Any = None) -> Task:
 def close(*, session: BrowseSession) -> bool:
     """Unmount and remove the view, in any order of what is already gone. False when something resists."""
     BrowseSession.objects.filter(pk=session.pk, state__in=[State.OPENING, State.OPEN]).update(state=State.CLOSED)
-    return leases.release_all(Lease.objects.held().filter(task_id=session.task_ref))
+    return leases.release_all(leases_of(session))
 
 
 def fail(*, session: BrowseSession) -> None:
     """The mount died: mark it, and let the clean-up take what is left."""
     BrowseSession.objects.filter(pk=session.pk, state__in=[State.OPENING, State.OPEN]).update(state=State.FAILED)
-    Lease.objects.held().filter(task_id=session.task_ref).update(keep_until=timezone.now())
+    leases_of(session).update(keep_until=timezone.now())
     session.state = State.FAILED
 
 
