@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from django.core.checks import CheckMessage
 
+HOME = Path(__file__).resolve().parent.parent
+
 
 def say(line: str) -> None:
     print(line, flush=True)
@@ -68,11 +70,9 @@ def database_exists() -> bool:
 
 def compile_messages() -> None:
     """.mo files that are missing or older than their .po."""
-    from django.conf import settings
-
     from phpborg import process
 
-    for source in sorted(path for root in settings.LOCALE_PATHS for path in Path(root).glob("*/LC_MESSAGES/*.po")):
+    for source in sorted(HOME.glob("phpborg/locale/*/LC_MESSAGES/*.po")):
         target = source.with_suffix(".mo")
         if target.exists() and target.stat().st_mtime >= source.stat().st_mtime:
             continue
@@ -82,7 +82,7 @@ def compile_messages() -> None:
             fail(f"{source} cannot be compiled:\n{result.stderr_tail}")
         fresh.chmod(0o644)
         fresh.replace(target)
-        say(f"Compiled {target}")
+        say(f"Compiled {target.relative_to(HOME)}")
 
 
 def collect_static(var: Path) -> None:
@@ -158,3 +158,8 @@ def set_up(var: Path) -> None:
     except CommandError as error:
         fail(f"The setup stopped: {error}")
     connections.close_all()
+
+
+if __name__ == "__main__":  # script/server --install
+    sys.path.insert(0, str(HOME))
+    compile_messages()
