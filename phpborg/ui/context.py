@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
+from django.core.cache import cache
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.functional import Promise, SimpleLazyObject
 from django.utils.translation import gettext_lazy as _
 
+PRODUCT = "phpBorg"
+NAME_SECONDS = 30
 THEMES = (("auto", "monitor", _("As the system")), ("light", "sun", _("Light")), ("dark", "moon", _("Dark")))
 
 
@@ -75,9 +78,23 @@ def theme_of(request: HttpRequest) -> str:
     return chosen if chosen in {name for name, _icon, _label in THEMES} else "auto"
 
 
+def application_name(request: HttpRequest) -> str:
+    """The name of this installation; strangers see the product's, without a query."""
+    user = getattr(request, "user", None)
+    if user is None or not user.is_authenticated:
+        return PRODUCT
+    from phpborg.ui.models import Installation
+
+    def stored() -> str:
+        return Installation.objects.values_list("application_name", flat=True).first() or PRODUCT
+
+    return str(cache.get_or_set("application-name", stored, NAME_SECONDS))
+
+
 def page(request: HttpRequest) -> dict[str, Any]:
     """Context processor of every page; lazy, so that fragments pay nothing."""
     return {
+        "application_name": SimpleLazyObject(lambda: application_name(request)),
         "nav_entries": SimpleLazyObject(lambda: navigation(request)),
         "theme": SimpleLazyObject(lambda: theme_of(request)),
         "themes": THEMES,
