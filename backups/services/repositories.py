@@ -42,7 +42,7 @@ def borg_of(repository: Repository) -> BorgRepository:
         passphrase=repository.passphrase.reveal(),
         base_dir=base_dir_of(repository),
         repository_id=repository.borg_id or "",
-        relocated_from=repository.confirmed_move_from,
+        relocated_ok=bool(repository.confirmed_move_from),
     )
 
 

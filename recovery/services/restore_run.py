@@ -35,6 +35,7 @@ from recovery.services.plan import extract_argv
 from recovery.services.restores import plan_of
 from servers.services.reach import host_for
 from servers.transport import tunnel
+from servers.transport.base import Link
 
 PLACE_SECONDS = 24 * 3600
 _ENVIRONMENT = ("BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK", "BORG_EXIT_CODES")
@@ -130,11 +131,11 @@ class RestoreRun:
         with tunnel.link(self.host, str(view), mode="tunnel", token=self.token) as way:
             for portion in self.plan.batches():
                 self.context.stop.check()
-                state = max(state, self._extract_portion(way, view, portion, meter), key=_gravity)
+                state = max(state, self._extract_portion(way, portion, meter), key=_gravity)
         self.context.release(link_lease)
         return state
 
-    def _extract_portion(self, way: Any, view: Path, portion: tuple[bytes, ...], meter: Meter) -> State:
+    def _extract_portion(self, way: Link, portion: tuple[bytes, ...], meter: Meter) -> State:
         report = Report()
         spoken = 0.0
 
@@ -150,7 +151,7 @@ class RestoreRun:
         result = self.host.run(
             "borg",
             {
-                "argv": [os.fsdecode(word) for word in extract_argv(self.plan, f"ssh://phpborg{view}", portion)],
+                "argv": [os.fsdecode(word) for word in extract_argv(self.plan, way.repository, portion)],
                 "env": {name: answers[name] for name in _ENVIRONMENT if name in answers},
                 "staging": self._place_arguments,
                 "nice": 5,
