@@ -125,8 +125,20 @@ def paths(request: wire.Request, control: wire.Control) -> None:
         mounts = tree.mount_points(path)
         fact["mounts"] = [{"path": wire.shown(point), "type": kind} for point, kind in mounts[:200]]
         fact["mount_count"] = len(mounts)
+        fact["free_bytes"] = _free_bytes(path)
         answers.append(fact)
     wire.answer({"paths": answers})
+
+
+def _free_bytes(path: bytes) -> Optional[int]:
+    """What can be written at this path, or where it would be made; None when it cannot be told."""
+    while path != b"/" and not os.path.lexists(path):
+        path = os.path.dirname(path)
+    try:
+        space = os.statvfs(path)
+    except OSError:
+        return None
+    return space.f_bavail * space.f_frsize
 
 
 def list_dir(request: wire.Request, control: wire.Control) -> None:
