@@ -91,6 +91,8 @@ class _Lines:
 def _die_with_parent() -> None:
     """In the child: end when the thread that started us ends, so kill -9 leaves no orphan."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    # RQ's work-horse ignores SIGINT and a child would inherit that: borg's checkpoint begins with SIGINT.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def secret_pipe(secret: str, stack: ExitStack) -> int:
@@ -163,7 +165,7 @@ def stream(
         pass_fds=tuple(pass_fds),
         cwd=cwd,
         process_group=0,
-        preexec_fn=_die_with_parent,  # noqa: PLW1509  (one prctl, no lock taken)
+        preexec_fn=_die_with_parent,  # noqa: PLW1509  (two system calls, no lock taken)
     )
     stopped = False
     try:

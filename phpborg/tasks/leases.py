@@ -76,7 +76,7 @@ def process_started_at(pid: int) -> str:
 
 def mount_points(below: Path) -> list[str]:
     """What is mounted at or below this path; right also for a FUSE mount whose process has died."""
-    wanted = os.fsencode(os.path.realpath(below.parent)) + b"/" + os.fsencode(below.name)
+    wanted = os.fsencode(os.path.join(os.path.realpath(below.parent), below.name))
     found = []
     for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
         point = re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), line.split(b" ")[4])
@@ -120,18 +120,40 @@ def _open_and_retry(function: Any, name: str, problem: Any) -> None:
         os.unlink(name)
 
 
+def group_members(group: int) -> list[int]:
+    """The living processes of a process group."""
+    found = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError, IndexError, ValueError):
+            state, _parent, its_group = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[:3]
+            if int(its_group) == group and state not in ("Z", "X"):
+                found.append(int(entry))
+    return found
+
+
+def _still_runs(pid: int, started: str) -> bool:
+    """Our process, or — when it has ended — what it left in its group (whose number stays taken)."""
+    now = process_started_at(pid)
+    return now == started if now else bool(group_members(pid))
+
+
 @lease_kind("process")
 def end_process(data: dict[str, Any]) -> None:
-    """A process group of ours on this host, named by pid and start time."""
+    """A process of ours on this host that leads its group, named by pid and start time; with the whole group."""
     pid, started = data.get("pid"), data.get("started")
-    if not pid or process_started_at(pid) != started:
+    if not pid or not started or not _still_runs(pid, started):
         return
     for number, patience in ((signal.SIGINT, 10), (signal.SIGTERM, 5), (signal.SIGKILL, 5)):
         with suppress(ProcessLookupError):
-            os.kill(pid, number) if number == signal.SIGINT else os.killpg(pid, number)
+            if number != signal.SIGINT:
+                os.killpg(pid, number)
+            elif process_started_at(pid) == started:
+                os.kill(pid, number)
+            else:
+                continue  # the leader has ended by itself: nobody is left who could end in order
         until = time.monotonic() + patience
         while time.monotonic() < until:
-            if process_started_at(pid) != started:
+            if not _still_runs(pid, started):
                 return
             time.sleep(0.1)
     raise OSError(f"process {pid} does not end")
