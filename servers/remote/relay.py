@@ -7,6 +7,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import select
 import socket
 import sys
 import threading
@@ -14,12 +15,14 @@ from typing import Callable
 
 _F_SETPIPE_SZ = 1031
 _PIPE_BYTES = 1 << 20
+_MOVE = 1
+_DO_NOT_WAIT = 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def _splice(source: int, sink: int) -> int:
-    moved = _libc.splice(source, None, sink, None, ctypes.c_size_t(_PIPE_BYTES), ctypes.c_uint(1))
+    moved = _libc.splice(source, None, sink, None, ctypes.c_size_t(_PIPE_BYTES), ctypes.c_uint(_MOVE | _DO_NOT_WAIT))
     if moved < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
@@ -30,18 +33,31 @@ def _copy(source: int, sink: int) -> int:
     data = os.read(source, _PIPE_BYTES)
     view = memoryview(data)
     while view:
-        view = view[os.write(sink, view) :]
+        try:
+            view = view[os.write(sink, view) :]
+        except BlockingIOError:
+            _wait(sink, select.POLLOUT)
     return len(data)
+
+
+def _wait(descriptor: int, event: int) -> None:
+    waiting = select.poll()
+    waiting.register(descriptor, event)
+    waiting.poll()
 
 
 def _pump(source: int, sink: int, done: Callable[[], None]) -> None:
     move = _splice if hasattr(_libc, "splice") else _copy
     try:
         while True:
+            # A splice that waits holds the pipe's lock, and borg at its other end would wait with it:
+            # both ends are asked first and the move itself never waits.
+            _wait(source, select.POLLIN)
+            _wait(sink, select.POLLOUT)
             try:
                 if not move(source, sink):
                     break
-            except InterruptedError:
+            except (InterruptedError, BlockingIOError):
                 continue
             except OSError as error:
                 if error.errno == errno.EINVAL and move is _splice:
@@ -62,6 +78,7 @@ def relay(path: str) -> int:
     except OSError as error:
         sys.stderr.write(f"phpborg-remote: the tunnel is closed: {error.strerror}\n")
         return 1
+    link.setblocking(False)
     for descriptor in (0, 1):
         try:
             fcntl.fcntl(descriptor, _F_SETPIPE_SZ, _PIPE_BYTES)
