@@ -40,7 +40,7 @@ def _scaled(value: float, units: tuple[str, ...]) -> str:
     while index < len(units) - 1 and size >= (999.5 if index == 0 else 999.95):
         size, index = size / 1000, index + 1
     decimals = 0 if index == 0 or size >= 99.95 else 2 if size < 9.995 else 1
-    if index and round(size, decimals) == int(size):
+    if index and round(size, decimals).is_integer():
         decimals = 0
     sign = "-" if value < 0 else ""
     return f"{sign}{number(size, decimals)}{NBSP}{units[index]}"
@@ -59,9 +59,10 @@ def bit_rate(bytes_per_second: float) -> str:
 def duration(seconds: float) -> str:
     """A span of time, two units at most: 850 ms, 42 s, 3 min 05 s, 2 h 07 min, 4 d 3 h."""
     unit = TIME_UNITS[_language()]
-    if 0 < seconds < 1:
+    seconds = float(seconds)
+    if 0 < seconds < 0.9995:
         return f"{max(1, round(seconds * 1000))}{NBSP}{unit['millisecond']}"
-    if seconds < 10 and not float(seconds).is_integer():
+    if seconds < 9.95 and not round(seconds, 1).is_integer():
         return f"{number(seconds, 1)}{NBSP}{unit['second']}"
     whole = max(0, round(seconds))
     minutes, second = divmod(whole, 60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.contrib.auth import get_user_model
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -24,6 +25,6 @@ def set_theme(request: HttpRequest) -> HttpResponse:
         target = "/"
     response = HttpResponseRedirect(target, status=303)
     if request.user.is_authenticated:
-        type(request.user).objects.filter(pk=request.user.pk).update(theme=theme)
+        get_user_model().objects.filter(pk=request.user.pk).update(theme=theme)
     response.set_cookie("theme", theme, max_age=YEAR_SECONDS, samesite="Lax", secure=request.is_secure(), httponly=True)
     return response
