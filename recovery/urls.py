@@ -1,5 +1,22 @@
 """Addresses of this app."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from recovery.views import browsing, restoring
+
+urlpatterns = [
+    path("archives/<uuid:pk>/browse/", browsing.browse, name="browse"),
+    path("archives/<uuid:pk>/browse/open/", browsing.browse_open, name="browse-open"),
+    path("archives/<uuid:pk>/browse/close/", browsing.browse_close, name="browse-close"),
+    path("archives/<uuid:pk>/browse/select/", browsing.browse_select, name="browse-select"),
+    path("archives/<uuid:pk>/file/", browsing.browse_file, name="browse-file"),
+    path("archives/<uuid:pk>/picture/", browsing.browse_picture, name="browse-picture"),
+    path("archives/<uuid:pk>/download/", browsing.browse_download, name="browse-download"),
+    path("archives/<uuid:pk>/restore/", restoring.restore_wizard, name="restore-wizard"),
+    path("restores/", restoring.restores_page, name="restores"),
+    path("restores/<uuid:pk>/", restoring.restore, name="restore"),
+    path("restores/<uuid:pk>/options/", restoring.restore_options, name="restore-options"),
+    path("restores/<uuid:pk>/remove/", restoring.restore_remove, name="restore-remove"),
+    path("restores/<uuid:pk>/start/", restoring.restore_start, name="restore-start"),
+    path("restores/<uuid:pk>/discard/", restoring.restore_discard, name="restore-discard"),
+]

@@ -28,7 +28,9 @@ class Storage:
     repository: Repository
     server: Server
 
-    def archive(self, source: Path, *, name: str = "one", cwd: Path | None = None, paths: tuple[bytes, ...] = ()) -> Archive:
+    def archive(
+        self, source: Path, *, name: str = "one", cwd: Path | None = None, paths: tuple[bytes, ...] = ()
+    ) -> Archive:
         """Back up `source` with plain borg and record it, as orphan recovery would."""
         environment = {
             **os.environ,
@@ -41,7 +43,11 @@ class Storage:
         target = f"{self.repository.path}::{name}"
         chosen: list[str | bytes] = list(paths) or [str(source)]
         subprocess.run(
-            [settings.BORG_BINARY, "create", target, "--", *chosen], check=True, env=environment, cwd=cwd, capture_output=True
+            [settings.BORG_BINARY, "create", target, "--", *chosen],
+            check=True,
+            env=environment,
+            cwd=cwd,
+            capture_output=True,
         )
         fact = repositories.borg_of(self.repository).find(name)
         assert fact is not None
