@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -15,6 +15,7 @@ from backups.models import Archive
 from phpborg.accounts.rights import Right, permission
 from phpborg.tasks.models import Task
 from recovery import paths, safe, tree
+from recovery.download_names import disposition
 from recovery.errors import NotAFile
 from recovery.models import BrowseSession
 from recovery.services import browse as sessions
@@ -175,10 +176,8 @@ def browse_download(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
 
 
 def _attachment(response: StreamingHttpResponse, name: bytes) -> StreamingHttpResponse:
-    """Always a download, never shown by the browser; the name survives as UTF-8 (RFC 6266)."""
-    plain = paths.shown(name)
-    ascii_name = "".join(letter if " " < letter < "\x7f" and letter not in '"\\' else "_" for letter in plain)
+    """Always a download, never shown by the browser."""
     response.headers["Content-Type"] = "application/octet-stream"
     response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Content-Disposition"] = f"attachment; filename=\"{ascii_name}\"; filename*=UTF-8''{quote(plain)}"
+    response.headers["Content-Disposition"] = disposition(name)
     return response

@@ -51,7 +51,9 @@ def nothing_left(storage: Storage) -> bool:
     return not Lease.objects.held().exists() and not any(views.iterdir()) and not list(storage.root.rglob(".phpborg-*"))
 
 
-def test_a_file_comes_back_byte_identical_where_the_plan_said(storage: Storage, run_pending: Run, tmp_path: Path) -> None:
+def test_a_file_comes_back_byte_identical_where_the_plan_said(
+    storage: Storage, run_pending: Run, tmp_path: Path
+) -> None:
     source = tmp_path / "source"
     (source / "data").mkdir(parents=True)
     content = os.urandom(300_000)
@@ -71,7 +73,9 @@ def test_a_file_comes_back_byte_identical_where_the_plan_said(storage: Storage, 
     assert nothing_left(storage)
 
 
-@pytest.mark.parametrize("picked", [b"-rf", b"sh:z", b"re:x", b"z", b"*.txt", b"caf\xe9", b"new\nline.txt", b"q'u\"o\\te"])
+@pytest.mark.parametrize(
+    "picked", [b"-rf", b"sh:z", b"re:x", b"z", b"*.txt", b"caf\xe9", b"new\nline.txt", b"q'u\"o\\te"]
+)
 def test_exactly_the_picked_name_arrives(storage: Storage, run_pending: Run, tmp_path: Path, picked: bytes) -> None:
     source = os.fsencode(tmp_path / "source")
     os.mkdir(source)
