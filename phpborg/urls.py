@@ -5,6 +5,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 from phpborg.health import healthz
+from phpborg.ui.views_switches import set_language, set_theme
 
 urlpatterns = [
     path("", include("phpborg.ui.urls")),
@@ -14,7 +15,8 @@ urlpatterns = [
     path("", include("backups.urls")),
     path("", include("recovery.urls")),
     path("settings/", include("notifications.urls")),
-    path("i18n/", include("django.conf.urls.i18n")),
+    path("theme/", set_theme, name="set_theme"),
+    path("language/", set_language, name="set_language"),
     path("admin/", admin.site.urls),
     path("healthz", healthz, name="healthz"),
 ]

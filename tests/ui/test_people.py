@@ -38,13 +38,37 @@ def test_an_unknown_theme_is_that_of_the_system(theme, alice, signed_in):
     assert 'data-theme="auto"' in client.get("/login/").content.decode()
 
 
-@pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example", "javascript:alert(1)", "\\\\evil"])
-def test_the_theme_switch_leads_nowhere_else(target, signed_in):
+@pytest.mark.parametrize(
+    "target", ["https://else.example/", "//else.example", "javascript:alert(1)", "\\\\else"]
+)
+def test_a_switch_leads_nowhere_else(target, signed_in):
     assert signed_in.post("/theme/", {"theme": "dark", "next": target}).headers["Location"] == "/"
+    assert signed_in.post("/language/", {"language": "fr", "next": target}).headers["Location"] == "/"
 
 
-def test_the_theme_switch_is_no_link(signed_in):
-    assert signed_in.get("/theme/").status_code == 405
+@pytest.mark.parametrize("path", ["/theme/", "/language/"])
+def test_a_switch_is_no_link(path, signed_in):
+    assert signed_in.get(path).status_code == 405
+
+
+def test_a_language_is_kept_with_the_person(alice, signed_in, client_of):
+    answer = signed_in.post("/language/", {"language": "fr", "next": "/servers/?q=a"})
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/servers/?q=a")
+    alice.refresh_from_db()
+    assert alice.language == "fr"
+    assert '<html lang="fr"' in client_of(alice).get("/").content.decode()
+
+
+def test_a_strangers_language_is_kept_in_a_cookie(db):
+    client = Client(headers={"accept-language": "fr"})
+    client.post("/language/", {"language": "en", "next": "/login/"})
+    assert '<html lang="en"' in client.get("/login/").content.decode()
+
+
+def test_an_unknown_language_changes_nothing(alice, signed_in):
+    assert signed_in.post("/language/", {"language": "xx", "next": "/"}).status_code == 303
+    alice.refresh_from_db()
+    assert alice.language == "en"
 
 
 def test_nothing_happens_before_the_confirmation(signed_in):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from django.contrib import admin
 from django.contrib.auth import views as auth
 from django.http import HttpRequest, HttpResponse
-from django.urls import include, path
+from django.urls import path
 
 from phpborg.errors import SecretUnreadable
 from phpborg.ui.confirm import Confirmation, ask
 from phpborg.ui.views_styleguide import styleguide
-from phpborg.ui.views_theme import set_theme
+from phpborg.ui.views_switches import set_language, set_theme
 
 
 def page(request: HttpRequest, **_kwargs: object) -> HttpResponse:
@@ -42,6 +42,6 @@ urlpatterns = [
     path("password/done/", auth.PasswordChangeDoneView.as_view(), name="password_change_done"),
     path("theme/", set_theme, name="set_theme"),
     path("styleguide/", styleguide, name="styleguide"),
-    path("i18n/", include("django.conf.urls.i18n")),
+    path("language/", set_language, name="set_language"),
     path("admin/", admin.site.urls),
 ]
