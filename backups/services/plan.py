@@ -103,6 +103,12 @@ def keep_out(server: Server) -> tuple[bytes, ...]:
     return (SERVER_STATE, *pools, *ours)
 
 
+def location_for(job: BackupJob) -> str:
+    """The repository as borg on the job's server is told of it: the same address in every mode of the link."""
+    plain = job.server.is_local and os.geteuid() == 0
+    return job.repository.path if plain else f"ssh://phpborg{job.repository.path}"
+
+
 def plan_backup(*, job: BackupJob, task: Task | None = None, facts: SourceFacts | None = None) -> BackupPlan:
     """What a run of this job does. The job need not be saved.
 
@@ -112,7 +118,7 @@ def plan_backup(*, job: BackupJob, task: Task | None = None, facts: SourceFacts 
     known = replace(facts or SourceFacts(), keep_out=keep_out(job.server))
     source = kind.plan(kind.parse(job.source), known)
     archive = archive_name(job, task)
-    location = f"ssh://phpborg{job.repository.path}"
+    location = location_for(job)
     link = "local" if job.server.is_local else str(job.server.mode)
     return BackupPlan(
         archive=archive,

@@ -11,12 +11,11 @@ from django.core.management.base import CommandError, CommandParser
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
-from backups import sources
 from backups.models import BackupJob, Repository, Schedule
 from backups.services import jobs, runs, schedules
 from backups.services.jobs import JobDefinition
 from backups.sources import paths as spelling
-from backups.sources.files import preset
+from backups.sources.files import FilesSource, preset
 from phpborg import commands
 from phpborg.commands import ExitCode
 from phpborg.tasks.states import State
@@ -134,7 +133,8 @@ class Command(commands.Command):
         }
 
     def _create(self, options: dict[str, Any]) -> BackupJob:
-        paths, excludes = [spelling.to_json(path.encode("utf-8", "surrogateescape")) for path in options["path"]], []
+        paths = [spelling.to_json(path.encode("utf-8", "surrogateescape")) for path in options["path"]]
+        excludes: list[str] = []
         for name in options["preset"]:
             chosen = preset(name)
             paths += [spelling.to_json(path) for path in chosen.paths]
@@ -149,7 +149,7 @@ class Command(commands.Command):
             name=options["name"],
             server=self.find(Server.objects.all(), options["server"]),
             repository=self.find(Repository.objects.all(), options["repository"]),
-            source_kind=sources.FilesSource.kind,
+            source_kind=FilesSource.kind,
             source=source,
             compression=options["compression"],
             upload_rate_kib=options["rate_limit"],

@@ -1,0 +1,35 @@
+"""How what a backup makes outside is removed when its task cannot do it any more."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from backups.services import hooks
+from phpborg.tasks.registry import lease_kind
+from servers.models import Server
+from servers.services.reach import host_for
+from servers.transport import tunnel
+
+log = logging.getLogger(__name__)
+
+
+@lease_kind("link")
+def remove_link(data: dict[str, Any]) -> None:
+    """The sockets of a way to a repository, on both sides. A server that was removed keeps nothing of ours alive."""
+    tunnel.remove_local(data["token"])
+    server = Server.objects.filter(pk=data["server"]).first()
+    if server is not None and not server.is_local:
+        tunnel.clean_up(host_for(server), data["token"])
+
+
+@lease_kind("hook_after")
+def run_hook_after(data: dict[str, Any]) -> None:
+    """A hook that is owed: its task began and could not run it itself. Not repeated once it was started."""
+    server = Server.objects.filter(pk=data["server"]).first()
+    if server is None or data.get("started"):
+        return
+    hook = hooks.Hook(name=data["name"], seconds=data["seconds"], facts=data["facts"])
+    ended = hooks.run(host_for(server), hook, outcome="lost", say=log.info)
+    if ended.problem:
+        log.warning("hook %s on %s, run late: %s", hook.name, server.name, ended.problem)

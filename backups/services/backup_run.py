@@ -1,0 +1,383 @@
+"""One run of a job, from the first connection to the proof. Carries out the plan of plan.py, step by step."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from backups import errors as e
+from backups.borg import argv as commands
+from backups.borg import specs
+from backups.borg.explain import Where
+from backups.borg.outcome import Ended, Ending, StoppedFor, Verdict, judge_create
+from backups.borg.outcome import State as Judged
+from backups.borg.report import Report
+from backups.borg.repository import read_id
+from backups.borg.results import ArchiveFact
+from backups.job_errors import HookFailed, JobGone, RepositoryTrashed, ServerNotReady
+from backups.models import BackupJob
+from backups.services import hooks, recording, runs, sync
+from backups.services.plan import BackupPlan, PlanStep, plan_backup
+from backups.services.recording import Graded
+from backups.services.telling import Teller
+from backups.sources import get as source_of
+from backups.sources import paths as spelling
+from backups.sources.base import PathFact, SourceFacts
+from phpborg.errors import PhpBorgError
+from phpborg.tasks.context import TaskContext
+from phpborg.tasks.models import Lease
+from phpborg.tasks.registry import Finding, Outcome
+from phpborg.tasks.states import State, StepState
+from servers import errors as server_errors
+from servers.services.reach import host_for
+from servers.transport import tunnel
+from servers.transport.base import Link
+
+# A connection that breaks is tried again so many times, after so many seconds: never without an end.
+RETRY_PAUSES_SECONDS = (5, 20)
+_LOST = (e.ConnectionLost, server_errors.ConnectionLost, server_errors.TimedOut)
+# After these the archive may still be complete; what the repository answers decides.
+_PROOF_OUTWEIGHS = (*_LOST, e.Killed, e.TimeLimit, e.ArchiveExists)
+_REASONS = {"cancel": StoppedFor.CANCEL, "deadline": StoppedFor.TIME_LIMIT}
+
+
+def carry_out(context: TaskContext) -> Outcome:
+    """The function behind the task kind “backup”. Raises what the run fails with."""
+    job = (
+        BackupJob.objects.select_related("server", "repository", "repository__pool")
+        .filter(pk=context.params["job"])
+        .first()
+    )
+    if job is None:
+        raise JobGone()
+    return BackupRun(context, job).run()
+
+
+class BackupRun:
+    """State of one run. `run` is the only entry."""
+
+    def __init__(self, context: TaskContext, job: BackupJob) -> None:
+        self.context = context
+        self.job = job
+        self.plan: BackupPlan = plan_backup(job=job, task=context.task)
+        self.host = host_for(job.server)
+        self.teller = Teller(context, expected_bytes=runs.expected_bytes(job))
+        self.notes: list[Finding] = []
+        self.owed: Lease | None = None
+        self.attempts = 0
+        self.versions: dict[str, Any] = {}
+
+    def run(self) -> Outcome:
+        """Everything, in order. The hook after runs once, whatever happened before it."""
+        _check_ready(self.job)
+        graded: Graded | None = None
+        error: BaseException | None = None
+        try:
+            self._step("connect", self._connect)
+            graded = self._to_proof()
+        except BaseException as problem:
+            # What breaks while somebody stops us is noise; the reason counts.
+            error = self.context.stop.error() if self.context.stop.is_set() else problem
+        self._hook_after(graded, error)
+        if graded is not None and graded.archive is not None:
+            self._synchronise()
+        if error is not None or graded is None:
+            raise error or self.context.stop.error()
+        return self._outcome(graded)
+
+    # --- before borg -----------------------------------------------------------------------------
+
+    def _connect(self, row: dict[str, Any]) -> None:
+        self.context.phase("connecting")
+        hello = self.host.call("hello", stop=self.context.stop)
+        borg = hello.get("borg") or {}
+        row["detail"] = f"{hello.get('hostname', '')} · borg {borg.get('version') or '?'}"
+        self.context.log(f"connected to {hello.get('hostname')} ({hello.get('kernel')}), borg {borg.get('version')}")
+        self.versions = {"borg": borg.get("version"), "helper": hello.get("version"), "os": hello.get("os")}
+        if not borg.get("version"):
+            raise server_errors.BorgMissing(str(borg.get("problem") or ""), address=self.host.target.label)
+
+    def _to_proof(self) -> Graded:
+        if self.plan.hook_after:
+            facts = self._hook_facts()
+            hook = hooks.Hook(self.plan.hook_after, self.plan.hook_seconds, facts)
+            # Owed from here on: should the worker be killed, the reaper runs it.
+            self.owed = self.context.hold("hook_after", server=str(self.job.server_id), **hook.as_json())
+        if self.plan.hook_before:
+            self._step("hook_before", self._hook_before)
+        self._step("look", self._look)
+        verdict = self._create_until_done()
+        return self._grade(verdict)
+
+    def _hook_facts(self) -> dict[str, str]:
+        return {
+            "PHPBORG_JOB": self.job.name,
+            "PHPBORG_JOB_ID": str(self.job.pk),
+            "PHPBORG_TASK_ID": str(self.context.task.pk),
+            "PHPBORG_SERVER": self.job.server.name,
+            "PHPBORG_REPOSITORY": self.job.repository.name,
+            "PHPBORG_ARCHIVE": self.plan.archive,
+        }
+
+    def _hook_before(self, row: dict[str, Any]) -> None:
+        self.context.phase("hooks_before")
+        hook = hooks.Hook(self.plan.hook_before, self.plan.hook_seconds, self._hook_facts())
+        ended = hooks.run(self.host, hook, say=self.context.log, stop=self.context.stop)
+        self.context.stop.check()
+        row["detail"] = ended.output
+        if ended.problem:
+            raise HookFailed(ended.output, hook=hook.name, status=ended.problem)
+
+    def _look(self, row: dict[str, Any]) -> None:
+        """What is there, after the hook that may have mounted it."""
+        self.context.phase("preparing")
+        source = source_of(self.job.source_kind)
+        asked = source.asks(source.parse(self.job.source))
+        answer = self.host.call(
+            "paths", {"paths": [spelling.to_wire(path) for path in asked]}, timeout=120, stop=self.context.stop
+        )
+        known = [PathFact.from_answer(fact) for fact in answer["paths"]]
+        facts = SourceFacts(dict(zip(asked, known, strict=True)))
+        self.plan = plan_backup(job=self.job, task=self.context.task, facts=facts)
+        self.notes += self.plan.source.findings
+        for finding in self.plan.source.findings:
+            self.context.log(f"{finding.kind}: {finding.path} {finding.message}")
+        if self.plan.source.findings:
+            row["detail"] = "\n".join(f"{finding.path} ({finding.message})" for finding in self.plan.source.findings)
+
+    # --- borg ------------------------------------------------------------------------------------
+
+    def _create_until_done(self) -> Verdict:
+        """Try, and try again after a lost connection as long as nothing was committed."""
+        for pause in (*RETRY_PAUSES_SECONDS, None):
+            self.attempts += 1
+            verdict = self._attempt()
+            if pause is None or verdict.archive is not None or not isinstance(verdict.error, _LOST):
+                return verdict
+            self.context.log(f"the connection was lost; trying again in {pause} s ({self.attempts})")
+            self._wait(pause)
+        raise AssertionError("unreachable")
+
+    def _wait(self, seconds: float) -> None:
+        self.context.phase("connecting")
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and not self.context.stop.is_set():
+            time.sleep(0.2)
+        self.context.stop.check()
+
+    def _attempt(self) -> Verdict:
+        """One `borg create` and the look for its archive."""
+        report = Report(sources=self.plan.source.paths)
+        lost: PhpBorgError | None = None
+        ended: Ended = Ending(None)
+        with self.context.step("create", self._title("create")) as row:
+            try:
+                with self._link() as way:
+                    ended = self._borg(way, report)
+            except (*_LOST, server_errors.RemoteStopped) as error:
+                lost = error
+            stopped_for = self._stopped_for()
+            row["detail"] = self.plan.archive
+            if lost or ended.code != 0 or stopped_for:
+                row["state"] = StepState.WARNING
+                row["detail"] = str(lost or "") or report.words() or row["detail"]
+        proof = self._prove(stopped_for)
+        verdict = judge_create(
+            ended,
+            report,
+            proof=proof,
+            where=self._where,
+            stopped_for=StoppedFor.CONNECTION if lost and not stopped_for else stopped_for,
+            time_limit_seconds=self.job.time_limit_seconds,
+        )
+        if lost and isinstance(verdict.error, e.ConnectionLost):
+            verdict = recording.with_error(verdict, lost)
+        self.context.log(f"borg ended ({ended.code}, signal {ended.signal}): {verdict.state}")
+        return verdict
+
+    def _stopped_for(self) -> StoppedFor:
+        return (
+            _REASONS.get(self.context.stop.reason, StoppedFor.NOTHING)
+            if self.context.stop.is_set()
+            else StoppedFor.NOTHING
+        )
+
+    @property
+    def _where(self) -> Where:
+        return Where(repository=self.job.repository.path, archive=self.plan.archive, host=self.host.target.label)
+
+    def _link(self) -> AbstractContextManager[Link]:
+        """The way to the repository; written down first, so that a killed worker leaves no socket."""
+        token = f"{self.context.task.pk.hex}-{self.attempts}"
+        self.context.hold("link", server=str(self.job.server_id), token=token)
+        mode = "direct" if self.plan.link == "direct" else "tunnel"
+        return tunnel.link(self.host, self.job.repository.path, mode=mode, token=token)  # type: ignore[arg-type]
+
+    def _borg(self, way: Link, report: Report) -> Ended:
+        repository = self.job.repository
+        mode = specs.encryption(repository.encryption)
+        answers = commands.env(
+            base_dir="",
+            encryption=repository.encryption,
+            relocated_ok=bool(repository.confirmed_move_from),
+        )
+        env = {name: value for name, value in answers.items() if name.startswith("BORG_") and name in _TOLD}
+        # Several jobs of one server may share a repository: each has its own memory of unchanged files.
+        env["BORG_FILES_CACHE_SUFFIX"] = self.job.pk.hex[:12]
+        args = {
+            "argv": [word if isinstance(word, str) else os.fsdecode(word) for word in self.plan.argv],
+            "nice": self.plan.nice,
+            "env": env,
+        }
+        secrets = {"passphrase": repository.passphrase.reveal()} if mode.has_key else {}
+        result = self.host.run(
+            "borg",
+            args,
+            secrets=secrets,
+            on_stdout=report.stdout,
+            on_stderr=lambda line: self.teller.hear(report, line),
+            stop=self.context.stop,
+            link=way,
+            tick=lambda: self.teller.tick(report),
+        )
+        self.teller.tick(report, final=True)
+        if result.noise:
+            self.context.log(f"said before our program answered: {result.noise}")
+        return result.exit
+
+    def _prove(self, stopped_for: StoppedFor) -> ArchiveFact | None:
+        """What the repository itself answers for this name. Without an answer there is no proof."""
+        with self.context.step("prove", self._title("prove")) as row:
+            self.context.phase("proving")
+            try:
+                proof = recording.repository_of(self.job).find(self.plan.archive)
+            except PhpBorgError as error:
+                self.context.log(f"no proof: {error.code} {error}")
+                row.update(state=StepState.WARNING, detail=str(error))
+                return None
+            row["detail"] = f"{proof.name} · {proof.id}" if proof else ""
+            if proof is None:
+                row["state"] = StepState.SKIPPED if stopped_for else StepState.WARNING
+            return proof
+
+    # --- after borg ------------------------------------------------------------------------------
+
+    def _grade(self, verdict: Verdict) -> Graded:
+        """From borg's verdict to ours; raises what the run fails with."""
+        notes = list(self.notes)
+        state, error = State(verdict.state.value), verdict.error
+        if error is not None and verdict.archive is not None and isinstance(error, _PROOF_OUTWEIGHS):
+            # It broke after the commit: the archive is there, complete, under its name.
+            notes.append(Finding("late", f"{error.code} {error}"))
+            state, error = State.NOTES, None
+        elif isinstance(error, e.SourceMissing) and verdict.archive is not None:
+            self._remove_empty(verdict.archive)
+            verdict = recording.without_archive(verdict)
+        if verdict.state is Judged.CANCELLED and verdict.archive is not None:
+            notes.append(Finding("late", "the archive was complete before the cancellation arrived"))
+        if state is State.SUCCESS and notes:
+            state = State.NOTES
+        graded = Graded.of(verdict, state, tuple(notes))
+        if error is not None or graded.archive is None:
+            reason = self.context.stop.reason
+            if verdict.state is not Judged.CANCELLED and reason in ("interrupted", "lost"):
+                raise self.context.stop.error()
+            if error is not None:
+                raise recording.with_findings(error, graded)
+            return graded
+        row = recording.record(self.job, self.context, self.plan, graded, self.versions)
+        return graded.recorded(row)
+
+    def _remove_empty(self, archive: ArchiveFact) -> None:
+        """Borg made an archive of nothing, because no source was there: it must not look like a restore point."""
+        self.context.log(f"removing {archive.name}: none of its sources was there")
+        try:
+            recording.repository_of(self.job).delete([archive.name])
+        except PhpBorgError as error:
+            self.context.log(f"it stays for now: {error}")
+
+    def _hook_after(self, graded: Graded | None, error: BaseException | None) -> None:
+        """Exactly once; its failure is a note on the run, never its end."""
+        if self.owed is None:
+            return
+        outcome = str(graded.state) if graded else ("cancelled" if self.context.stop.reason == "cancel" else "failed")
+        code = error.code if isinstance(error, PhpBorgError) else ""
+        hook = hooks.Hook(self.plan.hook_after, self.plan.hook_seconds, self._hook_facts())
+        with self.context.step("hook_after", self._title("hook_after")) as row:
+            self.context.phase("hooks_after")
+            self.context.update_lease(self.owed, started=True)
+            try:
+                ended = hooks.run(self.host, hook, outcome=outcome, error=code, say=self.context.log)
+                problem, row["detail"] = ended.problem, ended.output
+            except PhpBorgError as failure:
+                problem = f"{failure.code} {failure}"
+                row["detail"] = str(failure)
+            if problem:
+                row["state"] = StepState.WARNING
+                self.notes.append(Finding("hook_after", problem, hook.name))
+                self.context.log(f"hook {hook.name}: {problem}")
+        self.context.release(self.owed)
+
+    def _synchronise(self) -> None:
+        """Orphans found, what is gone marked. Its failure is the next run's business, not this one's."""
+        with self.context.step("sync", self._title("sync")) as row:
+            self.context.phase("syncing")
+            try:
+                report = sync.synchronise(repository=self.job.repository)
+            except PhpBorgError as error:
+                row.update(state=StepState.WARNING, detail=str(error))
+                self.context.log(f"not compared: {error.code} {error}")
+                return
+            for name in report.recorded:
+                self.context.log(f"recorded an archive that was not known: {name}")
+            for name in report.missing:
+                self.context.log(f"gone from the repository: {name}")
+
+    def _outcome(self, graded: Graded) -> Outcome:
+        after = tuple(note for note in self.notes if note.kind == "hook_after")
+        state = State.NOTES if after and graded.state is State.SUCCESS else graded.state
+        if after and graded.row is not None:
+            recording.downgrade(graded.row, state, len(after))
+        return Outcome(
+            state=state,
+            findings=(*graded.findings, *after),
+            findings_count=graded.findings_count + len(after),
+            result={
+                "archive": str(graded.row.pk) if graded.row else None,
+                "archive_name": graded.archive.name if graded.archive else None,
+                "attempts": self.attempts,
+                "sentences": [str(sentence) for sentence in self.plan.source.sentences],
+            },
+        )
+
+    # --- small -----------------------------------------------------------------------------------
+
+    def _title(self, code: str) -> Any:
+        return self._plan_step(code).title
+
+    def _plan_step(self, code: str) -> PlanStep:
+        return next(step for step in self.plan.steps if step.code == code)
+
+    def _step(self, code: str, body: Callable[[dict[str, Any]], None]) -> None:
+        self.context.stop.check()
+        with self.context.step(code, self._title(code)) as row:
+            body(row)
+        self.context.stop.check()
+
+
+_TOLD = ("BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK", "BORG_RELOCATED_REPO_ACCESS_IS_OK", "BORG_EXIT_CODES")
+
+
+def _check_ready(job: BackupJob) -> None:
+    """What makes a backup impossible, said before anything is touched."""
+    if job.repository.trashed_at is not None:
+        raise RepositoryTrashed(repository=job.repository.name)
+    if not job.server.is_ready:
+        raise ServerNotReady(server=job.server.name)
+    found = read_id(Path(job.repository.path))
+    if job.repository.borg_id and found != job.repository.borg_id:
+        raise e.RepositoryIdentityChanged(expected=job.repository.borg_id, found=found)

@@ -1,0 +1,33 @@
+"""The kinds of task of this app: what runs in the workers. The work itself is in the services."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+
+from backups.models import Archive, Repository
+from backups.services import archives
+from backups.services.backup_run import carry_out
+from phpborg.tasks.context import TaskContext
+from phpborg.tasks.registry import Outcome, kind
+
+
+@kind("backup", label=_("Backup"), queue="backup")
+def run_backup(context: TaskContext) -> Outcome:
+    """One run of a job."""
+    return carry_out(context)
+
+
+@kind(archives.DELETE, label=_("Archive deletion"), queue="system")
+def delete_archives(context: TaskContext) -> Outcome:
+    """Remove archives from their repository by exact name."""
+    context.phase("deleting")
+    rows = list(Archive.objects.filter(pk__in=context.params["archives"]).order_by("started_at"))
+    repository = Repository.objects.get(pk=str(context.task.repository_ref))
+    with context.step("delete", _("Remove from the repository")) as row:
+        deleted = archives.delete_now(repository=repository, archives=rows, stop=context.stop)
+        row["detail"] = "\n".join(deleted.names[:50])
+        for name in deleted.names:
+            context.log(f"removed {name}")
+        for name in deleted.missing:
+            context.log(f"was already gone: {name}")
+    return Outcome(result={"deleted": list(deleted.names), "missing": list(deleted.missing)})
