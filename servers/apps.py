@@ -7,3 +7,6 @@ from django.utils.translation import gettext_lazy as _
 class ServersConfig(AppConfig):
     name = "servers"
     verbose_name = _("Servers")
+
+    def ready(self) -> None:
+        from servers import receivers  # noqa: F401

@@ -1,0 +1,1 @@
+"""Pages of the servers: fleet, add, server, removal."""
