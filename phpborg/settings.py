@@ -21,7 +21,8 @@ class Environment(environ.FileAwareEnv):  # type: ignore[misc]
 
 
 env = Environment()
-environ.Env.read_env(BASE_DIR / ".env")
+if (BASE_DIR / ".env").exists():
+    environ.Env.read_env(BASE_DIR / ".env")
 
 TRUE_WORDS, FALSE_WORDS = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
