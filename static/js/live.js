@@ -53,6 +53,7 @@ document.addEventListener("htmx:wsAfterMessage", () => {
   if (!kept) {
     return;
   }
+  recall(kept.open.map(([id]) => id));
   for (const [id, isOpen] of kept.open) {
     const part = document.getElementById(id);
     if (part && part.open !== isOpen) {
@@ -82,15 +83,19 @@ const announce = () => {
   });
 };
 
-// <details data-remember="name"> stays as the person left it.
+// <details data-remember="name"> stays as the person left it, on every page.
 const remember = (part) => `open:${part.dataset.remember}`;
 
-document.querySelectorAll("details[data-remember]").forEach((part) => {
-  const before = localStorage.getItem(remember(part));
-  if (before !== null) {
-    part.open = before === "true";
-  }
-});
+const recall = (known = []) => {
+  document.querySelectorAll("details[data-remember]").forEach((part) => {
+    const before = localStorage.getItem(remember(part));
+    if (before !== null && !known.includes(part.id)) {
+      part.open = before === "true";
+    }
+  });
+};
+
+recall();
 document.addEventListener(
   "toggle",
   (event) => {

@@ -11,7 +11,6 @@ from django.urls import reverse
 from phpborg.ui.admin_site import ROOMS, PhpBorgAdminSite
 from tests.ui.page import accessibility_problems
 
-pytestmark = pytest.mark.usefixtures("routes")
 INLINE = re.compile(r"<style|\sstyle=|<script(?![^>]*\ssrc=)|<[^>]*\son\w+=|javascript:", re.IGNORECASE)
 
 

@@ -38,9 +38,7 @@ def test_an_unknown_theme_is_that_of_the_system(theme, alice, signed_in):
     assert 'data-theme="auto"' in client.get("/login/").content.decode()
 
 
-@pytest.mark.parametrize(
-    "target", ["https://else.example/", "//else.example", "javascript:alert(1)", "\\\\else"]
-)
+@pytest.mark.parametrize("target", ["https://else.example/", "//else.example", "javascript:alert(1)", "\\\\else"])
 def test_a_switch_leads_nowhere_else(target, signed_in):
     assert signed_in.post("/theme/", {"theme": "dark", "next": target}).headers["Location"] == "/"
     assert signed_in.post("/language/", {"language": "fr", "next": target}).headers["Location"] == "/"
