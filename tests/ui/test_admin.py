@@ -54,7 +54,10 @@ def test_every_list_and_form_keeps_the_rules(signed_in):
         if model._meta.app_label == "django_rq":  # not ours; hidden
             continue
         for path in pages_of(model, options):
-            html = signed_in.get(path).content.decode()
+            answer = signed_in.get(path)
+            if answer.status_code == 302:  # a form that has a better page of its own
+                continue
+            html = answer.content.decode()
             found += [f"{path}: {match[0]}" for match in INLINE.finditer(html)]
             found += [f"{path}: no {part}" for part in ('id="taskbar"', "<h1", "css/admin.css") if part not in html]
             found += [f"{path}: Django's stylesheet"] if "admin/css/base.css" in html else []
