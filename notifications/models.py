@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Self
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from phpborg.crypto import EncryptedField, EncryptedText
@@ -40,3 +42,16 @@ class MailSettings(models.Model):
         """The one row; made with defaults when it does not exist yet."""
         row, _created = cls.objects.get_or_create(pk=1)
         return row
+
+
+class FailureNotice(models.Model):
+    """What people were told of a job or server that fails, so that they are told once and not every minute."""
+
+    subject_ref = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    failing_since = models.DateTimeField(default=timezone.now)
+    told_at = models.DateTimeField(null=True)
+    failures = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        verbose_name = _("notice of failure")
+        verbose_name_plural = _("notices of failure")

@@ -53,6 +53,13 @@ class StopSignal:
             self.set("deadline")
         return self._event.is_set()
 
+    def wait(self, seconds: float) -> bool:
+        """Pause, shorter when somebody asks for the end; True when somebody did."""
+        until = time.monotonic() + seconds
+        while not self.is_set() and (left := until - time.monotonic()) > 0:
+            self._event.wait(min(left, 0.5))
+        return self.is_set()
+
     def check(self) -> None:
         """Raise what the reason asks for: Cancelled, TimeLimit, Interrupted or TaskLost."""
         if self.is_set():
@@ -175,8 +182,7 @@ class TaskContext:
             if row["state"] == StepState.RUNNING:
                 row["state"] = StepState.DONE
             row["seconds"] = round(time.time() - row.pop("started"), 1)
-            if row.get("advice"):
-                row["advice"] = _source(row["advice"])
+            row.update({name: _source(row[name]) for name in ("detail", "advice") if row.get(name)})
             self._save_steps()
 
     def _save_steps(self) -> None:
