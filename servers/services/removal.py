@@ -104,6 +104,8 @@ def delete_server(*, server: Server, archives: Archives, task: Task | None = Non
         kept = mine.present().count()
         jobs = BackupJob.objects.filter(server=server)
         count = jobs.count()
+        for job in jobs:
+            mine.filter(job=job, job_name="").update(job_name=job.name)
         jobs.delete()
         server.delete()
     return {"jobs": count, "archives_kept": kept, "archives_trashed": trashed}

@@ -12,7 +12,14 @@ from phpborg.errors import PhpBorgError
 from phpborg.tasks.context import TaskContext
 from phpborg.tasks.registry import Finding, Outcome
 from phpborg.tasks.states import State, StepState
-from servers.errors import RemoteFailed
+from servers.errors import (
+    AuthenticationFailed,
+    ConnectionLost,
+    HostKeyChanged,
+    HostUnreachable,
+    RemoteFailed,
+    TimedOut,
+)
 from servers.models import Server
 from servers.services import direct, installing, reach
 from servers.services.errors import ServerBusy
@@ -28,9 +35,11 @@ TITLES = {
     "rows": gettext_noop("Jobs and server"),
     "grant": gettext_noop("Right to write to this host"),
 }
+UNREACHABLE = (HostUnreachable, HostKeyChanged, AuthenticationFailed, ConnectionLost, TimedOut)
 # Exactly what set-up makes; the directories only when nothing else is in them.
 TREES = ("/var/lib/phpborg/borg",)
-DIRECTORIES = ("/var/lib/phpborg", "/etc/phpborg/direct")
+DIRECT_KEYS = "/etc/phpborg/direct"
+DIRECTORIES = ("/var/lib/phpborg", DIRECT_KEYS)
 _KEEP_OTHER_LINES = (
     "import os, sys\n"
     "path = os.path.realpath(os.path.expanduser('~/.ssh/authorized_keys'))\n"
@@ -84,16 +93,20 @@ class _Cleaning:
         self.context = context
         self.server = server
         self.left: list[Finding] = []
+        self.is_unreachable = False  # then the other steps would only wait
 
     def carry_out(self) -> list[Finding]:
-        with self._attempt("direct-key"):
-            host_for(self.server).call(
-                "direct_key", {"installation": keys.installation_id(), "action": "remove"}, stop=self.context.stop
-            )
-        if self.left:
-            return self.left  # it cannot be reached: the other steps would only wait
+        if self.server.direct_public_key:
+            with self._attempt("direct-key"):
+                host_for(self.server).call(
+                    "direct_key", {"installation": keys.installation_id(), "action": "remove"}, stop=self.context.stop
+                )
+        if self.is_unreachable:
+            return self.left
         with self._attempt("files") as row, fabric_host.FabricHost.connect(target_of(self.server)) as host:
             self._files(host, row)
+        if self.is_unreachable:
+            return self.left
         with self._attempt("our-key"), fabric_host.FabricHost.connect(target_of(self.server)) as host:
             key = keys.public_line(self.server.public_key)
             result = host.execute(("/usr/bin/python3", "-c", _KEEP_OTHER_LINES), stdin=key.encode())
@@ -102,10 +115,9 @@ class _Cleaning:
         return self.left
 
     def _files(self, host: fabric_host.FabricHost, row: dict[str, Any]) -> None:
-        """Files and caches, as root; another installation's server keeps them."""
+        """Files and caches, as root; they stay where another installation needs them too."""
         prefix = () if self.server.user == "root" else ("sudo", "-n")
-        others = host.execute((*prefix, "find", "/etc/phpborg/direct", "-mindepth", "1", "-maxdepth", "1"))
-        if others.stdout.strip().startswith("/etc/phpborg/direct/"):
+        if self._is_shared(host, prefix):
             row["state"] = StepState.SKIPPED
             return
         commands = (
@@ -121,6 +133,13 @@ class _Cleaning:
                 raise RemoteFailed(result.text[-1000:], address=self.server.address)
         host.execute((*prefix, *commands[2]))
 
+    def _is_shared(self, host: fabric_host.FabricHost, prefix: tuple[str, ...]) -> bool:
+        """Does another phpBorg come here, with a key of its own in either direction?"""
+        direct_keys = host.execute((*prefix, "find", DIRECT_KEYS, "-mindepth", "1", "-maxdepth", "1"))
+        ours = keys.public_line(self.server.public_key)
+        let_in = host.execute(("grep", "-h", " phpborg$", ".ssh/authorized_keys"))
+        return DIRECT_KEYS in direct_keys.stdout or any(ours not in line for line in let_in.stdout.splitlines() if line)
+
     @contextmanager
     def _attempt(self, code: str) -> Iterator[dict[str, Any]]:
         """A step whose failure is a note: the server may be gone for good."""
@@ -133,3 +152,4 @@ class _Cleaning:
             self.context.steps[-1]["state"] = StepState.WARNING
             self.context.save()
             self.left.append(Finding(code, str(error)))
+            self.is_unreachable = self.is_unreachable or isinstance(error, UNREACHABLE)

@@ -79,14 +79,14 @@ class Command(commands.Command):
         action = options["action"]
         try:
             if action in ("list", "add", "add-local"):
-                getattr(self, f"_{action.replace('-', '_')}")(options)
+                getattr(self, f"do_{action.replace('-', '_')}")(options)
             else:
                 server = self.find(Server.objects.all(), options["server"])
-                getattr(self, f"_{action.replace('-', '_')}")(server, options)
+                getattr(self, f"do_{action.replace('-', '_')}")(server, options)
         except InvalidInput as error:
             self.fail(error, ExitCode.USAGE)
 
-    def _list(self, options: dict[str, Any]) -> None:
+    def do_list(self, options: dict[str, Any]) -> None:
         rows = list(fleet.rows(fleet.Filters(label=options["label"], health=options["health"])))
         data = [self._row(server) for server in rows]
         headers = [_("Name"), _("Address"), _("State"), _("Last good archive"), _("Next run")]
@@ -112,7 +112,7 @@ class Command(commands.Command):
             **{name: moment.isoformat() if moment else None for name, moment in moments.items()},
         }
 
-    def _add(self, options: dict[str, Any]) -> None:
+    def do_add(self, options: dict[str, Any]) -> None:
         server = enrol.add_server(
             name=options["name"],
             address=options["address"],
@@ -136,38 +136,38 @@ class Command(commands.Command):
         )
         self.emit({"id": str(server.pk), "fingerprint": fingerprint, "public_key": server.public_key}, text)
 
-    def _add_local(self, options: dict[str, Any]) -> None:
+    def do_add_local(self, options: dict[str, Any]) -> None:
         server = enrol.add_localhost(name=options["name"])
         self.emit({"id": str(server.pk), "name": server.name}, server.name)
 
-    def _approve(self, server: Server, options: dict[str, Any]) -> None:
+    def do_approve(self, server: Server, options: dict[str, Any]) -> None:
         identity.approve_host_key(server=server, fingerprint=options["fingerprint"])
         self.emit({"id": str(server.pk), "fingerprint": server.host_key_fingerprint}, _("Approved."))
 
-    def _fetch_key(self, server: Server, options: dict[str, Any]) -> None:
+    def do_fetch_key(self, server: Server, options: dict[str, Any]) -> None:
         identity.fetch_host_key(server=server)
         known = identity.offered(server)
         data = {"approved": server.host_key_fingerprint, "offered": known.fingerprint if known else None}
         same = _("The server still has the identity that was approved.")
         self.emit(data, f"{data['approved'] or '—'} → {known.fingerprint}" if known else same)
 
-    def _password(self, server: Server, options: dict[str, Any]) -> None:
+    def do_password(self, server: Server, options: dict[str, Any]) -> None:
         password = getpass.getpass(_("Password of {endpoint}: ").format(endpoint=server.endpoint))
         enrol.install_key_with_password(server=server, password=password)
         self.emit({"installed": True}, _("The key was installed. The password was not kept."))
 
-    def _setup(self, server: Server, options: dict[str, Any]) -> None:
+    def do_setup(self, server: Server, options: dict[str, Any]) -> None:
         install = not options["look_only"]
         self._queued(setup.enqueue_setup(server=server, install=install, trigger=Trigger.COMMAND), options)
 
-    def _mode(self, server: Server, options: dict[str, Any]) -> None:
+    def do_mode(self, server: Server, options: dict[str, Any]) -> None:
         task = mode.set_mode(server=server, mode=options["mode"], trigger=Trigger.COMMAND)
         if task is None:
             self.emit({"task": None}, _("This is already its way."))
             return
         self._queued(task, options)
 
-    def _remove(self, server: Server, options: dict[str, Any]) -> None:
+    def do_remove(self, server: Server, options: dict[str, Any]) -> None:
         plan = removal.removal_plan(server)
         if not options["yes"]:
             raise CommandError(
@@ -193,7 +193,7 @@ class Command(commands.Command):
             self.report([self.wait_for(task, timeout=options["timeout"])])
         self.emit({"task": str(task.pk)}, _("Queued: {task}").format(task=task.pk))
 
-    def _show(self, server: Server, options: dict[str, Any]) -> None:
+    def do_show(self, server: Server, options: dict[str, Any]) -> None:
         row = fleet.with_facts(Server.objects.filter(pk=server.pk)).get()
         known = identity.offered(server)
         data = {
