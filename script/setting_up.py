@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import secrets
 import sys
@@ -152,6 +153,8 @@ def set_up(var: Path) -> None:
         collect_static(var)
         migrate()
         tell_checks()
+        # Redis starts later; what it queues waits for it.
+        logging.getLogger("phpborg.tasks.queue").setLevel(logging.ERROR)
         call_command("first_start")
     except DatabaseError as error:
         fail(f"The database cannot be used: {error}\nCheck DATABASE_URL (see docs/administrator.md).")
