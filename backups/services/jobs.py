@@ -73,8 +73,8 @@ def clean(definition: JobDefinition, *, job: BackupJob | None = None) -> JobDefi
         source=source.parse(definition.source).as_json(),
         upload_rate_kib=_number(definition.upload_rate_kib, _("Rate limit"), 1, 2**31 - 1, optional=True),
         nice=_number(definition.nice, _("Niceness"), 0, 19),
-        hook_before=_hook(definition.hook_before, _("Hook before")),
-        hook_after=_hook(definition.hook_after, _("Hook after")),
+        hook_before=clean_hook(definition.hook_before, _("Hook before")),
+        hook_after=clean_hook(definition.hook_after, _("Hook after")),
         hook_seconds=_number(definition.hook_seconds, _("Time limit of a hook"), 1, 7 * 86400),
         time_limit_seconds=_number(definition.time_limit_seconds, _("Time limit"), 0, 30 * 86400),
         notify=clean_recipients(definition.notify),
@@ -123,7 +123,8 @@ def clean_recipients(text: str) -> str:
     return joined
 
 
-def _hook(name: str, field_name: str) -> str:
+def clean_hook(name: str, field_name: str) -> str:
+    """The bare name of a script, or empty. Raises InvalidInput."""
     name = name.strip()
     if name and not _HOOK.fullmatch(name):
         raise InvalidInput(
