@@ -7,6 +7,7 @@ import zoneinfo
 from django.contrib.auth.models import AbstractUser
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from phpborg.accounts.rights import Right
@@ -57,3 +58,18 @@ ROLE_RIGHTS: dict[User.Role, frozenset[Right]] = {
     User.Role.OPERATOR: frozenset({Right.VIEW, Right.OPERATE}),
     User.Role.ADMIN: frozenset(Right),
 }
+
+
+class SignInFailure(models.Model):
+    """Failed attempts for one name from one address, and for one address whatever the name.
+
+    Kept in the database, so that every web process counts together and a restart forgets nothing.
+    """
+
+    key = models.CharField(max_length=64, primary_key=True)  # sha256: the table names nobody
+    count = models.PositiveIntegerField(default=0)
+    last_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name = _("failed sign-in")
+        verbose_name_plural = _("failed sign-ins")
