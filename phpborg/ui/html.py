@@ -11,11 +11,14 @@ from django.utils import formats, timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from phpborg.tasks.states import State
 from phpborg.ui import format as words
 
+# Day, month as a word, year, 24 hours: short, and read alike on both sides of an ocean.
+MOMENTS = {"fr": "j N Y, H:i", "en": "j M Y, H:i"}
 TONES = ("neutral", "info", "good", "warn", "bad")
 TONE_ICONS = {"neutral": "info", "info": "info", "good": "check", "warn": "warning", "bad": "cross"}
 
@@ -88,7 +91,7 @@ def when(value: Any, relative: bool = False) -> SafeString:
         '<time datetime="{}" {}>{}</time>',
         moment.isoformat(timespec="seconds"),
         "data-relative" if relative else "",
-        formats.date_format(local, "SHORT_DATETIME_FORMAT"),
+        formats.date_format(local, MOMENTS.get(get_language() or "", MOMENTS["en"])),
     )
 
 
@@ -100,7 +103,7 @@ def ago(value: Any) -> SafeString:
 def bar(share: Any, label: str, tone: str = "") -> SafeString:
     """A progress bar; a share of None moves without saying how far."""
     css = f"tone-{tone}" if tone in TONES else ""
-    if share is None:
+    if share is None or share == "":
         return format_html('<progress class="{}" aria-label="{}"></progress>', css, label)
     part = min(max(float(share), 0), 1)
     return format_html(
@@ -130,7 +133,7 @@ def usage(used: Any, total: Any, label: str, warn: float = 0.8) -> SafeString:
 
 def ring(share: Any, label: str, tone: str = "info") -> SafeString:
     """A small ring with its percentage inside."""
-    if share is None:
+    if share is None or share == "":
         return unknown()
     part = min(max(float(share), 0), 1) * 100
     return format_html(

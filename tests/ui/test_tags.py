@@ -146,10 +146,15 @@ def test_moments_are_shown_in_the_readers_zone():
     with timezone.override("Europe/Paris"), translation.override("fr"):
         shown = html.ago(moment)
         same = html.ago(moment.isoformat())
-    assert "02/07/2026 00:30" in shown or "2 juillet 2026 00:30" in shown
+    assert "2 juil. 2026, 00:30" in shown
     assert "data-relative" in shown
     assert 'datetime="2026-07-01T22:30:00+00:00"' in shown
     assert same == shown
+
+
+def test_moments_are_short_and_cannot_be_misread():
+    with timezone.override("UTC"), translation.override("en"):
+        assert ">25 Nov 2026, 13:03<" in html.when(datetime(2026, 11, 25, 13, 3, tzinfo=UTC))
 
 
 @pytest.mark.parametrize("value", [None, "", "not a date"])
