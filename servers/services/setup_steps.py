@@ -1,6 +1,6 @@
 """The set-up of a server, step by step; each leaves its outcome, and what failed says what to do.
 
-A step's title is an English text that pages translate (`title_of`); its `commands` are lines for an
+A step's title is an English text that pages translate; its `commands` are lines for an
 administrator to run as root where we may not act ourselves.
 """
 
@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from django.utils import timezone
-from django.utils.translation import gettext, gettext_noop
+from django.utils.translation import gettext_noop
 
 from phpborg.errors import PhpBorgError
 from phpborg.tasks.context import TaskContext
@@ -56,12 +56,6 @@ TRANSIENT = (HostUnreachable, TimedOut, ConnectionLost)
 INSTALL_SECONDS = 900
 _MARK = "phpborg-is-here"
 Row = dict[str, Any]
-
-
-def title_of(step: Row) -> str:
-    """A step's title in the active language."""
-    known = TITLES.get(str(step.get("code")))
-    return gettext(known) if known else str(step.get("title", ""))
 
 
 def run(context: TaskContext, server: Server) -> Outcome:

@@ -103,10 +103,10 @@ def or_unknown(value: Any) -> Any:
 def steps(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """The steps of a task: each with name, state, text, remedy and seconds."""
     prepared = []
-    for row in rows:
+    for number, row in enumerate(rows, 1):
         known = StepState(row.get("state", "pending"))
-        icon_name = STEP_ICONS[known]
-        prepared.append({**row, "state": known.value, "label": known.label, "icon": icon_name})
+        extra = {"label": known.label, "icon": STEP_ICONS[known], "ident": f"step-commands-{number}"}
+        prepared.append({**row, "state": known.value, **extra})
     return {"steps": prepared}
 
 
