@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -71,13 +72,20 @@ class Report:
 
     def words(self, limit: int = 2000) -> str:
         """What went wrong in the tool's own words, for the detail of an error."""
-        lines = [event.message.strip() for event in self.errors if not event.message.startswith("Traceback")]
-        if not lines or lines == ["Local Exception"]:
-            lines += [event.message.strip().splitlines()[-1] for event in self.errors if _is_traceback(event)]
+        lines = [_plain_words(event.message) for event in self.errors]
         lines += list(self.remote)[-8:]
         lines += [text.strip() for text in list(self.texts)[-8:]]
         return "\n".join(dict.fromkeys(line for line in lines if line))[:limit]
 
 
-def _is_traceback(event: LogMessage) -> bool:
-    return event.message.startswith("Traceback")
+_RAISED = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception)\b.*", re.MULTILINE)
+_MACHINERY = ("Traceback", "Borg server: ", "Platform: ")
+
+
+def _plain_words(message: str) -> str:
+    """A message without Python's machinery: of a traceback only what was raised."""
+    text = message.strip()
+    if not text.startswith(_MACHINERY):
+        return "" if text == "Local Exception" else text
+    raised = _RAISED.findall(text)
+    return str(raised[-1]) if raised else ""

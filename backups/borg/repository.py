@@ -190,6 +190,14 @@ class BorgRepository:
         self._run(argv.compact(self.binary, self.path, threshold=threshold), timeout=None, on_event=on_event, stop=stop)
         return Compacted(before, self.sizes())
 
+    def drop_unfinished(self) -> Compacted:
+        """Give back the space of a transaction that never ended.
+
+        When `borg serve` meets a full disk, what it had written stays, and the next run cannot even
+        start. Any write of borg's cleans it up first; this one writes next to nothing.
+        """
+        return self.compact(99)
+
     def check(
         self,
         mode: argv.CheckMode = "repository",

@@ -122,6 +122,8 @@ def exclude(value: str) -> str:
     problem: Promise | None = None
     if any(letter in value for letter in "\0\r\n"):
         problem = _("a pattern is one line")
+    elif any("\ud800" <= letter <= "\udfff" for letter in value):
+        problem = _("a pattern is text; use ? for a character that is not UTF-8")
     elif value.startswith("re:"):
         try:
             re.compile(value[3:])
@@ -138,11 +140,19 @@ def exclude(value: str) -> str:
 
 
 def source(value: bytes) -> bytes:
-    """An absolute path to back up; bytes, because a name need not be UTF-8."""
+    """An absolute path to back up. Names below it may be any bytes; the path itself must be UTF-8.
+
+    Borg writes its command line as text into the archive and fails at the very end if it cannot.
+    """
     if not value.startswith(b"/") or b"\0" in value:
         raise _refuse(_("Path"), _("the path must start with /"))
     if b".." in value.split(b"/"):
         raise _refuse(_("Path"), _("the path must not hold “..”"))
+    try:
+        value.decode("utf-8")
+    except UnicodeDecodeError:
+        problem = _("Borg cannot start at a name that is not UTF-8; choose the folder above it")
+        raise _refuse(_("Path"), problem) from None
     return value
 
 

@@ -25,6 +25,7 @@ from django.utils.translation import gettext_lazy as _
 from backups import errors as e
 from backups.borg import argv, specs
 from backups.borg.explain import Where
+from backups.borg.locks import started_at
 from backups.borg.mounts import is_mounted, remove_tree
 from backups.borg.outcome import require_ok
 from backups.borg.report import Report
@@ -44,6 +45,8 @@ def make_view(repository: Path, target: Path) -> None:
     """
     if (target / "config").is_file():
         return
+    if not repository.is_dir():
+        raise e.RepositoryMissing(path=str(repository))
     partial = _partial(target)
     for attempt in range(_TRIES):
         remove_tree(partial)
@@ -51,9 +54,7 @@ def make_view(repository: Path, target: Path) -> None:
         before = _transactions(repository)
         try:
             _link_tree(repository, partial)
-        except FileNotFoundError as error:
-            if not repository.is_dir():
-                raise e.RepositoryMissing(path=str(repository)) from error
+        except FileNotFoundError:
             time.sleep(0.2 * (attempt + 1))
             continue
         except OSError as error:
@@ -180,35 +181,41 @@ def mount_pid(mountpoint: Path) -> int | None:
     return None
 
 
-def is_alive(mountpoint: Path) -> bool:
+def is_alive(mountpoint: Path, *, seconds: float = 10.0) -> bool:
     """The mount answers. Asked by a child with a time limit: a FUSE that hangs would hang us."""
     if not is_mounted(mountpoint):
         return False
     quick = process.Graces(interrupt=0.5, terminate=0.5)
-    ended = process.stream(("stat", "--file-system", "--", str(mountpoint)), timeout=5, graces=quick)
+    ended = process.stream(("stat", "--file-system", "--", str(mountpoint)), timeout=seconds, graces=quick)
     return ended.ok
 
 
 def unmount(mountpoint: Path, *, lazy: bool = False, wait_seconds: float = 10.0) -> None:
     """Unmount and wait until its borg has ended; not mounted is fine.
 
-    A dead mount (its borg was killed) and, with `lazy`, a busy one are detached. Raises
-    UnmountFailed when it is still there.
+    A dead mount (its borg was killed) is detached. With `lazy` a busy one is too, and the borg of a
+    mount that does not answer is killed first. Raises UnmountFailed when it is still there.
     """
     pid = mount_pid(mountpoint)
+    started = None if pid is None else started_at(pid)
+    if lazy and pid is not None and is_mounted(mountpoint) and not is_alive(mountpoint):
+        _signal(pid, started, signal.SIGKILL)
     for _attempt in range(10):  # a mount may lie upon another one
         if not is_mounted(mountpoint):
             break
-        ended = process.stream(_unmount_argv(mountpoint, lazy=False), timeout=30)
-        if ended.ok:
-            continue
-        if not (lazy or not is_alive(mountpoint)):
-            raise e.UnmountFailed(ended.stderr_tail, path=str(mountpoint))
-        ended = process.stream(_unmount_argv(mountpoint, lazy=True), timeout=30)
-        if not ended.ok and is_mounted(mountpoint):
-            raise e.UnmountFailed(ended.stderr_tail, path=str(mountpoint))
+        _unmount_once(mountpoint, lazy=lazy)
     if pid is not None:
-        _end(pid, mountpoint, wait_seconds)
+        _end(pid, started, wait_seconds)
+
+
+def _unmount_once(mountpoint: Path, *, lazy: bool) -> None:
+    ended = process.stream(_unmount_argv(mountpoint, lazy=False), timeout=15)
+    if ended.ok:
+        return
+    if lazy or mount_pid(mountpoint) is None:
+        ended = process.stream(_unmount_argv(mountpoint, lazy=True), timeout=15)
+    if not ended.ok and is_mounted(mountpoint):
+        raise e.UnmountFailed(ended.stderr_tail, path=str(mountpoint))
 
 
 def _unmount_argv(mountpoint: Path, *, lazy: bool) -> tuple[str, ...]:
@@ -218,15 +225,20 @@ def _unmount_argv(mountpoint: Path, *, lazy: bool) -> tuple[str, ...]:
     return (tool, "-u", *(("-z",) if lazy else ()), "--", str(mountpoint))
 
 
-def _end(pid: int, mountpoint: Path, wait_seconds: float) -> None:
-    """Borg ends by itself once unmounted; help it when it does not. Only ever the borg of this mount point."""
-    deadline = time.monotonic() + wait_seconds
-    asked = False
-    while mount_pid(mountpoint) == pid:
-        if time.monotonic() > deadline:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL if asked else signal.SIGTERM)
-            if asked:
+def _signal(pid: int, started: float | None, number: signal.Signals) -> None:
+    """Only ever the process that was found: a number may have been given again."""
+    if started is not None and started_at(pid) == started:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _end(pid: int, started: float | None, wait_seconds: float) -> None:
+    """Borg ends by itself once unmounted; help it when it does not."""
+    for number, seconds in ((None, wait_seconds), (signal.SIGTERM, 3.0), (signal.SIGKILL, 3.0)):
+        if number is not None:
+            _signal(pid, started, number)
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if started is None or started_at(pid) != started:
                 return
-            asked, deadline = True, time.monotonic() + 3
-        time.sleep(0.05)
+            time.sleep(0.05)
