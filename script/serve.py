@@ -89,6 +89,7 @@ def only_one(var: Path) -> Iterator[None]:
 
 
 def main() -> int:
+    sys.stdout.reconfigure(line_buffering=True)
     setup_only = read_options()
     os.chdir(HOME)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "phpborg.settings")
