@@ -1,5 +1,11 @@
 """Addresses of this app."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from phpborg.ui import first_run
+
+urlpatterns = [
+    path("first-run/", first_run.first_run, name="first-run"),
+    path("first-run/finish/", first_run.first_run_finish, name="first-run-finish"),
+    path("first-run/<slug:step>/", first_run.first_run_step, name="first-run-step"),
+]
