@@ -19,7 +19,6 @@ from phpborg.tasks import live
 from servers.forms import PasswordForm, ServerForm, SetupForm
 from servers.models import Server
 from servers.services import enrol, identity, labels, setup
-from servers.services.errors import DuplicateServer
 from servers.views.answers import page, put_on_form, say, see_other
 
 STATIONS = ("address", "identity", "key", "setup", "ready")
@@ -65,8 +64,6 @@ def server_add(request: HttpRequest) -> HttpResponse:
         values = dict(form.cleaned_data)
         try:
             server = enrol.add_server(**{**values, "labels": labels.parse(values["labels"])})
-        except DuplicateServer as error:
-            put_on_form(form, error, "address")
         except InvalidInput as error:
             put_on_form(form, error, str(error.facts.get("name", "")))
         except PhpBorgError as error:

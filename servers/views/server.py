@@ -17,7 +17,6 @@ from recovery.models import BrowseSession
 from servers.forms import EditForm, ModeForm, SetupForm
 from servers.models import Server
 from servers.services import bulk, enrol, identity, labels, mode, overview, setup
-from servers.services.errors import DuplicateServer
 from servers.views.answers import page, put_on_form, say, see_other
 from servers.views.fleet import say_started
 
@@ -74,8 +73,10 @@ def server_edit(request: HttpRequest, pk: UUID) -> HttpResponse:
         values = dict(form.cleaned_data)
         try:
             enrol.update_server(server=server, **{**values, "labels": labels.parse(values["labels"])})
-        except (DuplicateServer, InvalidInput) as error:
-            put_on_form(form, error, "address" if isinstance(error, DuplicateServer) else "")
+        except InvalidInput as error:
+            put_on_form(form, error, str(error.facts.get("name", "")))
+        except PhpBorgError as error:
+            put_on_form(form, error, "address")
         else:
             messages.success(request, _("Saved."))
             return see_other(server.get_absolute_url())
