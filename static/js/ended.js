@@ -7,8 +7,7 @@ if (place) {
       for (const node of change.addedNodes) {
         const mark = node.nodeType === Node.ELEMENT_NODE && (node.matches("[data-task-ended]") ? node : node.querySelector("[data-task-ended]"));
         if (mark) {
-          const detail = { task: mark.dataset.taskEnded };
-          document.body.dispatchEvent(new CustomEvent("task-ended", { detail, bubbles: true }));
+          document.body.dispatchEvent(new CustomEvent("task-ended", { bubbles: true }));
           node.remove();
         }
       }

@@ -53,7 +53,7 @@ def open_page(chromium, routes, live_server, alice, client_of) -> Iterator[Calla
 
     def listen(page: Any) -> None:
         page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("console", lambda message: message.type == "error" and problems.append(message.text))
+        page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
 
     def opened(path: str, *, width: int = 1280, before: Callable[[Any], None] | None = None, **options: Any) -> Any:
         context = chromium.new_context(viewport={"width": width, "height": 800}, locale="en-GB", **options)
