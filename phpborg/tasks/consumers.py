@@ -62,6 +62,9 @@ def _is_uuid(text: str) -> bool:
 class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     """One viewer: what they watch, what has changed since the last flush."""
 
+    # The hub listens for all viewers: none has a channel of its own, which would end with Redis.
+    channel_layer_alias = "none"
+
     async def connect(self) -> None:
         user = self.scope.get("user")
         if user is None or not user.is_authenticated or not user.may(Right.VIEW):
@@ -142,15 +145,16 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     def _changed_parts(self) -> list[str]:
         changed, self.changed = self.changed, {}
-        parts = []
+        rows, blocks = [], []
         for task in changed.values():
             if self._watches(task):
-                parts.append(render("tasks/_live.html", {"task": task}, self.reader))
+                blocks.append(render("tasks/_live.html", {"task": task}, self.reader))
             if self._lists(task):
-                parts.append(render("tasks/_row.html", {"task": task}, self.reader))
+                rows.append(render("tasks/_row.html", {"task": task}, self.reader))
             if self._watches(task) or not task["is_system"]:
                 self._note_beginning_and_end(task)
-        return parts
+        # A browser drops a <tr> that comes after a <div>.
+        return [*rows, *blocks]
 
     def _note_beginning_and_end(self, task: dict[str, Any]) -> None:
         seen = self.known if task["state"] in ACTIVE else self.ended

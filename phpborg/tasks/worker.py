@@ -33,7 +33,8 @@ class Worker(RqWorker):  # type: ignore[misc]
     """
 
     def __init__(self, *args: Any, worker_ttl: int | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, worker_ttl=min(worker_ttl or SIGN_OF_LIFE_SECONDS, SIGN_OF_LIFE_SECONDS), **kwargs)
+        kwargs["worker_ttl"] = min(worker_ttl or SIGN_OF_LIFE_SECONDS, SIGN_OF_LIFE_SECONDS)
+        super().__init__(*args, **kwargs)
 
     def main_work_horse(self, job: Any, queue: Any) -> None:
         # Killed with -9, the worker takes its horse along: as SIGTERM, so that the task ends in order.
@@ -49,7 +50,7 @@ class Worker(RqWorker):  # type: ignore[misc]
             with suppress(ProcessLookupError):
                 os.kill(horse, signal.SIGTERM)
         try:
-            super().request_stop(signum, frame)
+            super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
         except redis.RedisError as error:
             log.warning("stopping while Redis is away: %s", error)
 

@@ -1,0 +1,30 @@
+"""The words for what a task found on its way. A kind that is not listed is shown as it is."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+
+KINDS = {
+    "changed": _("Changed while it was read"),
+    "vanished": _("Vanished before it was read"),
+    "unreadable": _("Could not be read"),
+    "missing_source": _("Source missing"),
+    "mount_skipped": _("Other filesystem left out"),
+    "never_matched": _("Not in the archive"),
+    "hook_after": _("Hook after the backup"),
+    "overlap": _("Skipped: the run before was still going"),
+    "late": _("Too late"),
+    "left": _("Still there"),
+    "failed": _("Failed"),
+    "kept": _("Kept"),
+    "replaced": _("Replaced"),
+    "renamed": _("Renamed"),
+    "placed": _("Put in place"),
+    "skipped": _("Skipped"),
+    "other": _("Note"),
+}
+
+
+def words(kind: str) -> str:
+    """The words for a kind of finding in the active language."""
+    return str(KINDS.get(kind, kind.replace("_", " ")))
