@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.utils import timezone
+from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 
 from backups.models import BackupJob, Schedule
 from phpborg.errors import InvalidInput
 from phpborg.scheduling import cron as crons
-from phpborg.scheduling.cron import Cron, CronInvalid, Run
+from phpborg.scheduling.cron import Cron, CronInvalid
 from phpborg.ui.models import Installation
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,20 @@ def zone_of(name: str) -> zoneinfo.ZoneInfo:
 
 
 @dataclass(frozen=True)
+class ShownRun:
+    """A run to come, as the zone's clock shows it."""
+
+    at: datetime
+    local: datetime
+    shifted: bool
+
+    @property
+    def local_text(self) -> str:
+        """The local time with its weekday, in the active language; pages must not convert it to their reader's zone."""
+        return formats.date_format(self.local, "D ") + formats.date_format(self.local, "SHORT_DATETIME_FORMAT")
+
+
+@dataclass(frozen=True)
 class Preview:
     """A schedule in words, and its next runs as the zone's clock shows them."""
 
@@ -36,7 +50,7 @@ class Preview:
     zone: str
     words: str
     notes: tuple[str, ...]
-    runs: tuple[Run, ...]
+    runs: tuple[ShownRun, ...]
     clock_change: str
 
 
@@ -44,11 +58,12 @@ def preview(*, cron: str, zone: str, seed: str = "", after: datetime | None = No
     """What this text means. Raises CronInvalid, InvalidInput."""
     place = zone_of(zone)
     parsed = crons.parse(cron, seed=seed)
-    runs = tuple(parsed.next_runs(after or timezone.now(), place, count))
+    coming = parsed.next_runs(after or timezone.now(), place, count)
+    runs = tuple(ShownRun(run.at, run.local, run.shifted) for run in coming)
     return Preview(parsed, zone, crons.words(parsed), tuple(crons.notes(parsed)), runs, _clock_change(runs))
 
 
-def _clock_change(runs: tuple[Run, ...]) -> str:
+def _clock_change(runs: tuple[ShownRun, ...]) -> str:
     """A remark when the clock changes between the previewed runs."""
     if any(run.shifted for run in runs):
         return _("One of these runs falls into an hour that the clock skips: it starts when the clock has jumped.")

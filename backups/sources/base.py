@@ -11,6 +11,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 from django.utils.functional import Promise
 
+from backups.sources.paths import from_wire, shown
 from phpborg.tasks.registry import Finding
 
 Sentence = str | Promise
@@ -32,12 +33,12 @@ class PathFact:
     def from_answer(cls, answer: Mapping[str, Any]) -> Self:
         """From one row of the helper's verb `paths`."""
         return cls(
-            path=_bytes(answer["path"]),
+            path=from_wire(answer["path"]),
             exists=answer.get("exists") is True,
             kind=str(answer.get("kind") or ""),
             dangling=answer.get("dangling") is True,
             readable=answer.get("readable") is True,
-            mounts=tuple((_bytes(row["path"]), str(row["type"])) for row in answer.get("mounts", ())),
+            mounts=tuple((from_wire(row["path"]), str(row["type"])) for row in answer.get("mounts", ())),
             mount_count=int(answer.get("mount_count", 0)),
         )
 
@@ -61,6 +62,11 @@ class SourcePlan:
     exclude_caches: bool = False
     sentences: tuple[Sentence, ...] = ()
     findings: tuple[Finding, ...] = ()
+
+    @property
+    def shown_paths(self) -> list[str]:
+        """The paths for people."""
+        return [shown(path) for path in self.paths]
 
 
 class Config(Protocol):
@@ -93,7 +99,3 @@ class Source(Protocol[C]):
 
     def summary(self, config: C) -> str:
         """A few words for a list."""
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")

@@ -150,10 +150,7 @@ class FilesSource:
             one_file_system=config.one_file_system,
             exclude_caches=config.exclude_caches,
             sentences=tuple(_sentences(config, kept_out, skipped)),
-            findings=tuple(
-                Finding("mount_skipped", _("Another filesystem ({type}) is left out.").format(type=kind), wire)
-                for wire, kind in ((spelling.to_wire(path), kind) for path, kind in skipped)
-            ),
+            findings=tuple(Finding("mount_skipped", kind, spelling.shown(path)) for path, kind in skipped),
         )
 
 
