@@ -7,6 +7,7 @@ import logging
 from django.db import transaction
 from django.utils import timezone
 
+from backups import clock_storage  # noqa: F401  (registers what storage needs)
 from backups.services import runs, schedules
 from phpborg.errors import PhpBorgError
 from phpborg.scheduling import clock

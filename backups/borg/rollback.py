@@ -42,6 +42,8 @@ def accept_older(repository: BorgRepository, access: Access) -> None:
     _skip_nonces(Path(repository.path))
     with suppress(FileNotFoundError):
         memory.unlink()
+    # The cache remembers the time too; borg builds it anew.
+    remove_tree(Path(access.base_dir) / ".cache/borg" / repository.repository_id)
     try:
         repository.identity()
         _renew_manifest(repository, access)

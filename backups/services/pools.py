@@ -9,8 +9,11 @@ from pathlib import Path
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
+from backups.borg.mounts import mounted
 from backups.models import StoragePool
+from backups.storage_errors import PoolUnavailable
 from phpborg.errors import InvalidInput
 from phpborg.tasks.models import Task
 from phpborg.tasks.queue import enqueue
@@ -18,6 +21,9 @@ from phpborg.tasks.states import Trigger
 
 TRASH = ".trash"
 VIEWS = ".views"  # lock-free views of repositories (hard links, so on the same filesystem)
+# What a pool's `problem` may say beside the system's own words; pages translate it.
+NOT_THERE = gettext_noop("the directory does not exist: is its disk mounted?")
+EMPTY = gettext_noop("none of its repositories is there: is its disk mounted?")
 # A pool below one of these would mix repositories with the system's own files.
 SYSTEM_DIRECTORIES = ("/", "/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/run", "/sbin", "/sys", "/usr")
 
@@ -31,29 +37,34 @@ def clean_path(text: str, *, field: str) -> Path:
         raise InvalidInput(field=field, problem=_("it must be an absolute path."))
     if any(ord(character) < 32 or ord(character) == 127 for character in text) or '"' in text:
         raise InvalidInput(field=field, problem=_("control characters and double quotes are not allowed."))
-    if len(os.fsencode(text)) > 900:
+    try:
+        length = len(text.encode("utf-8"))
+    except UnicodeEncodeError as error:
+        raise InvalidInput(field=field, problem=_("it must be text.")) from error
+    if length > 900:
         raise InvalidInput(field=field, problem=_("it is too long."))
-    path = Path(os.path.normpath(text))
+    if "::" in text:
+        raise InvalidInput(field=field, problem=_("“::” is not allowed: Borg separates repository and archive by it."))
     if ".." in Path(text).parts:
         raise InvalidInput(field=field, problem=_("“..” is not allowed."))
-    return path
+    return Path("/" + os.path.normpath(text).lstrip("/"))
 
 
 def create_pool(*, name: str, path: str, is_default: bool = False, threshold_percent: int = 85) -> StoragePool:
     """A pool at a directory, which is made (0700) when it is missing. Raises InvalidInput."""
     where = clean_path(path, field=_("path"))
     name = name.strip()
-    if not name:
-        raise InvalidInput(field=_("name"), problem=_("it is empty."))
-    if StoragePool.objects.filter(name=name).exists():
-        raise InvalidInput(field=_("name"), problem=_("another pool has this name."))
+    _check_name(name)
+    _check_threshold(threshold_percent)
     _check_place(where)
     made = not where.exists()
     try:
         where.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_writable(where)
     except OSError as error:
-        raise InvalidInput(str(error), field=_("path"), problem=_("the directory cannot be made or written.")) from error
+        raise InvalidInput(
+            str(error), field=_("path"), problem=_("the directory cannot be made or written.")
+        ) from error
     pool = StoragePool(name=name, path=str(where), threshold_percent=threshold_percent)
     pool.is_default = is_default or not StoragePool.objects.filter(is_default=True).exists()
     try:
@@ -72,7 +83,9 @@ def create_pool(*, name: str, path: str, is_default: bool = False, threshold_per
 def _check_place(where: Path) -> None:
     """Refuse system directories, links on the way, and pools inside each other."""
     text = str(where)
-    if text in SYSTEM_DIRECTORIES or any(text.startswith(f"{top}/") for top in ("/proc", "/sys", "/dev", "/boot", "/etc")):
+    if text in SYSTEM_DIRECTORIES or any(
+        text.startswith(f"{top}/") for top in ("/proc", "/sys", "/dev", "/boot", "/etc")
+    ):
         raise InvalidInput(field=_("path"), problem=_("it is a directory of the system."))
     if where.exists() and not where.is_dir():
         raise InvalidInput(field=_("path"), problem=_("it is not a directory."))
@@ -82,9 +95,7 @@ def _check_place(where: Path) -> None:
         if where == Path(other.path):
             raise InvalidInput(field=_("path"), problem=_("the pool “{name}” is here already.").format(name=other.name))
         if where.is_relative_to(other.path) or Path(other.path).is_relative_to(where):
-            raise InvalidInput(
-                field=_("path"), problem=_("it overlaps the pool “{name}”.").format(name=other.name)
-            )
+            raise InvalidInput(field=_("path"), problem=_("it overlaps the pool “{name}”.").format(name=other.name))
 
 
 def _check_writable(where: Path) -> None:
@@ -102,21 +113,42 @@ def set_default(*, pool: StoragePool) -> None:
 
 
 def update_pool(*, pool: StoragePool, name: str, threshold_percent: int) -> None:
-    """Rename a pool or move its warning threshold. Raises InvalidInput."""
-    if StoragePool.objects.filter(name=name).exclude(pk=pool.pk).exists():
-        raise InvalidInput(field=_("name"), problem=_("another pool has this name."))
-    pool.name, pool.threshold_percent = name, threshold_percent
-    pool.full_clean(exclude=["path"])
+    """Rename a pool or move its warning threshold. Raises InvalidInput; then nothing is changed."""
+    _check_name(name.strip(), pool)
+    _check_threshold(threshold_percent)
+    pool.name, pool.threshold_percent = name.strip(), threshold_percent
     pool.save(update_fields=["name", "threshold_percent"])
 
 
+def _check_name(name: str, pool: StoragePool | None = None) -> None:
+    if not name or len(name) > 80 or any(ord(character) < 32 for character in name):
+        raise InvalidInput(field=_("name"), problem=_("write one line of 1 to 80 characters."))
+    others = StoragePool.objects.filter(name=name)
+    if pool is not None:
+        others = others.exclude(pk=pool.pk)
+    if others.exists():
+        raise InvalidInput(field=_("name"), problem=_("another pool has this name."))
+
+
+def _check_threshold(percent: int) -> None:
+    if not 1 <= percent <= 100:
+        raise InvalidInput(field=_("threshold"), problem=_("it must be between 1 and 100 percent."))
+
+
 def remove_pool(*, pool: StoragePool) -> None:
-    """Forget an empty pool; its directory stays. Raises InvalidInput while repositories are in it."""
+    """Forget an empty pool; its directory stays. Another one becomes the default when this was it.
+
+    Raises InvalidInput while repositories are in it.
+    """
     if pool.repositories.exists():  # type: ignore[attr-defined]
         raise InvalidInput(
             field=pool.name, problem=_("it still holds repositories, perhaps in its trash. Remove or purge them first.")
         )
-    pool.delete()
+    with transaction.atomic():
+        pool.delete()
+        following = StoragePool.objects.order_by("created_at").first()
+        if following and not StoragePool.objects.filter(is_default=True).exists():
+            set_default(pool=following)
 
 
 def request_analysis(*, pool: StoragePool, by: object = None, trigger: Trigger = Trigger.MANUAL) -> Task:
@@ -129,19 +161,36 @@ def request_analysis(*, pool: StoragePool, by: object = None, trigger: Trigger =
 def analyse(*, pool: StoragePool) -> None:
     """Measure filesystem, capacity and usage; a pool that cannot be read says why and keeps no old figure."""
     try:
-        where = Path(pool.path)
-        if not where.is_dir():
-            raise FileNotFoundError(_("the directory does not exist: is its disk mounted?"))
-        _check_writable(where)
+        ensure_there(pool)
+        _check_writable(Path(pool.path))
         _measure(pool)
         pool.problem = ""
+    except PoolUnavailable as error:
+        _unknown(pool, error.reason)
     except OSError as error:
-        pool.problem = (error.strerror or str(error))[:500]
-        pool.capacity_bytes = pool.used_bytes = pool.available_bytes = None
+        _unknown(pool, error.strerror or str(error))
     pool.analysed_at = timezone.now()
-    pool.save(
-        update_fields=["filesystem", "capacity_bytes", "used_bytes", "available_bytes", "analysed_at", "problem"]
-    )
+    pool.save(update_fields=["filesystem", "capacity_bytes", "used_bytes", "available_bytes", "analysed_at", "problem"])
+
+
+def _unknown(pool: StoragePool, reason: str) -> None:
+    pool.problem = reason[:500]
+    pool.capacity_bytes = pool.used_bytes = pool.available_bytes = None
+
+
+def ensure_there(pool: StoragePool) -> None:
+    """Raise PoolUnavailable when the pool's disk is not mounted.
+
+    An empty mount point looks like an empty pool: where repositories are expected and not one of them
+    is there, nothing must be written, because it would land on another disk.
+    """
+    where = Path(pool.path)
+    if not where.is_dir() or Path(os.path.realpath(where)) != where:
+        raise PoolUnavailable(pool=pool.name, path=pool.path, reason=NOT_THERE)
+    expected = pool.repositories.filter(trashed_at__isnull=True).values_list("path", flat=True)  # type: ignore[attr-defined]
+    paths = list(expected[:50])
+    if paths and not any(os.path.lexists(path) for path in paths):
+        raise PoolUnavailable(pool=pool.name, path=pool.path, reason=EMPTY)
 
 
 def _measure(pool: StoragePool) -> None:
@@ -155,21 +204,19 @@ def _measure(pool: StoragePool) -> None:
 
 def filesystem_of(path: Path) -> str:
     """The type of the filesystem that holds `path` (ext4, btrfs, nfs4 …), "" when it cannot be told."""
-    device = os.stat(path).st_dev
-    wanted = f"{os.major(device)}:{os.minor(device)}"
-    found = ""
-    for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines():
-        fields, _separator, rest = line.partition(" - ")
-        if fields.split()[2] == wanted:
-            found = rest.split()[0]
-    return found
+    real = Path(os.path.realpath(path))
+    holding = [mount for mount in mounted() if real.is_relative_to(mount.path)]
+    # The last of equals was mounted over the others.
+    return max(enumerate(holding), key=lambda row: (len(row[1].path.parts), row[0]))[1].kind if holding else ""
 
 
 def inside(pool: StoragePool, path: Path) -> bool:
-    """Whether `path` lies really below the pool: after links, by whole components."""
+    """Whether `path` lies really below the pool: after links, by whole components, and in no place of ours."""
     root = Path(pool.path)
     parent = Path(os.path.realpath(path.parent))
-    return parent.is_relative_to(root) and path.name not in ("", ".", "..") and not path.is_symlink()
+    if not parent.is_relative_to(root) or path.name in ("", ".", "..") or path.is_symlink():
+        return False
+    return not {TRASH, VIEWS} & {*parent.relative_to(root).parts, path.name}
 
 
 def pool_of(path: Path) -> StoragePool | None:

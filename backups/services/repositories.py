@@ -1,30 +1,35 @@
-"""Repositories: made, opened, moved to the trash, purged. Raises before anything is half-made."""
+"""Repositories: made, opened, renamed, moved, given their passphrase. Raises before anything is half-made."""
 
 from __future__ import annotations
 
+import logging
+import os
 import secrets
-import shutil
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
-from backups.borg import specs
-from backups.borg.repository import BorgRepository
-from backups.errors import RepositoryInUse
-from backups.models import Archive, Repository, StoragePool
+from backups import errors as e
+from backups.borg import argv, locks, specs
+from backups.borg.mounts import remove_tree
+from backups.borg.repository import BorgRepository, read_id
+from backups.models import Repository, StoragePool
 from backups.services import pools
+from backups.storage_errors import OutsidePool, RepositoryCopied
 from phpborg.crypto import EncryptedField
 from phpborg.errors import InvalidInput
-from phpborg.tasks.leases import is_mount_point
+from phpborg.tasks import registry
 from phpborg.tasks.models import Lease, Task
 
+log = logging.getLogger(__name__)
 # Without letters and digits that look alike: it may have to be typed from paper.
-PASSPHRASE_ALPHABET = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+_LETTERS = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+DEFAULT_COMPRESSION = "zstd,3"
 
 
 def base_dir_of(repository: Repository) -> Path:
@@ -35,89 +40,122 @@ def base_dir_of(repository: Repository) -> Path:
 
 
 def borg_of(repository: Repository) -> BorgRepository:
-    """The repository as borg sees it on the backup host. Raises SecretUnreadable."""
+    """The repository as borg sees it on the backup host; pinned to its id.
+
+    Raises SecretUnreadable, PassphraseMissing.
+    """
+    passphrase = repository.passphrase.reveal()
+    if not passphrase and specs.encryption(repository.encryption).has_key:
+        raise e.PassphraseMissing()
     return BorgRepository(
         repository.path,
         encryption=repository.encryption,
-        passphrase=repository.passphrase.reveal(),
+        passphrase=passphrase,
         base_dir=base_dir_of(repository),
         repository_id=repository.borg_id or "",
-        relocated_ok=bool(repository.confirmed_move_from),
+        relocated_ok=_move_is_confirmed(repository),
     )
+
+
+def verified_borg_of(repository: Repository) -> BorgRepository:
+    """The same after borg itself has told that id and encryption are the pinned ones.
+
+    Raises RepositoryIdentityChanged, EncryptionChanged, RepositoryReplay, PassphraseWrong …
+    """
+    borg = borg_of(repository)
+    borg.identity()
+    return borg
+
+
+def _move_is_confirmed(repository: Repository) -> bool:
+    """Borg's question is answered only when it asks about the very move that somebody confirmed."""
+    if not repository.confirmed_move_from:
+        return False
+    known = base_dir_of(repository) / ".config/borg/security" / (repository.borg_id or "-") / "location"
+    try:
+        return known.read_text() in (repository.confirmed_move_from, repository.path)
+    except OSError:
+        return True  # borg remembers no place, so it asks about none
 
 
 def generate_passphrase() -> str:
     """Seven groups of four characters, about 160 bits."""
-    return "-".join("".join(secrets.choice(PASSPHRASE_ALPHABET) for _ in range(4)) for _ in range(7))
+    return "-".join("".join(secrets.choice(_LETTERS) for _ in range(4)) for _ in range(7))
 
 
 def create_repository(
     *,
     pool: StoragePool,
     name: str,
-    encryption: str = specs.Encryption.REPOKEY_BLAKE2,
+    encryption: str = specs.DEFAULT_ENCRYPTION,
     passphrase: str = "",
-    compression: str = "zstd,3",
+    compression: str = DEFAULT_COMPRESSION,
 ) -> Repository:
     """Make and initialise a repository in the pool.
 
     `passphrase` is used exactly as given; it may be empty only without encryption. Raises
-    InvalidInput and the errors of borg; then neither row nor directory is left.
+    InvalidInput, PoolUnavailable and the errors of borg; then neither row nor directory is left.
     """
     name = name.strip()
-    _check_new(name=name, encryption=encryption, passphrase=passphrase, compression=compression)
-    directory = slugify(name)[:60].strip("-_") or "repository"
-    path = Path(pool.path) / directory
-    number = 1
-    while path.exists() or Repository.objects.filter(path=str(path)).exists():
-        number += 1
-        path = Path(pool.path) / f"{directory}-{number}"
-    if not pools.inside(pool, path):
-        raise InvalidInput(field=_("name"), problem=_("the repository would not lie inside its pool."))
+    _check_name(name)
+    mode = specs.encryption(encryption)
+    passphrase = specs.passphrase(passphrase, mode)
+    specs.compression(compression)
+    pools.ensure_there(pool)
     repository = Repository(
         pool=pool,
         name=name,
-        path=str(path),
-        encryption=encryption,
+        path=str(_free_path(pool, name)),
+        encryption=mode.value,
         compression=compression,
-        passphrase=EncryptedField.seal(passphrase if encryption != "none" else ""),
+        passphrase=EncryptedField.seal(passphrase),
     )
     try:
         repository.borg_id = borg_of(repository).init()
+    except BaseException:
+        remove_tree(base_dir_of(repository))
+        raise
+    try:
+        repository.size_bytes, repository.original_bytes = borg_of(repository).sizes().bytes_used, 0
+        repository.measured_at = repository.synced_at = timezone.now()
         with transaction.atomic():
             repository.save(force_insert=True)
     except BaseException:
-        _remove_half_made(path)
-        shutil.rmtree(base_dir_of(repository), ignore_errors=True)
+        # Made by this very call a moment ago, and nothing was written into it.
+        remove_tree(Path(repository.path))
+        remove_tree(base_dir_of(repository))
         raise
     return repository
 
 
-def _check_new(*, name: str, encryption: str, passphrase: str, compression: str) -> None:
+def _check_name(name: str, repository: Repository | None = None) -> None:
     if not name or len(name) > 80 or any(ord(character) < 32 for character in name):
         raise InvalidInput(field=_("name"), problem=_("write one line of 1 to 80 characters."))
-    if Repository.objects.filter(name=name).exists():
+    others = Repository.objects.filter(name=name)
+    if repository is not None:
+        others = others.exclude(pk=repository.pk)
+    if others.exists():
         raise InvalidInput(field=_("name"), problem=_("another repository has this name."))
-    specs.passphrase(passphrase, specs.encryption(encryption))
-    specs.compression(compression)
 
 
-def _remove_half_made(path: Path) -> None:
-    """Only what `borg init` of this very call can have made: a fresh directory without data."""
-    if path.is_dir() and not path.is_symlink() and not is_mount_point(path):
-        shutil.rmtree(path, ignore_errors=True)
+def _free_path(pool: StoragePool, name: str) -> Path:
+    """A directory for the name that nothing uses yet."""
+    directory = slugify(name)[:60].strip("-_") or "repository"
+    path, number = Path(pool.path) / directory, 1
+    while os.path.lexists(path) or Repository.objects.filter(path=str(path)).exists():
+        number += 1
+        path = Path(pool.path) / f"{directory}-{number}"
+    if not pools.inside(pool, path):
+        raise OutsidePool(path=str(path), pool=pool.name)
+    return path
 
 
 def update_repository(*, repository: Repository, name: str, compression: str) -> None:
-    """Rename, or choose another compression for archives to come. Raises InvalidInput."""
-    if Repository.objects.filter(name=name).exclude(pk=repository.pk).exists():
-        raise InvalidInput(field=_("name"), problem=_("another repository has this name."))
+    """Rename, or choose another compression for archives to come. Raises InvalidInput; then nothing is changed."""
+    name = name.strip()
+    _check_name(name, repository)
     specs.compression(compression)
-    repository.name, repository.compression = name.strip(), compression
-    try:
-        repository.full_clean(exclude=["path", "pool"])
-    except ValidationError as error:
-        raise InvalidInput(field=_("name"), problem=" ".join(error.messages)) from error
+    repository.name, repository.compression = name, compression
     repository.save(update_fields=["name", "compression"])
 
 
@@ -125,107 +163,111 @@ def change_path(*, repository: Repository, path: str, confirmed: bool) -> None:
     """Say where a repository was moved to. Borg's own question is answered only after this confirmation.
 
     The repository at the new place must have the pinned id. Raises InvalidInput, RepositoryMissing,
-    RepositoryChanged and, without `confirmed`, RepositoryRelocated naming both paths.
+    RepositoryIdentityChanged, RepositoryCopied, and without `confirmed` RepositoryRelocated naming
+    both paths.
     """
     ensure_unused(repository)
     where = pools.clean_path(path, field=_("path"))
+    old = repository.path
+    if str(where) == old:
+        raise InvalidInput(field=_("path"), problem=_("it is the path that is known already."))
     if Repository.objects.filter(path=str(where)).exclude(pk=repository.pk).exists():
         raise InvalidInput(field=_("path"), problem=_("another repository is registered here."))
     pool = pools.pool_of(where)
     if pool is None or not pools.inside(pool, where):
         raise InvalidInput(field=_("path"), problem=_("it is not inside a storage pool."))
-    old = repository.path
-    moved = Repository(**{field.attname: getattr(repository, field.attname) for field in Repository._meta.fields})
-    moved.path, moved.pool, moved.confirmed_move_from = str(where), pool, old if confirmed else ""
+    found = read_id(where)
+    if repository.borg_id and found != repository.borg_id:
+        raise e.RepositoryIdentityChanged(expected=repository.borg_id, found=found)
+    if _id_at(Path(old)) == found:
+        raise RepositoryCopied(old=old, new=str(where))
+    if not confirmed:
+        raise e.RepositoryRelocated(old=old, new=str(where))
+    moved = Repository.objects.get(pk=repository.pk)
+    moved.path, moved.pool, moved.confirmed_move_from = str(where), pool, old
     borg_of(moved).identity()
     moved.save(update_fields=["path", "pool", "confirmed_move_from"])
+    log.info("repository %s: the move from %s to %s was confirmed", repository.pk, old, where)
     repository.refresh_from_db()
+
+
+def _id_at(path: Path) -> str:
+    try:
+        return read_id(path)
+    except e.BorgError:
+        return ""
 
 
 def change_passphrase(*, repository: Repository, passphrase: str) -> None:
     """Store the passphrase that opens the repository (after the key file was lost). Raises PassphraseWrong."""
-    repository.passphrase = EncryptedField.seal(passphrase)
-    borg_of(repository).list_archives()
-    repository.save(update_fields=["passphrase"])
+    given = Repository.objects.get(pk=repository.pk)
+    given.passphrase = EncryptedField.seal(specs.passphrase(passphrase, specs.encryption(given.encryption)))
+    borg_of(given).identity()
+    given.save(update_fields=["passphrase"])
+    repository.passphrase = given.passphrase
 
 
 def users_of(repository: Repository) -> list[str]:
     """Who uses the repository now: running tasks and open archives, in words."""
     running = Task.objects.running().about(repository=repository.pk)
-    words = [str(task) for task in running]
-    # An open archive holds a lease on its view of the repository (recovery/leases.py).
-    views = Lease.objects.held().filter(kind="repository_view", data__repository=str(repository.pk))
-    return words + [str(view.data.get("archive", view.kind)) for view in views]
+    words = [f"{registry.label(task.kind)} {task.subject}".strip() for task in running]
+    return words + [
+        _("open archive {archive}").format(archive=lease.data.get("archive", "?")) for lease in views_of(repository)
+    ]
+
+
+def views_of(repository: Repository) -> list[Lease]:
+    """The lock-free views that are held on the repository: open archives and restores (recovery/leases.py)."""
+    return list(Lease.objects.held().filter(kind="repository_view", data__repository=str(repository.pk)))
 
 
 def ensure_unused(repository: Repository) -> None:
     """Raise RepositoryInUse while a task, a restore or an open archive of ours uses the repository."""
     users = users_of(repository)
     if users:
-        raise RepositoryInUse(name=repository.name, users=", ".join(users[:5]))
+        raise e.RepositoryInUse(name=repository.name, users=", ".join(users[:5]))
 
 
-def break_lock(*, repository: Repository) -> None:
-    """Remove Borg's lock; refused while anything of ours uses the repository. Raises RepositoryInUse."""
-    ensure_unused(repository)
-    borg_of(repository).break_lock()
+def lock_state(repository: Repository) -> locks.LockState:
+    """Who holds Borg's lock now; no borg, no passphrase. Nothing when the repository is not there."""
+    return locks.read(Path(repository.path))
 
 
-def export_key(*, repository: Repository, form: str = "text") -> str:
-    """The repository's key (`text`, or `paper` for print); remembers that it was exported."""
-    text = borg_of(repository).export_key(form)
-    Repository.objects.filter(pk=repository.pk).update(key_exported_at=timezone.now())
-    return text
+def break_lock(*, repository: Repository) -> locks.LockState:
+    """Remove Borg's lock and answer who held it; refused while anything of ours uses the repository.
 
-
-def move_to_trash(*, repository: Repository, typed_name: str) -> None:
-    """First step of deletion: the directory goes to the pool's trash, its jobs must be gone or elsewhere.
-
-    Raises InvalidInput (name not typed, jobs left), RepositoryInUse.
+    Raises RepositoryInUse, and LockBusy while its holder lives on this host.
     """
-    if typed_name != repository.name:
-        raise InvalidInput(field=_("name"), problem=_("type the repository's name to confirm."))
-    if repository.jobs.exists():  # type: ignore[attr-defined]
-        raise InvalidInput(field=repository.name, problem=_("backup jobs still use this repository."))
     ensure_unused(repository)
-    source = Path(repository.path)
-    if source.exists() and not (pools.inside(repository.pool, source) and (source / "config").is_file()):
-        raise InvalidInput(field=_("path"), problem=_("it is not a repository inside its pool."))
-    trash = Path(repository.pool.path) / pools.TRASH
-    trash.mkdir(mode=0o700, exist_ok=True)
-    target = trash / f"{source.name}-{repository.pk.hex[:8]}-{timezone.now():%Y%m%dT%H%M%SZ}"
-    # The row first: after a crash in between, the path in the row tells where to look.
-    Repository.objects.filter(pk=repository.pk).update(trashed_at=timezone.now(), trash_path=str(target))
-    if source.exists():
-        source.rename(target)
-    repository.refresh_from_db()
+    state = borg_of(repository).break_lock()
+    log.warning("repository %s: the lock of %s was broken by hand", repository.pk, state or "nobody")
+    return state
 
 
-def take_from_trash(*, repository: Repository) -> None:
-    """Undo `move_to_trash`. Raises InvalidInput when the old place is taken."""
-    target = Path(repository.path)
-    if target.exists():
-        raise InvalidInput(field=_("path"), problem=_("something else is there now."))
-    source = Path(repository.trash_path)
-    if source.exists():
-        source.rename(target)
-    Repository.objects.filter(pk=repository.pk).update(trashed_at=None, trash_path="")
-    repository.refresh_from_db()
+def release_dead_locks(repository: Repository) -> tuple[locks.Holder, ...]:
+    """After a writer ended abnormally: remove the locks of dead processes of this host, and nothing else."""
+    gone = locks.clear_dead(Path(repository.path))
+    for holder in gone:
+        log.info("repository %s: removed the lock of %s, which is dead", repository.pk, holder)
+    return gone
 
 
-def purge(*, repository: Repository) -> None:
-    """Second step of deletion: remove a trashed repository from the disk, then its rows. Cannot be undone.
+def export_key(*, repository: Repository, form: argv.KeyFormat = "text") -> str:
+    """The repository's key (`text`, or `paper` for print), still protected by the passphrase.
 
-    Raises InvalidInput unless the directory lies in its pool's trash.
+    Raises InvalidInput without encryption. Once it is kept elsewhere, say so by `key_is_kept`.
     """
-    if repository.trashed_at is None:
-        raise InvalidInput(field=repository.name, problem=_("it is not in the trash."))
-    path = Path(repository.trash_path)
-    trash = Path(repository.pool.path) / pools.TRASH
-    if path.exists():
-        if path.parent != trash or path.is_symlink() or is_mount_point(path) or not (path / "config").is_file():
-            raise InvalidInput(field=_("path"), problem=_("it is not a repository in its pool's trash."))
-        shutil.rmtree(path)
-    shutil.rmtree(base_dir_of(repository), ignore_errors=True)
-    Archive.objects.filter(repository=repository).delete()
-    repository.delete()
+    return borg_of(repository).export_key(form)
+
+
+def key_is_kept(*, repository: Repository) -> None:
+    """Remember that the key was exported."""
+    repository.key_exported_at = timezone.now()
+    repository.save(update_fields=["key_exported_at"])
+
+
+def reveal_passphrase(*, repository: Repository, by: Any) -> str:
+    """The clear passphrase for an administrator who asked for it; leaves a line in the log. Raises SecretUnreadable."""
+    log.warning("the passphrase of repository %s (%s) was shown to %s", repository.name, repository.pk, by)
+    clear: str = repository.passphrase.reveal()
+    return clear

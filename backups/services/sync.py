@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
+from backups.borg import orphans
 from backups.borg.results import ArchiveFact
 from backups.models import Archive, BackupJob, Repository
 from backups.services.repositories import borg_of
@@ -17,68 +19,100 @@ from phpborg.tasks.queue import enqueue
 from phpborg.tasks.states import Trigger
 
 # <slug>-<job id short>-<UTC time>-<task id short>
-OURS = re.compile(r"^(?P<slug>.+)-(?P<job>[0-9a-f]{8})-(?P<time>\d{8}T\d{6}Z)-(?P<task>[0-9a-f]{8})$")
+OURS = re.compile(r"^(?P<slug>.+)-(?P<job>[0-9a-f]{8})-(?P<time>\d{8}T\d{6}Z)-(?P<task>[0-9a-f]{8})$", re.DOTALL)
+_BATCH = 500
 
 
 @dataclass(frozen=True)
 class SyncReport:
-    """What one comparison found: names recorded, names gone, names that came back."""
+    """What one comparison found: names recorded, gone, back again, and changed."""
 
     recorded: tuple[str, ...]
     missing: tuple[str, ...]
     returned: tuple[str, ...]
+    renamed: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, list[str]]:
+        """For a task's result."""
+        names = ("recorded", "missing", "returned", "renamed")
+        return {name: list(getattr(self, name)[:200]) for name in names}
 
 
 def request_sync(*, repository: Repository, by: Any = None, trigger: Trigger = Trigger.MANUAL) -> Task:
     """Queue a comparison. Raises AlreadyActive."""
     return enqueue(
         "sync",
-        params={"repository": str(repository.pk)},
         subject=repository.name,
         repository=repository,
+        # Borg answers nobody while somebody writes, and an archive that is being removed is no orphan.
+        exclusive=repository.exclusive,
         by=by,
         trigger=trigger,
         unless_active=True,
     )
 
 
-def synchronise(*, repository: Repository, listed: list[ArchiveFact] | None = None) -> SyncReport:
-    """Compare Borg's list with the rows in one pass; nothing is dropped. One borg call at most."""
-    found = borg_of(repository).list_archives() if listed is None else listed
-    rows = {row.borg_id: row for row in Archive.objects.filter(repository=repository)}
-    present = {archive.id: archive for archive in found}
-    fresh = [archive for key, archive in present.items() if key not in rows]
-    gone = [row for key, row in rows.items() if key not in present and row.missing_at is None]
-    back = [row for key, row in rows.items() if key in present and row.missing_at is not None]
+def synchronise(*, repository: Repository, listed: Iterable[ArchiveFact] | None = None) -> SyncReport:
+    """Compare Borg's list with the rows in one pass; nothing is dropped. One borg call at most.
+
+    Raises the errors of borg; then no row is touched.
+    """
+    asked_at = timezone.now()
+    found = borg_of(repository).list_archives() if listed is None else tuple(listed)
     with transaction.atomic():
-        Archive.objects.bulk_create([_orphan(repository, archive) for archive in fresh], ignore_conflicts=True)
-        Archive.objects.filter(pk__in=[row.pk for row in gone]).update(missing_at=timezone.now())
-        Archive.objects.filter(pk__in=[row.pk for row in back]).update(missing_at=None)
+        kept = Archive.objects.filter(repository=repository).only("pk", "borg_id", "name", "missing_at", "found_at")
+        rows = list(kept)
+        # A backup that ended after Borg was asked has a row that the answer cannot know.
+        late = {str(row.pk) for row in rows if row.found_at >= asked_at}
+        known = [orphans.Row(str(row.pk), row.borg_id, row.name, row.missing_at is not None) for row in rows]
+        difference = orphans.compare(found, known)
+        gone = [row for row in difference.gone if row.key not in late]
+        fresh = _orphans(repository, difference.to_record)
+        Archive.objects.bulk_create(fresh, batch_size=_BATCH, ignore_conflicts=True)
+        _mark(gone, missing_at=timezone.now())
+        _mark(difference.returned, missing_at=None)
+        for row, fact in difference.renamed:
+            Archive.objects.filter(pk=row.key).update(name=fact.name)
         Repository.objects.filter(pk=repository.pk).update(synced_at=timezone.now())
     return SyncReport(
-        tuple(archive.name for archive in fresh), tuple(row.name for row in gone), tuple(row.name for row in back)
+        tuple(row.name for row in fresh),
+        tuple(row.name for row in gone),
+        tuple(row.name for row in difference.returned),
+        tuple(fact.name for _row, fact in difference.renamed),
     )
 
 
-def _orphan(repository: Repository, archive: ArchiveFact) -> Archive:
-    """A row for an archive that nobody recorded; a name of ours leads back to its job, sizes stay unknown."""
-    row = Archive(repository=repository, name=archive.name, borg_id=archive.id, started_at=archive.started_at)
+def _mark(rows: Iterable[orphans.Row], *, missing_at: Any) -> None:
+    keys = [row.key for row in rows]
+    for start in range(0, len(keys), _BATCH):
+        Archive.objects.filter(pk__in=keys[start : start + _BATCH]).update(missing_at=missing_at)
+
+
+def _orphans(repository: Repository, facts: Iterable[ArchiveFact]) -> list[Archive]:
+    """Rows for archives that nobody recorded; the jobs are asked for once, not for each archive."""
+    jobs = {job.pk.hex[:8]: job for job in BackupJob.objects.filter(repository=repository).select_related("server")}
+    return [_orphan(repository, fact, jobs) for fact in facts]
+
+
+def _orphan(repository: Repository, archive: ArchiveFact, jobs: dict[str, BackupJob]) -> Archive:
+    """A name of ours leads back to its job and task; sizes stay unknown."""
+    row = Archive(repository=repository, name=archive.name[:500], borg_id=archive.id, started_at=archive.started_at)
     match = OURS.match(archive.name)
     if not match:
         return row
-    task = _by_prefix(Task, match["task"])
-    job = _by_prefix(BackupJob, match["job"])
-    if job and job.repository_id == repository.pk:
+    job = jobs.get(match["job"])
+    if job:
         row.job, row.job_name = job, job.name
         row.server, row.server_name = job.server, job.server.name
         row.backup_config = {"source_kind": job.source_kind, "source": job.source, "recovered": True}
+    task = _task_of(match["task"])
     if task and task.kind == "backup":
         row.task_ref = task.pk
     return row
 
 
-def _by_prefix(model: Any, prefix: str) -> Any:
-    """The one row whose id begins with these eight hex digits, else None."""
+def _task_of(prefix: str) -> Task | None:
+    """The one task whose id begins with these eight hex digits, else None."""
     low, high = f"{prefix}-0000-0000-0000-000000000000", f"{prefix}-ffff-ffff-ffff-ffffffffffff"
-    rows = list(model.objects.filter(pk__range=(low, high))[:2])
+    rows = list(Task.objects.filter(pk__range=(low, high))[:2])
     return rows[0] if len(rows) == 1 else None
