@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.utils.translation import gettext as _
-
 from backups import sources
+from backups.borg import specs
 from backups.models import BackupJob
 from backups.services.plan import keep_out
 from backups.sources import paths as spelling
@@ -58,6 +57,15 @@ class Entry:
     def is_folder(self) -> bool:
         """Can it be opened?"""
         return self.kind == "directory"
+
+    @property
+    def can_be_chosen(self) -> bool:
+        """Borg cannot begin at a name that is not UTF-8 (below a chosen folder any name is fine)."""
+        try:
+            specs.source(self.path)
+        except PhpBorgError:
+            return False
+        return True
 
     @property
     def value(self) -> str:
@@ -175,8 +183,3 @@ def facts_of(job: BackupJob) -> tuple[SourceFacts, PhpBorgError | None]:
         return SourceFacts(ask_paths(job.server, source.asks(source.parse(job.source)))), None
     except PhpBorgError as error:
         return SourceFacts(), error
-
-
-def no_server() -> str:
-    """The sentence for a draft whose server was removed."""
-    return _("The server of this draft does not exist any more. Choose another one.")
