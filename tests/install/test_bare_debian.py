@@ -129,7 +129,7 @@ def installed_state(checkout: Path) -> dict[str, object]:
 
 def manage(root: BareRoot, *words: str):
     done = root.run(".venv/bin/python", "manage.py", *words, "--json", cwd=CHECKOUT)
-    return json.loads(done.stdout.strip().splitlines()[-1] if done.stdout.strip() else "null")
+    return json.loads(done.stdout)
 
 
 @pytest.fixture(scope="module")
