@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import logging
+import time
+from pathlib import Path
 from typing import Any
 
+from backups.borg import locks
+from backups.models import Repository
 from backups.services import hooks
+from phpborg.tasks.models import Task
 from phpborg.tasks.registry import lease_kind
 from servers.models import Server
 from servers.services.reach import host_for
 from servers.transport import tunnel
 
 log = logging.getLogger(__name__)
+LOCK_PATIENCE_SECONDS = 5
 
 
 @lease_kind("link")
@@ -33,3 +39,22 @@ def run_hook_after(data: dict[str, Any]) -> None:
     ended = hooks.run(host_for(server), hook, outcome="lost", say=log.info)
     if ended.problem:
         log.warning("hook %s on %s, run late: %s", hook.name, server.name, ended.problem)
+
+
+@lease_kind("repository_lock")
+def free_repository(data: dict[str, Any]) -> None:
+    """Borg's lock of a writer that is gone. A holder that is still ending is waited for, by trying again."""
+    repository = Repository.objects.live().filter(pk=data["repository"]).first()
+    if repository is None:
+        return
+    path = Path(repository.path)
+    others = Task.objects.running().filter(exclusive=repository.exclusive).exclude(pk=data["task"])
+    until = time.monotonic() + LOCK_PATIENCE_SECONDS
+    while True:
+        locks.clear_dead(path)
+        holders = [holder for holder in locks.read(path).alive if holder.exclusive]
+        if not holders or others.exists():
+            return
+        if time.monotonic() > until:
+            raise OSError(f"the lock is held by {holders[0]}")
+        time.sleep(0.5)

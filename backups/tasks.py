@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.utils.translation import gettext_lazy as _
 
+from backups import tasks_storage  # noqa: F401  (registers the kinds of pools and repositories)
 from backups.models import Archive, Repository
 from backups.services import archives
 from backups.services.backup_run import carry_out

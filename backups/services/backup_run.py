@@ -33,6 +33,7 @@ from phpborg.tasks.models import Lease
 from phpborg.tasks.registry import Finding, Outcome
 from phpborg.tasks.states import State, StepState
 from servers import errors as server_errors
+from servers.services import direct
 from servers.services.reach import host_for
 from servers.transport import tunnel
 from servers.transport.base import Link
@@ -74,6 +75,7 @@ class BackupRun:
     def run(self) -> Outcome:
         """Everything, in order. The hook after runs once, whatever happened before it."""
         _check_ready(self.job)
+        self.context.hold("repository_lock", repository=str(self.job.repository_id), task=str(self.context.task.pk))
         graded: Graded | None = None
         error: BaseException | None = None
         try:
@@ -215,6 +217,9 @@ class BackupRun:
         token = f"{self.context.task.pk.hex}-{self.attempts}"
         self.context.hold("link", server=str(self.job.server_id), token=token)
         mode = "direct" if self.plan.link == "direct" else "tunnel"
+        if mode == "direct":
+            # What authorized_keys says counts, not what we believe that it says.
+            direct.converge()
         return tunnel.link(self.host, self.job.repository.path, mode=mode, token=token)  # type: ignore[arg-type]
 
     def _borg(self, way: Link, report: Report) -> Ended:

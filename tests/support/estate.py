@@ -69,7 +69,7 @@ class Estate:
 
     def task(self, task: str) -> dict[str, Any]:
         """A task as the command line shows it."""
-        return dict(self.product.manage_json("task", "show", task))
+        return dict(self.product.manage_json("task", "show", task, check=False))
 
     def wait(self, task: str, seconds: float = 120) -> dict[str, Any]:
         """The task once it has ended."""
@@ -91,12 +91,15 @@ class Estate:
             (self.pool, ".views/*"),
             (self.product.var / "tmp", "*"),
             (self.product.var / "mounts", "*"),
-            (Path("/run/phpborg"), "*"),
-            (Path("/tmp"), "phpborg-*-serve"),
             (Path("/var/lib/phpborg/borg"), ".cache/borg/*/lock.*"),
             (Path("/var/lib/phpborg/borg"), "restore-*"),
         ):
             found += [str(path) for path in place.glob(pattern)]
+        tasks = self.product.python(
+            "from phpborg.tasks.models import Task\nprint(*[task.pk.hex for task in Task.objects.all()])"
+        ).split()
+        sockets = [*Path("/run/phpborg").glob("*"), *Path("/tmp").glob("phpborg-*")]
+        found += [str(path) for path in sockets if any(task in path.name for task in tasks)]
         held = self.product.python(
             "from phpborg.tasks.models import Lease\n"
             "print(*[f'{lease.kind}:{lease.error}' for lease in Lease.objects.held()], sep='\\n')"
@@ -106,7 +109,7 @@ class Estate:
     def processes(self) -> list[int]:
         """Processes of runs: borg, its serve, helpers, ssh of ours. The product's own are left out."""
         own = {process.pid for process in self.product.processes.values()}
-        marks = (str(self.pool), HELPER_PATH, f"-F {self.product.var}", "phpborg-remote")
+        marks = (str(self.pool), HELPER_PATH, str(self.product.var / "ssh"))
         found = {pid for mark in marks for pid in processes_with(mark)}
         return [pid for pid in found - own if any(word in _command(pid) for word in ("borg", "ssh", "phpborg-remote"))]
 
