@@ -17,7 +17,7 @@ from backups.borg.outcome import require_ok
 from backups.borg.report import Report
 from phpborg import process
 
-OnEvent = Callable[[Event], None]
+OnEvent = Callable[[Event], object]
 
 SHORT_SECONDS = 300.0
 

@@ -26,7 +26,8 @@ from backups import errors as e
 from backups.borg import argv, specs
 from backups.borg.explain import Where
 from backups.borg.locks import started_at
-from backups.borg.mounts import is_mounted, remove_tree
+from backups.borg.mounts import is_mounted as is_mounted
+from backups.borg.mounts import remove_tree
 from backups.borg.outcome import require_ok
 from backups.borg.report import Report
 from backups.borg.runner import Access
@@ -198,7 +199,7 @@ def unmount(mountpoint: Path, *, lazy: bool = False, wait_seconds: float = 10.0)
     """
     pid = mount_pid(mountpoint)
     started = None if pid is None else started_at(pid)
-    if lazy and pid is not None and is_mounted(mountpoint) and not is_alive(mountpoint):
+    if lazy and pid is not None and is_mounted(mountpoint) and not is_alive(mountpoint, seconds=5):
         _signal(pid, started, signal.SIGKILL)
     for _attempt in range(10):  # a mount may lie upon another one
         if not is_mounted(mountpoint):

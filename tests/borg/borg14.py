@@ -44,4 +44,4 @@ def _works(program: Path) -> bool:
 
 
 if __name__ == "__main__":
-    print(borg14())
+    sys.stdout.write(f"{borg14()}\n")

@@ -56,9 +56,8 @@ class Bench:
     def serve_script(self, repository: BorgRepository, *, before: str = "") -> str:
         """What stands for ssh: a program that runs `borg serve` on this host, with something said before."""
         script = self.root / "rsh"
-        script.write_text(
-            f"#!/bin/sh\n{before}\nexec {self.binary} serve --append-only --restrict-to-repository='{repository.path}'\n"
-        )
+        serve = f"{self.binary} serve --append-only --restrict-to-repository='{repository.path}'"
+        script.write_text(f"#!/bin/sh\n{before}\nexec {serve}\n")
         script.chmod(0o755)
         return str(script)
 
@@ -98,7 +97,7 @@ class Bench:
                 env=values,
                 pass_fds=descriptors,
                 on_stdout=report.stdout,
-                on_stderr=report.stderr,
+                on_stderr=lambda line: (report.stderr(line), None)[1],
                 stop=stop,
                 on_start=on_start,
                 timeout=120,

@@ -50,7 +50,10 @@ def test_create_lists_each_file_only_when_asked() -> None:
             argv.list_archives("b", R, last=1, bypass_lock=True),
             ("b", "list", "--log-json", "--bypass-lock", "--json", "--last=1", "--", R),
         ),
-        (argv.info("b", R, " lead", lock_wait=1), ("b", "info", "--log-json", "--lock-wait=1", "--json", "--", R + ":: lead")),
+        (
+            argv.info("b", R, " lead", lock_wait=1),
+            ("b", "info", "--log-json", "--lock-wait=1", "--json", "--", R + ":: lead"),
+        ),
         (
             argv.extract("b", R, "a::b", [b"sh:z", b"/*.txt", b"-rf/x"], strip_components=2, lock_wait=1),
             ("b", "extract", "--log-json", "--lock-wait=1", "--strip-components=2", "--numeric-ids", "--sparse",
@@ -106,7 +109,10 @@ def test_foreign_mount_options_are_refused(option: str) -> None:
         argv.mount("b", R, "n", "/mnt", options=[option])
 
 
-@pytest.mark.parametrize("value", ["none", "lz4", "zstd", "zstd,1", "zstd,22", "zlib,0", "zlib,9", "lzma,6", "auto,lz4", "auto,zstd,9"])  # fmt: skip
+@pytest.mark.parametrize(
+    "value",
+    ["none", "lz4", "zstd", "zstd,1", "zstd,22", "zlib,0", "zlib,9", "lzma,6", "auto,lz4", "auto,zstd,9"],
+)
 def test_compressions_that_exist(value: str) -> None:
     assert specs.compression(value) == value
 
@@ -138,7 +144,10 @@ def test_repository_paths_that_work(path: str) -> None:
     assert specs.location(f"ssh://phpborg{path}")
 
 
-@pytest.mark.parametrize("path", ["", "srv", "-rf", "/", "/a/", "/a//b", "/a/../b", "/a/./b", "/a::b", "/a:", "/a\nb", "/a\0", "ssh://x/y", "x:/y"])  # fmt: skip
+@pytest.mark.parametrize(
+    "path",
+    ["", "srv", "-rf", "/", "/a/", "/a//b", "/a/../b", "/a/./b", "/a::b", "/a:", "/a\nb", "/a\0", "ssh://x/y", "x:/y"],
+)
 def test_repository_paths_that_do_not(path: str) -> None:
     with pytest.raises(InvalidInput):
         specs.repository_path(path)

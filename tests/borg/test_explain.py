@@ -9,6 +9,7 @@ import pytest
 from backups import errors as e
 from backups.borg.explain import Where, explain
 from backups.borg.report import Report
+from phpborg.errors import PhpBorgError
 from tests.borg.test_findings import log
 
 WHERE = Where(repository="/srv/r", archive="one", host="prod-db-01", holder="vm@1 (process 7)")
@@ -53,14 +54,18 @@ UNKNOWN = question(
         ([error("Archive one does not exist", "Archive.DoesNotExist")], 31, e.ArchiveMissing, {"archive": "one"}, ""),
         ([error("Failed to create/acquire the lock /srv/r/lock.exclusive (timeout).", "LockTimeout")], 2, e.LockBusy,
          {"holder": "vm@1 (process 7)"}, "timeout"),
-        ([error("Failed to acquire the lock /srv/r/lock.exclusive ([Errno 13] Permission denied: 'x').", "LockFailed")], 72,
+        ([error("Failed to acquire the lock /srv/r/lock.exclusive ([Errno 13] Permission denied: 'x').", "LockFailed")],
+         72,
          e.RepositoryNotReadable, {"path": "/srv/r"}, ""),
-        ([error("Failed to acquire the lock /srv/r/lock.exclusive ([Errno 28] No space left on device).", "LockFailed")], 72,
+        ([error("Failed to acquire the lock /srv/r/lock.exclusive ([Errno 28] No space left on device).", "LockFailed")],
+         72,
          e.DiskFull, {}, ""),
         ([*MOVED, error("Repository access aborted", "Cache.RepositoryAccessAborted")], 2, e.RepositoryRelocated,
          {"old": "/old/r", "new": "/srv/r"}, ""),
-        ([*UNKNOWN, error("Cache initialization aborted", "Cache.CacheInitAbortedError")], 60, e.UnknownUnencrypted, {}, ""),
-        ([error("Cache, or information … is newer than repository", "Cache.RepositoryReplay")], 2, e.RepositoryReplay, {}, ""),
+        ([*UNKNOWN, error("Cache initialization aborted", "Cache.CacheInitAbortedError")], 60, e.UnknownUnencrypted,
+         {}, ""),
+        ([error("Cache, or information … is newer than repository", "Cache.RepositoryReplay")], 2, e.RepositoryReplay,
+         {}, ""),
         ([error("Cache is newer than repository", "Cache.RepositoryIDNotUnique")], 63, e.RepositoryReplay, {}, ""),
         ([log("No space left on device, cleaning up partial transaction to free space.", name="borg.repository"),
           error("Local Exception", "Exception"), error("Traceback …\nOSError: [Errno 28] No space left on device")], 2,
@@ -85,7 +90,8 @@ UNKNOWN = question(
         ([b"usage: borg [-V]", b"borg: error: unrecognized arguments: --bogus"], 2, e.UsageRefused, {}, "--bogus"),
         ([b"borg create: error: argument -C/--compression: invalid"], 2, e.UsageRefused, {}, "--compression"),
         ([error("Data integrity error: x", "IntegrityError")], 90, e.RepositoryDamaged, {}, "integrity"),
-        ([error("Local Exception", "Exception"), error("Traceback …\nPermissionError: [Errno 13] Permission denied: '/srv/r/x'")],
+        ([error("Local Exception", "Exception"),
+          error("Traceback …\nPermissionError: [Errno 13] Permission denied: '/srv/r/x'")],
          2, e.RepositoryNotReadable, {"path": "/srv/r"}, "Errno 13"),
         ([error("Something new", "Brand.New")], 2, e.BorgError, {}, "Something new"),
     ],
@@ -106,7 +112,8 @@ def test_messages(lines: list[bytes], code: int, kind: type[e.BorgError], facts:
     ("code", "kind"),
     [
         (52, e.PassphraseWrong), (50, e.PassphraseMissing), (13, e.RepositoryMissing), (73, e.LockBusy),
-        (86, e.ProtocolPolluted), (6, e.InvalidPlaceholder), (20, e.QuotaExceeded), (14, e.DiskFull), (127, e.BorgMissing),
+        (86, e.ProtocolPolluted), (6, e.InvalidPlaceholder), (20, e.QuotaExceeded), (14, e.DiskFull),
+        (127, e.BorgMissing),
     ],
 )  # fmt: skip
 def test_a_modern_code_speaks_when_the_message_was_lost(code: int, kind: type[e.BorgError]) -> None:
@@ -132,7 +139,7 @@ def test_a_banner_cannot_make_up_an_error() -> None:
 def test_every_error_has_two_sentences() -> None:
     codes = set()
     for kind in vars(e).values():
-        if isinstance(kind, type) and issubclass(kind, e.PhpBorgError) and kind.__module__ == e.__name__:
+        if isinstance(kind, type) and issubclass(kind, PhpBorgError) and kind.__module__ == e.__name__:
             assert str(kind.title)
             assert str(kind.advice)
             codes.add(kind.code)

@@ -37,7 +37,7 @@ def test_two_runs_within_one_second_have_two_names() -> None:
 
 def test_a_naive_time_is_refused() -> None:
     with pytest.raises(ValueError, match="naive"):
-        names.archive_name("x", JOB, datetime(2026, 1, 1), TASK)  # noqa: DTZ001
+        names.archive_name("x", JOB, datetime(2026, 1, 1), TASK)
 
 
 @given(st.text())

@@ -50,7 +50,8 @@ def judge(
         (143, State.FAILED, e.Killed), (255, State.FAILED, e.ConnectionLost), (None, State.FAILED, e.ConnectionLost),
         (100, State.INCOMPLETE, None), (104, State.INCOMPLETE, None), (107, State.INCOMPLETE, None),
         (30, State.FAILED, e.ArchiveExists), (52, State.FAILED, e.PassphraseWrong), (73, State.FAILED, e.LockBusy),
-        (64, State.FAILED, e.RepositoryReplay), (86, State.FAILED, e.ProtocolPolluted), (81, State.FAILED, e.ConnectionLost),
+        (64, State.FAILED, e.RepositoryReplay), (86, State.FAILED, e.ProtocolPolluted),
+        (81, State.FAILED, e.ConnectionLost),
     ],
 )  # fmt: skip
 def test_table(code: int | None, state: State, error: type[Exception] | None, proven: bool) -> None:
@@ -179,7 +180,8 @@ def test_findings_of_others_count() -> None:
         (101, [log("Include pattern 'x' never matched.")], 2, State.INCOMPLETE, None),
         (1, [log("a: write: [Errno 28] No space left on device")], 1, State.FAILED, e.TargetFull),
         (1, [log("a: chown: [Errno 1] Operation not permitted: 'a'")], 1, State.INCOMPLETE, None),
-        (2, [log("Archive one does not exist", level="ERROR", msgid="Archive.DoesNotExist")], 1, State.FAILED, e.ArchiveMissing),
+        (2, [log("Archive one does not exist", level="ERROR", msgid="Archive.DoesNotExist")], 1, State.FAILED,
+         e.ArchiveMissing),
         (143, [], 1, State.FAILED, e.Killed),
     ],
 )  # fmt: skip

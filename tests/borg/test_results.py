@@ -6,6 +6,7 @@ import copy
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,7 +75,7 @@ def test_what_is_no_answer_is_an_error(answer: bytes) -> None:
 
 def test_a_listing() -> None:
     row = {"archive": "a", "barchive": "a", "id": "ff", "name": "a", "time": "2026-03-29T02:30:00.000000"}
-    data = {
+    data: dict[str, Any] = {
         "archives": [
             {**row, "start": "2026-03-29T02:30:00.000000"},
             {**row, "name": "b.checkpoint", "start": "2026-03-29T04:30:00+02:00"},
@@ -87,7 +88,7 @@ def test_a_listing() -> None:
     assert first.started_at == second.started_at == datetime(2026, 3, 29, 2, 30, tzinfo=UTC)
     assert (first.is_checkpoint, second.is_checkpoint) == (False, True)
     assert (listing.repository_id, listing.encryption) == ("ab", "repokey")
-    del data["archives"][0]["start"]  # type: ignore[attr-defined]
+    del data["archives"][0]["start"]
     with pytest.raises(AnswerUnreadable):
         results.listing(json.dumps(data).encode())
 
@@ -95,5 +96,5 @@ def test_a_listing() -> None:
 def test_times_that_are_none() -> None:
     data = json.loads(CREATE)
     data["archive"]["start"] = "yesterday"
-    with pytest.raises(AnswerUnreadable, match="archive.start"):
+    with pytest.raises(AnswerUnreadable, match=r"archive\.start"):
         results.create_result(json.dumps(data).encode())
