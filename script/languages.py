@@ -20,6 +20,7 @@ HOME = Path(__file__).resolve().parent.parent
 FRENCH = "phpborg/locale/fr/LC_MESSAGES/django.po"
 ARGUMENTS = ["makemessages", "-l", "fr", "--no-wrap", "--add-location", "file", "-v", "0"]
 IGNORED = ["tests", "script", "docs", ".venv", "var"]
+SHOWN = 40
 PLACEHOLDER = re.compile(r"\{[a-z_]*\}|%\([a-z_]+\)[sd]|%[sd]")
 
 
@@ -75,7 +76,9 @@ def main() -> int:
         (copy / FRENCH).parent.mkdir(parents=True, exist_ok=True)
         make_messages(copy)
         found = problems(copy / FRENCH)
-    print("\n".join([*found, f"{len(found)} sentences need work; see script/languages.py"]) if found else "complete")
+    print("\n".join(found[:SHOWN]))
+    if found:
+        print(f"{len(found)} sentences need work; all of them: script/languages.py --update")
     return 1 if found else 0
 
 

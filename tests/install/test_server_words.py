@@ -78,6 +78,7 @@ def test_a_database_that_cannot_be_reached_is_told(tmp_path):
     assert "DATABASE_URL" in said
 
 
+@pytest.mark.real
 def test_a_lost_key_beside_a_full_database_stops_the_start(tmp_path):
     var = tmp_path / "var"
     assert serve(var, "--setup-only").returncode == 0
@@ -88,6 +89,7 @@ def test_a_lost_key_beside_a_full_database_stops_the_start(tmp_path):
     assert not (var / "encryption-key").exists()
 
 
+@pytest.mark.real
 def test_a_second_setup_changes_nothing_and_shows_no_password(tmp_path):
     var = tmp_path / "var"
     first, second = serve(var, "--setup-only"), serve(var, "--setup-only")
