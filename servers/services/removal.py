@@ -43,13 +43,17 @@ def removal_plan(server: Server) -> RemovalPlan:
     """Look at everything that hangs on the server; nothing is changed."""
     archives = Archive.objects.filter(server=server).present()
     numbers = archives.aggregate(count=Count("pk"), size=Sum("deduplicated_bytes"))
-    repositories = Repository.objects.filter(jobs__server=server) | Repository.objects.filter(archives__server=server)
+    used = {
+        *BackupJob.objects.filter(server=server).values_list("repository", flat=True),
+        *archives.order_by().values_list("repository", flat=True).distinct(),
+    }
+    repositories = Repository.objects.filter(pk__in=used)
     return RemovalPlan(
         server=server,
         jobs=tuple(BackupJob.objects.filter(server=server).values_list("name", flat=True)),
         archives=numbers["count"],
         archive_bytes=numbers["size"],
-        repositories=tuple(repositories.distinct().order_by("name").values_list("name", flat=True)),
+        repositories=tuple(repositories.order_by("name").values_list("name", flat=True)),
         blockers=tuple(blockers(server)),
         reachable_files=not server.is_local and bool(server.host_key),
         direct_key=bool(server.direct_public_key),

@@ -47,7 +47,7 @@ def check_target(target: Target) -> tuple[str, ...]:
 def config_text(target: Target, known_hosts: Path) -> str:
     """The whole ssh configuration for one target; nothing of the system's or the account's is read."""
     settings_of_target = {
-        "HostName": target.host,
+        "HostName": target.host.replace("%", "%%"),  # a zone (fe80::1%eth0) is no token of ssh
         "Port": str(target.port),
         "User": target.user,
         "HostKeyAlias": ALIAS,

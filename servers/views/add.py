@@ -46,10 +46,10 @@ def stations(server: Server | None) -> list[dict[str, Any]]:
 
 def station_of(server: Server) -> str:
     """Where the enrolment of this server stands."""
-    if server.is_ready:
-        return "ready"
     if not server.is_local and (not server.host_key or server.offered_host_key):
         return "identity"
+    if server.is_ready:
+        return "ready"
     if server.is_local or server.state == Server.State.FAILED or setup.last_setup(server):
         return "setup"
     return "key"

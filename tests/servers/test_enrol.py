@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 from django.core.management import call_command
 
@@ -16,6 +18,7 @@ from servers.services.errors import (
     NotApproved,
     NothingToApprove,
 )
+from servers.transport.openssh import ALIAS, write_config
 from tests.servers.conftest import FakeNetwork, approve
 
 pytestmark = pytest.mark.django_db
@@ -258,13 +261,22 @@ def test_labels_are_words(web: Server) -> None:
 
 
 def test_the_private_key_is_a_file_only_in_the_runtime_directory(web: Server, settings) -> None:
-    target = reach.target_of(web)
-    assert target.private_key_path == settings.RUN_DIR / "keys" / str(web.pk)
-    assert target.private_key_path.stat().st_mode & 0o777 == 0o600
-    before = target.private_key_path.stat().st_ino
-    assert reach.target_of(web).private_key_path.stat().st_ino == before
+    file = reach.target_of(web).private_key_path
+    assert file
+    assert file == settings.RUN_DIR / "keys" / str(web.pk)
+    assert file.stat().st_mode & 0o777 == 0o600
+    before = file.stat().st_ino
+    reach.target_of(web)
+    assert file.stat().st_ino == before
     enrol.renew_key(server=web)
-    assert not target.private_key_path.exists()
+    assert not file.exists()
+
+
+def test_a_zone_in_an_address_is_no_token_of_ssh(web: Server) -> None:
+    web.address = "fe80::1%eth0"
+    config = write_config(reach.target_of(web))
+    asked = subprocess.run(["ssh", "-F", str(config), "-G", ALIAS], capture_output=True, text=True)
+    assert "hostname fe80::1%eth0\n" in asked.stdout, asked.stderr
 
 
 def test_commands_answer_in_json(network: FakeNetwork, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,8 +31,8 @@ def steps(task: Task) -> dict[str, str]:
     return {step["code"]: step["state"] for step in task.steps}
 
 
-def last(task: Task) -> dict:
-    return task.steps[-1]
+def last(task: Task) -> dict[str, Any]:
+    return dict(task.steps[-1])
 
 
 def test_root_from_approval_to_ready(enrolled: Enrolled, set_up: SetUp, places: Path) -> None:
@@ -262,7 +263,7 @@ def _hide_borg(monkeypatch: pytest.MonkeyPatch) -> None:
 
     real = setup_steps.SetUp.hello
 
-    def hello(self: object) -> dict:
+    def hello(self: setup_steps.SetUp) -> dict[str, Any]:
         return {**real(self), "borg": {"path": None, "version": None, "problem": "borg is not in …"}}
 
     monkeypatch.setattr(setup_steps.SetUp, "hello", hello)

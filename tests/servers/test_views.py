@@ -92,9 +92,9 @@ def test_from_the_address_to_set_up_by_plain_forms(people: dict[str, Client], ne
     enrol_page = f"/servers/{server.pk}/enrol/"
     assert (answer.status_code, answer["Location"]) == (303, enrol_page)
 
-    page = alice.get(enrol_page)
-    fingerprint = page.context["offered"].fingerprint
-    assert fingerprint in page.content.decode()
+    shown = alice.get(enrol_page)
+    fingerprint = shown.context["offered"].fingerprint
+    assert fingerprint in shown.content.decode()
     # Left here, the server's own page leads back to where it stands.
     assert enrol_page in alice.get(f"/servers/{server.pk}/").content.decode()
 
@@ -315,3 +315,10 @@ def test_every_page_in_both_languages(
         answer = browser.get(address(path, web))
         assert answer.status_code == 200
         assert f'lang="{language}"' in answer.content.decode()
+
+
+def test_a_changed_identity_comes_before_everything_else(people: dict[str, Client], web: Server) -> None:
+    """Also for a server that was ready: the wizard opens at the identity."""
+    Server.objects.update(state=Server.State.READY, offered_host_key=web.host_key)
+    assert people["alice"].get(f"/servers/{web.pk}/enrol/").context["station"] == "identity"
+    assert people["alice"].get(f"/servers/{web.pk}/enrol/?step=setup").context["station"] == "identity"
