@@ -57,6 +57,18 @@ class StoragePool(models.Model):
         return 1 - self.available_bytes / self.capacity_bytes
 
     @property
+    def taken_bytes(self) -> int | None:
+        """What cannot be used any more: also what the filesystem keeps for root."""
+        if self.capacity_bytes is None or self.available_bytes is None:
+            return None
+        return self.capacity_bytes - self.available_bytes
+
+    @property
+    def threshold_share(self) -> float:
+        """The threshold as 0…1."""
+        return self.threshold_percent / 100
+
+    @property
     def is_over_threshold(self) -> bool:
         share = self.used_share
         return share is not None and share * 100 >= self.threshold_percent

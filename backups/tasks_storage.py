@@ -9,6 +9,7 @@ from typing import Any
 
 from django.dispatch import receiver
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 
 from backups import errors as e
 from backups.borg.argv import CheckMode
@@ -24,6 +25,9 @@ from phpborg.tasks.models import Task
 from phpborg.tasks.registry import Finding, Outcome, kind, task_finished
 from phpborg.tasks.states import State
 
+# What findings say; pages translate it.
+GONE = gettext_noop("This archive is no longer in the repository.")
+HELD = gettext_noop("The archive is open: the freed space comes back when it is closed.")
 # After these kinds the repository has another size.
 _CHANGES_SIZE = ("backup", "archive_delete", "sync")
 
@@ -57,7 +61,7 @@ def _outcome_of(context: TaskContext, report: sync.SyncReport) -> Outcome:
     for word, names in report.as_json().items():
         for name in names:
             context.log(f"{word}: {name}")
-    findings = tuple(Finding("gone", "no longer in the repository", name) for name in report.missing)
+    findings = tuple(Finding("gone", GONE, name) for name in report.missing)
     return Outcome(State.NOTES if findings else State.SUCCESS, findings, result=report.as_json())
 
 
@@ -93,9 +97,8 @@ def run_compact(context: TaskContext) -> Outcome:
     }
     held = repositories.views_of(repository)
     if held and done.freed_bytes:
-        names = ", ".join(dict.fromkeys(str(lease.data.get("archive", "?")) for lease in held[:20]))
-        note = Finding("space_held", f"open archives hold the freed space until they are closed: {names}")
-        return Outcome(State.NOTES, (note,), result=result)
+        names = dict.fromkeys(str(lease.data.get("archive", "?")) for lease in held)
+        return Outcome(State.NOTES, tuple(Finding("space_held", HELD, name) for name in names), result=result)
     return Outcome(result=result)
 
 

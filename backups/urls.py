@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from backups import urls_storage
 from backups.views import archives, jobs, wizard
 
 urlpatterns = [
@@ -22,4 +23,5 @@ urlpatterns = [
     path("archives/<uuid:pk>/pin/", archives.archive_pin, name="archive-pin"),
     path("archives/<uuid:pk>/trash/", archives.archive_trash, name="archive-trash"),
     path("archives/<uuid:pk>/purge/", archives.archive_purge, name="archive-purge"),
+    *urls_storage.urlpatterns,
 ]

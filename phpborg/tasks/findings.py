@@ -21,6 +21,10 @@ KINDS = {
     "renamed": _("Renamed"),
     "placed": _("Put in place"),
     "skipped": _("Skipped"),
+    "damage": _("Damage"),
+    "gone": _("Gone from Borg"),
+    "space_held": _("Space still held"),
+    "unavailable": _("Not available"),
     "other": _("Note"),
 }
 
