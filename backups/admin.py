@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from backups import admin_storage  # noqa: F401  (registers pools and repositories)
 from backups.models import Archive, BackupJob, JobDraft, Schedule
 from backups.services import archives, jobs, runs
 from phpborg.errors import PhpBorgError
