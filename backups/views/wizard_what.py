@@ -59,8 +59,8 @@ def _buttons(request: HttpRequest, source: dict[str, Any]) -> tuple[dict[str, An
     if "add" in post:
         source["paths"] = _with(source["paths"], [spelling.to_json(spelling.from_form(post["add"]))])
         return source, here
-    if "remove" in post:
-        gone = spelling.to_json(spelling.from_form(post["remove"]))
+    if "drop" in post:
+        gone = spelling.to_json(spelling.from_form(post["drop"]))
         source["paths"] = [path for path in source["paths"] if path != gone]
         return source, here
     if "open" in post:

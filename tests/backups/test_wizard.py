@@ -95,7 +95,7 @@ def test_folders_are_picked_whatever_their_names(browser: Client, draft: JobDraf
     browser.post(step(draft, "what"), {"path": spelling.to_form(odd), "next": "1"})
     draft.refresh_from_db()
     assert draft.step == "where"
-    browser.post(step(draft, "what"), {"path": spelling.to_form(odd), "remove": spelling.to_form(odd)})
+    browser.post(step(draft, "what"), {"path": spelling.to_form(odd), "drop": spelling.to_form(odd)})
     draft.refresh_from_db()
     assert draft.answers["what"]["source"]["paths"] == []
 
