@@ -146,16 +146,8 @@ def stream(
     Raises OSError when the program cannot be started, and whatever a callback raises, after the
     process has ended.
     """
-    stop = stop or Never()
+    output = _Output(on_stdout, on_stderr)
     deadline = None if timeout is None else time.monotonic() + timeout
-    collected: list[bytes] = []
-    tail: deque[bytes] = deque(maxlen=60)
-
-    def keep(line: bytes) -> None:
-        tail.append(line[:4000])
-        if on_stderr:
-            on_stderr(line)
-
     child = subprocess.Popen(
         list(argv),
         stdin=subprocess.PIPE if attached is None else attached,
@@ -167,21 +159,12 @@ def stream(
         process_group=0,
         preexec_fn=_die_with_parent,  # noqa: PLW1509  (two system calls, no lock taken)
     )
-    stopped = False
     try:
         if on_start:
             on_start(child.pid)
         _feed(child, stdin, keep_open=tick is not None)
-        out = _Lines(on_stdout) if on_stdout else None
-        errors = _Lines(keep)
-        assert child.stderr
-        readers: dict[int, Callable[[bytes], None]] = {child.stderr.fileno(): errors.feed}
-        if child.stdout:
-            readers[child.stdout.fileno()] = out.feed if out else collected.append
-        stopped = _pump(child, readers, stop, deadline, graces, tick, ask_stop)
-        for lines in (out, errors):
-            if lines:
-                lines.close()
+        stopped = _pump(child, output.readers(child), stop or Never(), deadline, graces, tick, ask_stop)
+        output.close()
         child.wait()
     finally:
         end_group(child, Graces(interrupt=2, terminate=2) if child.poll() is None else graces)
@@ -189,14 +172,47 @@ def stream(
             if file:
                 with suppress(OSError):
                     file.close()
-    code = child.returncode
-    return Exit(
-        code=code if code >= 0 else None,
-        signal=-code if code < 0 else None,
-        stopped=stopped,
-        stderr_tail=b"\n".join(tail).decode("utf-8", "replace"),
-        stdout=b"".join(collected),
-    )
+    return output.exit(child.returncode, stopped)
+
+
+class _Output:
+    """Both streams of a child: its lines handed over, and what of them its Exit keeps."""
+
+    def __init__(self, on_stdout: OnLine | None, on_stderr: OnLine | None) -> None:
+        self._on_stderr = on_stderr
+        self._collected: list[bytes] = []
+        self._tail: deque[bytes] = deque(maxlen=60)
+        self._out = _Lines(on_stdout) if on_stdout else None
+        self._errors = _Lines(self._keep)
+
+    def _keep(self, line: bytes) -> None:
+        self._tail.append(line[:4000])
+        if self._on_stderr:
+            self._on_stderr(line)
+
+    def readers(self, child: subprocess.Popen[bytes]) -> dict[int, Callable[[bytes], None]]:
+        """What takes the bytes of each descriptor."""
+        assert child.stderr
+        readers: dict[int, Callable[[bytes], None]] = {child.stderr.fileno(): self._errors.feed}
+        if child.stdout:
+            readers[child.stdout.fileno()] = self._out.feed if self._out else self._collected.append
+        return readers
+
+    def close(self) -> None:
+        """Hand over last lines that no newline ended."""
+        if self._out:
+            self._out.close()
+        self._errors.close()
+
+    def exit(self, code: int, stopped: bool) -> Exit:
+        """How it ended; subprocess tells a signal by a negative code."""
+        return Exit(
+            code=code if code >= 0 else None,
+            signal=-code if code < 0 else None,
+            stopped=stopped,
+            stderr_tail=b"\n".join(self._tail).decode("utf-8", "replace"),
+            stdout=b"".join(self._collected),
+        )
 
 
 def _feed(child: subprocess.Popen[bytes], stdin: bytes, *, keep_open: bool) -> None:
