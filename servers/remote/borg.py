@@ -20,7 +20,7 @@ _ENVIRONMENT = {
     "BORG_SHOW_SYSINFO": _YES_NO,
     "BORG_USE_CHUNKS_ARCHIVE": _YES_NO,
 }
-_SOCKET = re.compile(r"(/run/phpborg/|/tmp/phpborg-)([0-9A-Za-z-]{8,70})/link\.sock")
+_SOCKET = re.compile(r"(/run/phpborg/|/tmp/phpborg-)([0-9A-Za-z-]{8,70})/link(?:-[0-9]{1,6})?\.sock")
 _INSTALLATION = re.compile(r"[0-9a-f-]{8,36}")
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -63,14 +64,25 @@ class RemoteExit:
 class Link:
     """An open way from borg on a server to one repository of this host (see tunnel.py).
 
-    `repository` is the location for borg there; `argument` goes into the request; `ssh_options` into
-    the ssh command. `on_stderr` gets the lines of `borg serve` here, from another thread.
+    `repository` is the location for borg there. `on_stderr` gets the lines of `borg serve` here, from
+    another thread. One link serves any number of runs.
     """
 
     repository: str
     argument: Mapping[str, Any]
-    ssh_options: tuple[str, ...] = ()
+    # For a tunnel: the private directory on the server, and our socket that is carried there.
+    remote_directory: str = ""
+    local_socket: str = ""
     on_stderr: OnLine | None = field(default=None)
+    _runs: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def carry(self) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+        """For one run: what goes into the request, and the options of ssh."""
+        if not self.remote_directory:
+            return self.argument, ()
+        # sshd leaves its socket behind and refuses a name that exists: each run has its own.
+        remote = f"{self.remote_directory}/link-{next(self._runs)}.sock"
+        return {**self.argument, "path": remote}, ("-R", f"{remote}:{self.local_socket}")
 
     def location(self, archive: str) -> str:
         """The location of an archive, as borg on the server must be given it."""

@@ -21,6 +21,7 @@ from typing import Any
 import fabric
 import paramiko
 from fabric.config import Config
+from fabric.runners import Remote
 from invoke.exceptions import CommandTimedOut
 from paramiko.hostkeys import HostKeys
 
@@ -213,9 +214,21 @@ class _Text:
         return self._data.read(size).decode("latin-1")
 
 
+class _Patient(Remote):  # type: ignore[misc]
+    """A command may end without reading what we send it; its exit status still tells how it went."""
+
+    def _write_proc_stdin(self, data: bytes) -> None:
+        with suppress(OSError):
+            super()._write_proc_stdin(data)
+
+    def close_proc_stdin(self) -> None:
+        with suppress(OSError):
+            super().close_proc_stdin()
+
+
 def _connection(target: Target, password: str | None) -> Any:
     lines = check_target(target)
-    config = Config(overrides={"load_ssh_configs": False}, lazy=True)
+    config = Config(overrides={"load_ssh_configs": False, "runners": {"remote": _Patient}}, lazy=True)
     connect: dict[str, Any] = {
         "allow_agent": False,
         "look_for_keys": False,

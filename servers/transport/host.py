@@ -74,8 +74,8 @@ class HelperHost(ABC):
         """A verb that runs a tool; see `Host.run`."""
         options: tuple[str, ...] = ()
         if link is not None:
-            args = {**(args or {}), "link": dict(link.argument)}
-            options = link.ssh_options
+            argument, options = link.carry()
+            args = {**(args or {}), "link": dict(argument)}
             on_stderr = link.on_stderr = _one_at_a_time(on_stderr)
         talk = Conversation(self._keepalive, on_stdout, on_stderr)
         return self._converse(verb, args or {}, secrets or {}, talk, stop, timeout, options, False, tick)

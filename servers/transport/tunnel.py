@@ -183,9 +183,8 @@ def _carried(host: Host, repository: str, local: Path, token: str) -> Iterator[L
         yield Link(repository, {"mode": "socket", "path": str(local)})
         return
     made = host.call("link_dir", {"action": "make", "token": token}, as_login=True)
-    remote = f"{made['path']}/link.sock"
     try:
-        yield Link(repository, {"mode": "socket", "path": remote}, ("-R", f"{remote}:{local}"))
+        yield Link(repository, {"mode": "socket"}, remote_directory=made["path"], local_socket=str(local))
     finally:
         with suppress(PhpBorgError):
             remove_remote(host, token)
