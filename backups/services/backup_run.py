@@ -83,7 +83,8 @@ class BackupRun:
             graded = self._to_proof()
         except BaseException as problem:
             # What breaks while somebody stops us is noise; the reason counts.
-            error = self.context.stop.error() if self.context.stop.is_set() else problem
+            judged = "task_fields" in vars(problem)
+            error = self.context.stop.error() if self.context.stop.is_set() and not judged else problem
         self._hook_after(graded, error)
         if graded is not None and graded.archive is not None:
             self._synchronise()
