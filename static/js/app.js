@@ -7,6 +7,7 @@ import "./forms.js";
 import "./keys.js";
 import "./live.js";
 import "./menus.js";
+import "./present.js";
 import "./select.js";
 import "./theme.js";
 import "./times.js";

@@ -93,8 +93,15 @@ if (dialog) {
     }
     event.preventDefault();
     ask(source, () => {
-      source.dataset.answered = expected() ? part("typed").value : "1";
-      event.detail.issueRequest(true);
+      const answer = expected() ? part("typed").value : "1";
+      if (source.isConnected) {
+        source.dataset.answered = answer;
+        event.detail.issueRequest(true);
+      } else {
+        // A live fragment has replaced the button while the question stood: the answer still counts.
+        const values = { confirmed: "1", typed: answer };
+        window.htmx.ajax(event.detail.verb, event.detail.path, { source: document.body, swap: "none", values });
+      }
     });
   });
   document.addEventListener("htmx:configRequest", (event) => {

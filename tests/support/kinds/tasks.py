@@ -89,6 +89,7 @@ def run_storm(context: TaskContext) -> None:
     events, seconds = context.params["events"], context.params["seconds"]
     began = time.monotonic()
     for number in range(events):
+        context.stop.check()
         context.progress(files=number, original_bytes=number * 1000)
         due = began + (number + 1) * seconds / events
         if (pause := due - time.monotonic()) > 0:
