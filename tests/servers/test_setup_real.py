@@ -19,6 +19,7 @@ from servers.models import Server
 from servers.remote.build import helper_version
 from servers.services import enrol, identity, installing, reach, removal
 from servers.services.errors import DuplicateServer
+from servers.transport.fabric_host import FabricHost
 from tests.servers.conftest import approve
 from tests.support.sshd import Lab, Sshd
 
@@ -353,3 +354,10 @@ def test_removing_a_server_that_is_gone_is_possible(
     assert task.state == State.NOTES
     assert task.findings_count == 1
     assert not Server.objects.exists()
+
+
+@pytest.mark.parametrize("size", [0, 10, 200])
+def test_a_command_that_does_not_read_its_input_still_has_a_status(sshd: Sshd, size: int) -> None:
+    with FabricHost.connect(sshd.target()) as host:
+        for words, code in ((("true",), 0), (("false",), 1)):
+            assert host.execute(words, stdin=b"x" * size).code == code
