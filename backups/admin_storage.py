@@ -65,7 +65,7 @@ class StoragePoolAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 class RepositoryAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Repositories; the passphrase is on no admin page."""
 
-    list_display = ("name", "pool", "size", "encryption", "check_good", "checked_at", "unfreed", "trashed_at")
+    list_display = ("name", "pool", "size", "encryption", "check_good", "checked_at", "trashed_at")
     list_filter = ("pool", "encryption", "check_good", "unfreed", ("trashed_at", admin.EmptyFieldListFilter))
     list_select_related = ("pool",)
     search_fields = ("name", "path", "borg_id")

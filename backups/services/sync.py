@@ -73,7 +73,8 @@ def synchronise(*, repository: Repository, listed: Iterable[ArchiveFact] | None 
         _mark(difference.returned, missing_at=None)
         for row, fact in difference.renamed:
             Archive.objects.filter(pk=row.key).update(name=fact.name)
-        Repository.objects.filter(pk=repository.pk).update(synced_at=timezone.now())
+        stale = {"original_bytes": None} if fresh or gone or difference.returned else {}
+        Repository.objects.filter(pk=repository.pk).update(synced_at=timezone.now(), **stale)
     return SyncReport(
         tuple(row.name for row in fresh),
         tuple(row.name for row in gone),

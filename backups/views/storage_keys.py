@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 from uuid import UUID
 
@@ -67,6 +68,8 @@ def repository_sheet(request: HttpRequest, pk: UUID) -> HttpResponse:
     context: dict[str, Any] = {
         "repository": shown,
         "paper": repositories.export_key(repository=shown, form="paper") if has_key else "",
+        # As a shell wants it: it is typed from paper.
+        "location": shlex.quote(shown.path),
         "printed_at": timezone.now(),
         "host": settings.BACKUP_HOST,
     }

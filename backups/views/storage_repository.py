@@ -45,7 +45,9 @@ def repository_new(request: HttpRequest) -> HttpResponse:
     if not StoragePool.objects.exists():
         messages.info(request, _("A repository lies in a storage pool: make one first."))
         return see_other(reverse("pool-new"))
-    form = RepositoryForm(request.POST or None)
+    form = RepositoryForm(
+        request.POST or None, initial={"pool": request.GET.get("pool")} if "pool" in request.GET else {}
+    )
     if request.method == "POST" and form.is_valid():
         try:
             made = _make(form)

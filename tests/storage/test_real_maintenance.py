@@ -54,6 +54,8 @@ def test_archives_that_only_borg_knows_are_recorded_and_led_back_to_their_job(re
     assert (ours.task_ref, ours.server, ours.server_name) == (uuid.UUID(backup.pk), job.server, "web")
     assert ours.backup_config == {"source_kind": "files", "source": {"paths": ["/etc"]}, "recovered": True}
     assert (ours.original_bytes, ours.grade) == (None, "")
+    repository.refresh_from_db()
+    assert repository.original_bytes is None  # what was known is not true any more
     foreign = Archive.objects.get(name="made by hand")
     assert (foreign.job, foreign.task_ref) == (None, None)
     assert sync.synchronise(repository=repository).recorded == ()

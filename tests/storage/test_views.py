@@ -248,7 +248,7 @@ def test_maintenance_is_queued_once_and_named(registered, client_of, bob, name):
     answer = browser.post(address(f"repository-{name}", registered), fields, follow=True)
     assert "already waiting or running" in answer.content.decode()
     assert Task.objects.count() == 1
-    assert f'id="task-{task.pk}"' in answer.content.decode()
+    assert f'id="task-row-{task.pk}"' in answer.content.decode()
 
 
 def test_a_check_of_an_unknown_depth_is_not_queued(registered, client_of, bob):
