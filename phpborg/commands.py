@@ -14,7 +14,7 @@ from enum import IntEnum
 from typing import Any, NoReturn, TypeVar
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import close_old_connections, models
+from django.db import close_old_connections, connection, models
 from django.utils.translation import gettext as _
 
 from phpborg.errors import PhpBorgError, describe
@@ -105,7 +105,8 @@ class Command(BaseCommand):
         until = None if timeout is None else time.monotonic() + timeout
         shown = ""
         while True:
-            close_old_connections()
+            if not connection.in_atomic_block:
+                close_old_connections()
             task.refresh_from_db()
             if not task.is_active or (until is not None and time.monotonic() > until):
                 return task

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zoneinfo
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
@@ -158,7 +159,7 @@ class OptionsForm(forms.Form):
         help_text=gettext_lazy("Mail addresses; empty: those of the mail settings."),
     )
 
-    def __init__(self, *args: Any, hooks: list[str] | None = None, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, hooks: Sequence[str] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if hooks is None:
             return

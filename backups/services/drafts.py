@@ -72,12 +72,15 @@ def save_step(*, draft: JobDraft, step: str, answers: dict[str, Any], following:
 
 def server_of(draft: JobDraft) -> Server | None:
     """The chosen server, None when it was not chosen or was removed."""
-    return _row(Server.objects.all(), draft.answers.get("server", {}).get("server"))
+    found: Server | None = _row(Server.objects.all(), draft.answers.get("server", {}).get("server"))
+    return found
 
 
 def repository_of(draft: JobDraft) -> Repository | None:
     """The chosen repository, None when it was not chosen, was removed or is in the trash."""
-    return _row(Repository.objects.live().select_related("pool"), draft.answers.get("where", {}).get("repository"))
+    rows = Repository.objects.live().select_related("pool")
+    found: Repository | None = _row(rows, draft.answers.get("where", {}).get("repository"))
+    return found
 
 
 def _row(rows: QuerySet[Any], pk: Any) -> Any:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError
 from django.utils import timezone
 from django.utils.module_loading import autodiscover_modules
 
@@ -66,7 +66,6 @@ def tick(*, now: float | None = None) -> list[str]:
         if entry.last is not None and now - entry.last < entry.seconds:
             continue
         entry.last = now
-        close_old_connections()
         try:
             entry.work()
         except Exception:

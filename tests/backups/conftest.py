@@ -188,10 +188,11 @@ def any_server(request: pytest.FixtureRequest, lab: Lab) -> Server:
 def server_for(request: pytest.FixtureRequest, way: str, lab: Lab) -> Server:
     """The server row for one of WAYS."""
     if way == "local":
-        return request.getfixturevalue("local_server")
+        local: Server = request.getfixturevalue("local_server")
+        return local
     mode, user = way.split("-")
     make = request.getfixturevalue("ssh_server")
-    server = make("root" if user == "root" else lab.account, mode)
+    server: Server = make("root" if user == "root" else lab.account, mode)
     if mode == "direct":
         request.getfixturevalue("make_direct")(server)
     return server

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -37,7 +38,7 @@ def make_archive(job: BackupJob, number: int, **more: Any) -> Archive:
     values = {
         "name": f"nightly-{number}",
         "borg_id": f"{number:064x}",
-        "started_at": timezone.now() - timezone.timedelta(hours=number),
+        "started_at": timezone.now() - timedelta(hours=number),
         "grade": "success",
         "original_bytes": 1000 * number,
         "deduplicated_bytes": 10,
@@ -130,6 +131,7 @@ def test_disable_takes_the_next_run_away_and_enable_gives_it_back(
     assert job.schedule.next_run_at is None
     browser.post(reverse("job-enable", args=[job.pk]), {"enabled": "1"})
     job.schedule.refresh_from_db()
+    assert job.schedule.next_run_at is not None
     assert job.schedule.next_run_at > timezone.now()
 
 

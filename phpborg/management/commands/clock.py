@@ -52,6 +52,7 @@ class Command(BaseCommand):
         # A signal is answered after the tick that runs: nothing is left half done.
         while not ended.is_set():
             began = time.monotonic()
-            clock.tick()
+            # A database that was restarted meanwhile is found again.
             close_old_connections()
+            clock.tick()
             ended.wait(max(settings.CLOCK_SECONDS - (time.monotonic() - began), 0.1))
