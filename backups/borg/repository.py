@@ -147,7 +147,7 @@ class BorgRepository:
         busy does not hide the truth: then it is read without one.
         """
         try:
-            listing = self._list(only=name, lock_wait=20)
+            listing = self._list(only=name, lock_wait=5)
         except e.LockBusy:
             listing = self._list(only=name, bypass_lock=True)
         return next((fact for fact in listing.archives if fact.name == name), None)

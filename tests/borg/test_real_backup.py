@@ -218,11 +218,15 @@ def test_login_scripts_that_talk_are_quoted(bench: Bench) -> None:
         ("borg-not-here serve; sleep 1; exit 127", e.BorgMissing, "not found"),
         ("bash -c '/opt/nowhere/borg serve'; sleep 1; exit 127", e.BorgMissing, "No such file or directory"),
         ("exit 1", e.ConnectionLost, "Connection closed"),
-        ('echo "ssh: connect to host x port 22: Connection refused" >&2; exit 255', e.ConnectionLost, "refused"),
+        (
+            'echo "ssh: connect to host x port 22: Connection refused" >&2; sleep 1; exit 255',
+            e.ConnectionLost,
+            "refused",
+        ),
     ],
 )
 def test_the_other_end_is_not_there(bench: Bench, before: str, kind: type[Exception], quoted: str) -> None:
-    """Case 40."""
+    """Case 40. Borg drops a last line of stderr that comes together with the end of stdout, hence the pause."""
     repository = bench.repository()
     verdict, _ = bench.create(repository, "one", remote=bench.serve_script(repository, before=before))
     assert verdict.state is State.FAILED

@@ -363,7 +363,7 @@ def test_borgs_own_parser_understands_us(binary: str) -> None:
         streams[0].flush()
         return dict(json.loads(streams[1].readline()))
 
-    @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
     @given(name=_name, other=_name, path=_text.filter(lambda text: ".." not in text), comment=_text)
     def check(name: str, other: str, path: str, comment: str) -> None:
         made = parsed(argv.create(binary, "/r p", name, CreateOptions((b"/" + path.encode(),), comment=comment)))
