@@ -5,11 +5,13 @@ import re
 import shlex
 import stat
 import sys
+import tempfile
 from typing import Any, Dict, List, Optional, Tuple
 
 from . import argv as lines
 from . import children, places, policy, staging, validate, wire
 
+_LOG_BYTES = 1 << 16
 _YES_NO = re.compile(r"yes|no")
 _ENVIRONMENT = {
     "BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": _YES_NO,
@@ -46,8 +48,12 @@ def _check_socket(path: str) -> str:
     return path
 
 
-def _connection(link: Dict[str, Any]) -> Tuple[bool, Dict[str, str]]:
-    """How borg reaches the repository: (is it a local path, environment)."""
+def _connection(link: Dict[str, Any], log: int) -> Tuple[bool, Dict[str, str]]:
+    """How borg reaches the repository: (is it a local path, environment).
+
+    ssh writes its own words to the file `log`: borg may miss them on a stream when the connection
+    ends, and says only that it was closed.
+    """
     mode = validate.choice(link.get("mode"), "link mode", ["socket", "direct", "local"])
     if mode == "local":
         return True, {"BORG_RSH": "/bin/false"}
@@ -60,7 +66,7 @@ def _connection(link: Dict[str, Any]) -> Tuple[bool, Dict[str, str]]:
         config = os.path.join(places.direct_directory(installation), "ssh_config")
         if not os.path.isfile(config):
             raise wire.Refused("missing", "direct backups are not set up here: there is no {}".format(config))
-        words = [children.find("ssh") or "ssh", "-F", config]
+        words = [children.find("ssh") or "ssh", "-E", "/proc/{}/fd/{}".format(os.getpid(), log), "-F", config]
     return False, {"BORG_RSH": " ".join(shlex.quote(word) for word in words)}
 
 
@@ -106,11 +112,21 @@ def _secret_pipe(secret: Any) -> int:
 
 def run_borg(request: wire.Request, control: wire.Control) -> Tuple[Optional[int], Optional[int]]:
     """Run one borg command; its streams are ours, its end is the answer."""
-    args = request.args
-    link = args.get("link")
+    link = request.args.get("link")
     if not isinstance(link, dict):
         raise wire.Refused("invalid", "the request has no link")
-    local, connection = _connection(link)
+    with tempfile.TemporaryFile() as log:
+        outcome = _run(request, control, link, log.fileno())
+        log.seek(0)
+        wire.write_all(2, log.read(_LOG_BYTES))
+    return outcome
+
+
+def _run(
+    request: wire.Request, control: wire.Control, link: Dict[str, Any], log: int
+) -> Tuple[Optional[int], Optional[int]]:
+    args = request.args
+    local, connection = _connection(link, log)
     command = lines.parse(validate.texts(args.get("argv"), "argv"), local)
     if command.subcommand == "create":
         for path in command.paths:

@@ -114,8 +114,8 @@ def test_backup_list_restore(host, place, repository, token):
         args = {"argv": argv, "staging": {"target": str(target), "token": token}}
         done = host.run("borg", args, secrets={"passphrase": PASSPHRASE}, link=way)
     assert done.exit.code == 0, done.exit.stderr_tail
-    args = {"target": str(target), "token": token, "conflict": "keep", "items": [wanted], "strip": True}
-    report = host.call("place", args)
+    items = {"items": [wanted], "strip": True}
+    report = host.call("place", {"target": str(target), "token": token, "conflict": "keep", **items})
     assert report["placed"] == len(names) + 3
     assert report["failed"] == 0
     host.call("unstage", {"target": str(target), "token": token})

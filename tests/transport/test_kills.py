@@ -185,6 +185,7 @@ def test_our_own_process_is_killed(way, lab, server, place, repository, token):
     argv = [sys.executable, "-c", _CHILD]
     worker = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, cwd="/")
     given = (targets[way], str(repository), str(source), token, PASSPHRASE)
+    assert worker.stdin and worker.stdout
     worker.stdin.write(_expression(given))
     worker.stdin.close()
     assert worker.stdout.readline().strip() == b"moving"
@@ -198,7 +199,7 @@ def test_our_own_process_is_killed(way, lab, server, place, repository, token):
         assert not [name for name in os.listdir(directory) if token in name]
 
 
-def _expression(given: tuple) -> bytes:
+def _expression(given: tuple[object, ...]) -> bytes:
     target, *rest = given
     text = repr(target).replace("PosixPath", "Path")
     return f"({text}, {', '.join(map(repr, rest))})".encode()
