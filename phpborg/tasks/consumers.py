@@ -94,8 +94,10 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     @staticmethod
     def _parse(query: str) -> set[tuple[str, str]]:
         watched = set()
-        for word in parse_qs(query).get("watch", [])[:20]:
-            what, _, which = word.partition(":")
+        # Templates may put blanks around the block that names what a page watches.
+        words = [word for name, values in parse_qs(query).items() if name.strip() == "watch" for word in values]
+        for word in words[:20]:
+            what, _, which = word.strip().partition(":")
             if what in WATCHES and (what == "tasks" or _is_uuid(which)):
                 watched.add((what, which if what != "tasks" else ""))
         return watched

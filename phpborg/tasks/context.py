@@ -24,6 +24,7 @@ from phpborg.tasks import leases, live, progress
 from phpborg.tasks.errors import Interrupted, TaskLost, TimeLimit
 from phpborg.tasks.models import Lease, Task
 from phpborg.tasks.states import StepState
+from phpborg.tasks.text import deep, printable
 
 log = logging.getLogger(__name__)
 PUBLISH_SECONDS = 0.5
@@ -87,7 +88,7 @@ class LogBook:
 
     def write(self, text: str) -> None:
         """One line, stamped in UTC, redacted."""
-        line = f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {redact(text)[:4000]}"
+        line = f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {printable(redact(text))[:4000]}"
         self._tail.append(line)
         if self._file is None or self._left <= 0:
             return
@@ -148,7 +149,7 @@ class TaskContext:
     def progress(self, **values: Any) -> None:
         """Merge counters into the progress; published at most twice a second."""
         with self._lock:
-            self.progress_now = progress.merge(self.progress_now, values)
+            self.progress_now = progress.merge(self.progress_now, deep(values))
         self.publish()
 
     def log(self, text: str) -> None:
@@ -186,7 +187,7 @@ class TaskContext:
             self._save_steps()
 
     def _save_steps(self) -> None:
-        self.task.steps = self.steps
+        self.task.steps = deep(self.steps)
         self.save()
         self.publish(force=True)
 

@@ -16,6 +16,7 @@ from django.utils.dateparse import parse_date
 from phpborg.tasks import registry
 from phpborg.tasks.models import Task, TaskQuerySet
 from phpborg.tasks.states import ACTIVE, FINAL, State
+from phpborg.ui.offers import named
 
 ACTIVE_SHOWN = 100
 
@@ -137,8 +138,8 @@ def names(filters: Filters) -> dict[str, str]:
     return found
 
 
-def choices() -> dict[str, Any]:
+def choices(filters: Filters) -> dict[str, Any]:
     """What the filters offer."""
-    servers = apps.get_model("servers.Server")._default_manager.order_by("name").values_list("pk", "name")
+    servers = apps.get_model("servers.Server")._default_manager.order_by("name")
     kinds = sorted(((one.name, str(one.label)) for one in registry.all_kinds()), key=lambda pair: pair[1].casefold())
-    return {"kinds": kinds, "servers": list(servers[:1000])}
+    return {"kinds": kinds, "servers": named(servers, filters.server), "server": str(filters.server or "")}

@@ -15,6 +15,7 @@ from phpborg.tasks import live, registry
 from phpborg.tasks.errors import AlreadyActive, TaskNotCancellable, TaskNotRetryable
 from phpborg.tasks.models import Task
 from phpborg.tasks.states import PENDING, State, Trigger
+from phpborg.tasks.text import printable
 
 log = logging.getLogger(__name__)
 RUNNER = "phpborg.tasks.runner.run"
@@ -57,7 +58,7 @@ def enqueue(
         kind=kind,
         queue=what.queue,
         is_system=what.is_system,
-        subject=subject[:300],
+        subject=printable(subject)[:300],
         params=params or {},
         exclusive=exclusive,
         server_ref=_ref(server),

@@ -16,7 +16,7 @@ import redis
 from django.conf import settings
 from django.utils import timezone
 
-from phpborg.tasks import leases, live, queue, registry
+from phpborg.tasks import history, leases, live, queue, registry
 from phpborg.tasks.errors import AlreadyActive, TaskLost
 from phpborg.tasks.models import Lease, Task
 from phpborg.tasks.states import FINAL, State, Trigger
@@ -27,7 +27,7 @@ REQUEUE_AFTER = timedelta(seconds=15)
 
 def sweep() -> None:
     """All of it, each part alone: one that fails does not stop the others."""
-    for part in (reap_lost, clean_abandoned, requeue_forgotten, wake_blocked):
+    for part in (reap_lost, clean_abandoned, requeue_forgotten, wake_blocked, history.forget_sometimes):
         try:
             part()
         except Exception:

@@ -12,6 +12,7 @@ from django.dispatch import Signal
 from django.utils.functional import Promise
 
 from phpborg.tasks.states import State
+from phpborg.tasks.text import printable
 
 if TYPE_CHECKING:
     from phpborg.tasks.context import TaskContext
@@ -39,7 +40,11 @@ class Finding:
     path: str = ""
 
     def as_json(self) -> dict[str, str]:
-        return {"kind": self.kind, "message": self.message[:500], "path": self.path[:1000]}
+        return {
+            "kind": self.kind,
+            "message": printable(str(self.message))[:500],
+            "path": printable(self.path)[:1000],
+        }
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from phpborg.tasks.errors import Crashed
 from phpborg.tasks.models import Task
 from phpborg.tasks.registry import Outcome
 from phpborg.tasks.states import PENDING, State
+from phpborg.tasks.text import deep, printable
 
 log = logging.getLogger(__name__)
 CANCEL_POLL_SECONDS = 1.0
@@ -103,16 +104,23 @@ def _execute(context: TaskContext) -> tuple[dict[str, Any], BaseException | None
         return {"state": State.CANCELLED}, None
     except PhpBorgError as error:
         context.log(f"{error.code} {error}")
-        return _error_fields(error), None
+        # A kind has better words for a time limit of its own; for every other end, the reason counts.
+        ended = context.stop.is_set() and context.stop.reason != "deadline"
+        return (_stopped_fields(context) if ended else _error_fields(error)), None
     except BaseException as error:
         if context.stop.is_set():
-            # What a callback raises while everything is being ended is noise; the reason counts.
+            # What a callback raises while everything is being ended is noise.
             context.log(redact("".join(traceback.format_exception(error)))[-4000:])
-            cause = context.stop.error()
-            return ({"state": State.CANCELLED} if isinstance(cause, Cancelled) else _error_fields(cause)), None
+            return _stopped_fields(context), None
         log.exception("task %s crashed", task.pk)
         context.log(redact("".join(traceback.format_exception(error)))[-8000:])
         return _error_fields(Crashed(redact(f"{type(error).__name__}: {error}")[:500])), error
+
+
+def _stopped_fields(context: TaskContext) -> dict[str, Any]:
+    """The final fields of a task that was asked to end, by the reason it was given."""
+    cause = context.stop.error()
+    return {"state": State.CANCELLED} if isinstance(cause, Cancelled) else _error_fields(cause)
 
 
 def _outcome_fields(outcome: Outcome) -> dict[str, Any]:
@@ -122,7 +130,7 @@ def _outcome_fields(outcome: Outcome) -> dict[str, Any]:
         "state": outcome.state,
         "findings": [finding.as_json() for finding in kept],
         "findings_count": count,
-        "result": outcome.result,
+        "result": deep(outcome.result),
     }
 
 
@@ -132,8 +140,8 @@ def _error_fields(error: Exception) -> dict[str, Any]:
     return {
         "state": State.LOST if error.code == "TSK-01" else State.FAILED,
         "error_code": error.code,
-        "error_facts": error.facts,
-        "error_detail": redact(error.detail)[:4000],
+        "error_facts": deep(error.facts),
+        "error_detail": printable(redact(error.detail))[:4000],
         **getattr(error, "task_fields", {}),
     }
 
@@ -153,7 +161,7 @@ def _record(context: TaskContext, fields: dict[str, Any]) -> None:
     fields = {
         "finished_at": timezone.now(),
         "progress": context.progress_now,
-        "steps": context.steps,
+        "steps": deep(context.steps),
         "phase": "",
         "log_tail": context.close(),
         **fields,
@@ -224,8 +232,10 @@ class Heartbeat:
         row = Task.objects.filter(pk=task.pk).values("state", "cancel_requested_at", "worker").first()
         if row is None or row["state"] != State.RUNNING or row["worker"] != task.worker:
             stop.set("lost")
-        elif row["cancel_requested_at"] is not None:
+            return
+        if row["cancel_requested_at"] is not None:
             stop.set("cancel")
-        elif write:
+        # A task that is being cancelled lives on for a while: without its heartbeat it would be called lost.
+        if write:
             Task.objects.filter(pk=task.pk, worker=task.worker).update(heartbeat_at=timezone.now())
             self.context.save()

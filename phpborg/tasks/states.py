@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 class State(models.TextChoices):
@@ -87,4 +88,4 @@ class Trigger(models.TextChoices):
     SCHEDULE = "schedule", _("By schedule")
     COMMAND = "command", _("From the command line")
     SYSTEM = "system", _("By the system")
-    RETRY = "retry", _("Retry")
+    RETRY = "retry", pgettext_lazy("why a task runs", "Retry")

@@ -36,7 +36,7 @@ def task_list(request: HttpRequest) -> HttpResponse:
     context = {
         "filters": filters,
         "names": listing.names(filters),
-        "choices": listing.choices(),
+        "choices": listing.choices(filters),
         "counts": counts,
         "all_count": sum(number for _state, number in counts),
         "active": live.current(listing.active(filters)),

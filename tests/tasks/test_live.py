@@ -6,6 +6,7 @@ import asyncio
 import re
 import threading
 import time
+from datetime import UTC, datetime
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -52,7 +53,7 @@ async def messages(socket: WebsocketCommunicator, seconds: float) -> list[str]:
 async def until_seen(socket: WebsocketCommunicator, words: str, seconds: float = 15) -> str:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        text = await socket.receive_from(timeout=end - time.monotonic())
+        text: str = await socket.receive_from(timeout=end - time.monotonic())
         if words in text:
             return text
     raise AssertionError(f"{words} never came")
@@ -89,7 +90,7 @@ async def test_nonsense_in_the_address_is_ignored(viewer):
 
 @pytest.mark.asyncio
 async def test_fragments_are_in_the_readers_language_and_zone(viewer):
-    then = timezone.datetime(2026, 7, 1, 12, 0, tzinfo=timezone.get_fixed_timezone(0))
+    then = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
     task = await Task.objects.acreate(kind="test_quick", queue="quick", created_at=then)
     french = await User.objects.acreate(username="french", role=User.Role.VIEWER, language="fr")
     pages = [await look(viewer, "watch=tasks"), await look(french, "watch=tasks")]

@@ -6,13 +6,15 @@ import os
 import signal
 import threading
 import time
+from datetime import timedelta
 
 import pytest
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from phpborg.tasks import context as contexts
-from phpborg.tasks import queue, registry, runner
+from phpborg.tasks import live, queue, registry, runner
+from phpborg.tasks.context import TaskContext
 from phpborg.tasks.models import Task
 from phpborg.tasks.states import State
 from tests.support.workers import wait_until
@@ -130,8 +132,6 @@ def test_only_one_of_many_claims_succeeds():
     won = []
 
     def claim():
-        from django.db import connection
-
         won.append(runner.claim(str(task.pk)))
         connection.close()
 
@@ -172,13 +172,13 @@ def test_a_resource_that_became_free_in_between_is_not_waited_for(redis_server, 
     first = queue.enqueue("test_quick", exclusive="repository:1")
     second = queue.enqueue("test_quick", exclusive="repository:1", params={"n": 2})
     Task.objects.filter(pk=first.pk).update(state=State.RUNNING)
-    publish = runner.live.publish
+    publish = live.publish
 
     def free_then_publish(task, now=None):
         Task.objects.filter(pk=first.pk).update(state=State.SUCCESS)
         publish(task, now)
 
-    monkeypatch.setattr(runner.live, "publish", free_then_publish)
+    monkeypatch.setattr(live, "publish", free_then_publish)
     runner.run(str(second.pk))
     assert django_rq.get_queue("quick").get_job_ids() == [str(second.pk)]
 
@@ -209,7 +209,7 @@ def test_a_database_that_is_away_for_a_moment_costs_no_result(run_pending, monke
         return update(self, **fields)
 
     monkeypatch.setattr(Task.objects.filter().__class__, "update", flaky)
-    monkeypatch.setattr(runner.connection, "close", lambda: None)
+    monkeypatch.setattr(connection, "close", lambda: None)
     queue.enqueue("test_quick")
     (task,) = run_pending()
     assert task.state == State.SUCCESS
@@ -247,3 +247,35 @@ def test_the_tail_holds_the_last_lines(tmp_path):
     began = time.monotonic()
     book.write("after the end")
     assert time.monotonic() - began < 0.1
+
+
+@pytest.mark.django_db
+def test_odd_names_reach_every_database_and_screen(redis_server):
+    """A lone byte of a file name must neither break the row, the message nor the log."""
+    import json
+
+    from phpborg.tasks.live import snapshot
+
+    task = queue.enqueue("test_quick", subject="bad \udcff name\0")
+    context = contexts.TaskContext(task)
+    context.progress(path="/srv/\udcff\ud800/x", files=1)
+    context.log("read /srv/\udcff")
+    with context.step("one", "Running") as step:
+        step["detail"] = "at \udcfe"
+    json.dumps(snapshot(task, context.progress_now)).encode().decode("unicode_escape").encode("utf-8")
+    assert task.subject == "bad \\xff name\\x00"
+    assert "\\xff" in context.close()
+
+
+def test_a_task_that_is_being_cancelled_still_says_that_it_lives(db: None) -> None:
+    """Ending borg on a silent server takes a minute: meanwhile the reaper must not call the task lost."""
+    old = timezone.now() - timedelta(minutes=5)
+    task = Task.objects.create(
+        kind="backup", queue="backup", state=State.RUNNING, worker="w", heartbeat_at=old, cancel_requested_at=old
+    )
+    context = TaskContext(task)
+    runner.Heartbeat(context)._look(write=True)
+    task.refresh_from_db()
+    assert context.stop.reason == "cancel"
+    assert task.heartbeat_at is not None
+    assert task.heartbeat_at > old + timedelta(minutes=4)
