@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from django.dispatch import receiver
@@ -51,7 +49,7 @@ def run_sync(context: TaskContext) -> Outcome:
     """Record archives that only Borg knows; mark those that are gone."""
     repository = _repository(context)
     context.phase("syncing")
-    with context.step("sync", _("Compare with the repository")), _stoppable(context):
+    with context.step("sync", _("Compare with the repository")):
         report = sync.synchronise(repository=repository)
     return _outcome_of(context, report)
 
@@ -71,7 +69,7 @@ def run_check(context: TaskContext) -> Outcome:
     repository = _repository(context)
     mode: CheckMode = context.params.get("mode", "repository")
     context.phase("checking")
-    with context.step("check", _("Check")) as row, _stoppable(context):
+    with context.step("check", _("Check")) as row:
         checked = maintenance.check(repository=repository, mode=mode, on_event=Shower(context).hear, stop=context.stop)
         row["detail"] = "\n".join(checked.problems[:20])
     findings = tuple(Finding("damage", problem) for problem in checked.problems)
@@ -86,7 +84,7 @@ def run_compact(context: TaskContext) -> Outcome:
     """Give the space of removed archives back to the disk."""
     repository = _repository(context)
     context.phase("compacting")
-    with context.step("compact", _("Compact")) as row, _stoppable(context):
+    with context.step("compact", _("Compact")) as row:
         done = maintenance.compact(repository=repository, on_event=Shower(context).hear, stop=context.stop)
         row["detail"] = f"{done.before.bytes_used} → {done.after.bytes_used}"
     context.progress(percent=100, share=1.0)
@@ -107,7 +105,7 @@ def run_measure(context: TaskContext) -> Outcome:
     """Size on the disk and original size of all archives."""
     repository = _repository(context)
     context.phase("measuring")
-    with context.step("measure", _("Measure")), _stoppable(context):
+    with context.step("measure", _("Measure")):
         used = maintenance.measure(repository=repository)
     return Outcome(result={"size_bytes": used.bytes_used, "freeable_bytes": used.freeable_bytes})
 
@@ -124,10 +122,10 @@ def run_measure_disk(context: TaskContext) -> Outcome:
 def run_accept_older(context: TaskContext) -> Outcome:
     """An administrator accepted a repository that was put back from a copy; then the archives are compared."""
     repository = _repository(context)
-    with context.step("accept", _("Accept the older state")), _stoppable(context):
+    with context.step("accept", _("Accept the older state")):
         maintenance.accept_older(repository=repository)
     context.phase("syncing")
-    with context.step("sync", _("Compare with the repository")), _stoppable(context):
+    with context.step("sync", _("Compare with the repository")):
         report = sync.synchronise(repository=repository)
     return _outcome_of(context, report)
 
@@ -150,17 +148,6 @@ def _repository(context: TaskContext) -> Repository:
     if repository.trashed_at is not None:
         raise RepositoryTrashed(repository=repository.name)
     return repository
-
-
-@contextmanager
-def _stoppable(context: TaskContext) -> Iterator[None]:
-    """What borg says while we end it is noise: the reason of the stop counts."""
-    try:
-        yield
-    except Exception as error:
-        if context.stop.is_set():
-            raise context.stop.error() from error
-        raise
 
 
 class Shower:

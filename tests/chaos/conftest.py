@@ -13,12 +13,12 @@ from tests.support.estate import Estate, running_estate
 
 @pytest.fixture(scope="session")
 def estate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Estate]:
-    """`slow` takes about 15 s to transfer, `quick` a moment, `direct` goes by the server's own key."""
+    """`slow` takes about 30 s to transfer, `quick` a moment, `direct` goes by the server's own key."""
     source = tmp_path_factory.mktemp("source")
     make_source(source)
     with running_estate(PHPBORG_TASK_LOST="20") as made:
         made.add_server("one", made.one, "root")
-        limits = ("--rate-limit", "2000", "--compression", "none")
+        limits = ("--rate-limit", "1000", "--compression", "none")
         made.add_job("slow", "one", source, options=limits)
         made.add_job("quick", "one", source / "small")
         made.sources.append(source)

@@ -91,13 +91,11 @@ class Estate:
             (self.pool, ".views/*"),
             (self.product.var / "tmp", "*"),
             (self.product.var / "mounts", "*"),
-            (Path("/var/lib/phpborg/borg"), ".cache/borg/*/lock.*"),
-            (Path("/var/lib/phpborg/borg"), "restore-*"),
         ):
             found += [str(path) for path in place.glob(pattern)]
-        tasks = self.product.python(
-            "from phpborg.tasks.models import Task\nprint(*[task.pk.hex for task in Task.objects.all()])"
-        ).split()
+        tasks, ids = self._ids()
+        caches = [place for key in ids for place in Path("/var/lib/phpborg/borg").glob(f".cache/borg/{key}/lock.*")]
+        found += [str(path) for path in caches]
         sockets = [*Path("/run/phpborg").glob("*"), *Path("/tmp").glob("phpborg-*")]
         found += [str(path) for path in sockets if any(task in path.name for task in tasks)]
         held = self.product.python(
@@ -105,6 +103,15 @@ class Estate:
             "print(*[f'{lease.kind}:{lease.error}' for lease in Lease.objects.held()], sep='\\n')"
         )
         return found + [f"lease {line}" for line in held.splitlines() if line]
+
+    def _ids(self) -> tuple[list[str], list[str]]:
+        """Ids of all tasks, and Borg's ids of all repositories: others may use this machine meanwhile."""
+        tasks, ids = self.product.python(
+            "from phpborg.tasks.models import Task\nfrom backups.models import Repository\n"
+            "print(*[task.pk.hex for task in Task.objects.all()])\n"
+            "print(*[row.borg_id for row in Repository.objects.all()])"
+        ).split("\n")[:2]
+        return tasks.split(), ids.split()
 
     def processes(self) -> list[int]:
         """Processes of runs: borg, its serve, helpers, ssh of ours. The product's own are left out."""
