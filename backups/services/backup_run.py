@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -43,6 +44,7 @@ RETRY_PAUSES_SECONDS = (5, 20)
 _LOST = (e.ConnectionLost, server_errors.ConnectionLost, server_errors.TimedOut)
 # After these the archive may still be complete; what the repository answers decides.
 _PROOF_OUTWEIGHS = (*_LOST, e.Killed, e.TimeLimit, e.ArchiveExists)
+_REFUSED = re.compile(r"Host key verification failed|IDENTIFICATION HAS CHANGED|Permission denied")
 _REASONS = {"cancel": StoppedFor.CANCEL, "deadline": StoppedFor.TIME_LIMIT}
 
 
@@ -159,7 +161,7 @@ class BackupRun:
         for pause in (*RETRY_PAUSES_SECONDS, None):
             self.attempts += 1
             verdict = self._attempt()
-            if pause is None or verdict.archive is not None or not isinstance(verdict.error, _LOST):
+            if pause is None or verdict.archive is not None or not _is_transient(verdict.error):
                 return verdict
             self.context.log(f"the connection was lost; trying again in {pause} s ({self.attempts})")
             self._wait(pause)
@@ -376,6 +378,11 @@ class BackupRun:
 
 
 _TOLD = ("BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK", "BORG_RELOCATED_REPO_ACCESS_IS_OK", "BORG_EXIT_CODES")
+
+
+def _is_transient(error: PhpBorgError | None) -> bool:
+    """A connection that broke, rather than one that was refused: only that is worth another try."""
+    return isinstance(error, _LOST) and not _REFUSED.search(error.detail)
 
 
 def _check_ready(job: BackupJob) -> None:
