@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from backups.borg import view
 from phpborg.tasks.context import TaskContext
@@ -61,7 +62,7 @@ def run_browse_close(context: TaskContext) -> Outcome:
     return Outcome(State.NOTES, (Finding("left", "something resists removal and is tried again"),))
 
 
-@kind("restore", label=_("Restore"), queue="restore", retryable=False)
+@kind("restore", label=pgettext_lazy("a task", "Restore"), queue="restore", retryable=False)
 def run_restore(context: TaskContext) -> Outcome:
     """Put chosen files back; see services/restore_run.py."""
     return restore_run.carry_out(context)
