@@ -24,6 +24,7 @@ from phpborg.errors import InvalidInput, PhpBorgError
 from phpborg.tasks.models import Task
 from phpborg.ui.confirm import Confirmation, ask
 from phpborg.ui.context import reverse_or_none
+from phpborg.ui.offers import named
 from servers.models import Server
 
 PAGE_ROWS = 50
@@ -59,9 +60,9 @@ def archives_page(request: HttpRequest) -> HttpResponse:
         "in_trash": in_trash,
         "trash_count": Archive.objects.filter(trashed_at__isnull=False).count(),
         "sort": _DEFAULT_SORT,
-        "servers": Server.objects.order_by("name").only("pk", "name"),
-        "jobs": BackupJob.objects.order_by("name").only("pk", "name"),
-        "repositories": Repository.objects.live().order_by("name").only("pk", "name"),
+        "servers": named(Server.objects.order_by("name"), values["server"]),
+        "jobs": named(BackupJob.objects.order_by("name"), values["job"]),
+        "repositories": named(Repository.objects.live().order_by("name"), values["repository"]),
         "grades": form.fields["grade"].choices,  # type: ignore[attr-defined]
         "places": form.fields["place"].choices,  # type: ignore[attr-defined]
     }

@@ -23,6 +23,7 @@ from phpborg.accounts.rights import Right, permission, require
 from phpborg.errors import PhpBorgError, describe
 from phpborg.tasks import live
 from phpborg.ui.confirm import Confirmation, ask
+from phpborg.ui.offers import named
 from servers.models import Server
 
 PAGE_ROWS = 50
@@ -45,7 +46,7 @@ def jobs_page(request: HttpRequest) -> HttpResponse:
         "is_filtered": any(values.values()),
         "states": form.fields["state"].choices,  # type: ignore[attr-defined]
         "switches": form.fields["enabled"].choices,  # type: ignore[attr-defined]
-        "servers": Server.objects.filter(jobs__isnull=False).distinct().order_by("name"),
+        "servers": named(Server.objects.filter(jobs__isnull=False).distinct().order_by("name"), values["server"]),
         "drafts": drafts.drafts_of(request.user)[:20],
     }
     return page(request, "backups/jobs/jobs.html", context)

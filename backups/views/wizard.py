@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import messages
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -26,6 +27,8 @@ from phpborg.ui.context import reverse_or_none
 from phpborg.ui.models import Installation
 from servers.models import Server
 
+SERVERS_OFFERED, OTHERS_SHOWN = 60, 20
+
 
 @require_http_methods(["GET", "POST"])
 @permission(Right.ADMINISTER)
@@ -39,19 +42,34 @@ def job_wizard(request: HttpRequest) -> HttpResponse:
 
 
 def _server_page(request: HttpRequest, form: ServerForm, draft: JobDraft | None) -> HttpResponse:
+    """Of a large fleet only a part is offered at once: the search finds the others."""
     servers = Server.objects.order_by("name")
+    text, chosen = request.GET.get("q", "").strip()[:80], str(form["server"].value() or "")
+    found = servers.ready().filter(Q(name__icontains=text) | Q(address__icontains=text)) if text else servers.ready()
+    ready = list(found[: SERVERS_OFFERED + 1])
+    if chosen and not any(str(server.pk) == chosen for server in ready):
+        ready = [*_one(servers, chosen), *ready]
     context = {
         "form": form,
         "draft": draft,
         "stations": stations(draft, "server"),
         "step": "server",
-        "ready": servers.ready(),
-        "others": servers.exclude(state=Server.State.READY),
-        "chosen": str(form["server"].value() or ""),
+        "ready": ready[:SERVERS_OFFERED],
+        "are_many": bool(text) or len(ready) > SERVERS_OFFERED,
+        "text": text,
+        "others": servers.exclude(state=Server.State.READY)[:OTHERS_SHOWN],
+        "chosen": chosen,
         "drafts": drafts.drafts_of(request.user)[:20] if draft is None else [],
         "server_add_url": reverse_or_none("server-add"),
     }
     return page(request, "backups/wizard/server.html", context, status=422 if form.is_bound else 200)
+
+
+def _one(servers: QuerySet[Server], pk: str) -> list[Server]:
+    try:
+        return list(servers.filter(pk=UUID(pk), state=Server.State.READY))
+    except ValueError:
+        return []
 
 
 @require_http_methods(["GET", "POST"])

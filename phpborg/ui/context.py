@@ -30,13 +30,13 @@ class Entry:
 
 
 ENTRIES = (
-    Entry("dashboard", _("Dashboard"), "dashboard", ("dashboard", "first_run"), "d"),
+    Entry("dashboard", _("Dashboard"), "dashboard", ("dashboard", "first-run"), "d"),
     Entry("servers", _("Servers"), "server", ("server",), "s"),
     Entry("jobs", _("Jobs"), "job", ("job", "wizard"), "j"),
     Entry("archives", _("Archives"), "archive", ("archive", "restore", "browse"), "a"),
     Entry("repositories", _("Storage"), "storage", ("repositor", "pool", "storage"), "r"),
     Entry("tasks", _("Tasks"), "task", ("task", "worker"), "t"),
-    Entry("settings", _("Settings"), "settings", ("settings", "preferences"), "", staff_only=True),
+    Entry("mail-settings", _("Settings"), "settings", ("mail", "preferences"), "", staff_only=True),
     Entry("admin:index", _("Administration"), "admin", ("admin:",), "", staff_only=True),
 )
 

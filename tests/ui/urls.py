@@ -28,7 +28,7 @@ def remove(request: HttpRequest) -> HttpResponse:
     return ask(request, question) or HttpResponse("removed")
 
 
-names = ("servers", "jobs", "archives", "repositories", "tasks", "settings", "preferences")
+names = ("servers", "jobs", "archives", "repositories", "tasks", "mail-settings", "preferences")
 urlpatterns = [
     path("", page, name="dashboard"),
     *(path(f"{name}/", page, name=name) for name in names),

@@ -1,0 +1,209 @@
+"""Pictures of the pages, to be looked at: French and English, light and dark, desktop and phone.
+
+They go to $PHPBORG_SCREENSHOTS (or the test's temporary directory). With PHPBORG_UPDATE_IMAGES=1 the two
+pictures of the README are made again. Real backups fill the pages; a second product holds an invented fleet.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.browser import Visitor, visit
+from tests.support.estate import Estate, running_estate
+from tests.support.product import HOME, Product, eventually
+
+pytestmark = pytest.mark.browser
+WIDTHS = (1280, 375)
+TALLEST = 1800
+README = {"dashboard": "dashboard.png", "task-live": "live-backup.png"}
+
+
+@dataclass
+class Photographer:
+    """One signed-in person for each look; `take` makes the eight pictures of a page."""
+
+    browser: Any
+    product: Product
+    album: Path
+    problems: list[str]
+
+    def __post_init__(self) -> None:
+        self.windows: dict[tuple[str, int], Visitor] = {}
+
+    def window(self, scheme: str, width: int) -> Visitor:
+        if (scheme, width) not in self.windows:
+            viewport = {"width": width, "height": 900 if width > 600 else 812}
+            options = {"has_touch": True, "is_mobile": True, "device_scale_factor": 2} if width < 600 else {}
+            self.windows[scheme, width] = visit(
+                self.browser, self.product, "alice", viewport=viewport, color_scheme=scheme, **options
+            )
+        return self.windows[scheme, width]
+
+    def take(self, pages: dict[str, str], language: str) -> None:
+        self.product.python(f"from phpborg.accounts.models import User; User.objects.update(language={language!r})")
+        for name, address in pages.items():
+            for scheme in ("light", "dark"):
+                for width in WIDTHS:
+                    self._shoot(self.window(scheme, width), name, address, f"{language}-{scheme}-{width}")
+
+    def _shoot(self, alice: Visitor, name: str, address: str, look: str) -> None:
+        alice.open(address)
+        page = alice.page
+        language = look[:2]
+        assert page.locator("html").get_attribute("lang") == language
+        page.wait_for_timeout(300)
+        width, height = page.viewport_size["width"], page.evaluate("document.documentElement.scrollHeight")
+        clip = {"x": 0, "y": 0, "width": width, "height": min(height, TALLEST)}
+        path = self.album / f"{name}-{look}.png"
+        page.screenshot(path=path, full_page=True, clip=clip)
+        if alice.overflow() > 0:
+            self.problems.append(f"{path.name} is {alice.overflow()} px too wide")
+        self.problems += alice.problems
+        alice.problems.clear()
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the pictures go."""
+    wanted = os.environ.get("PHPBORG_SCREENSHOTS")
+    place = Path(wanted) if wanted else tmp_path_factory.mktemp("screenshots")
+    place.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+@pytest.fixture(scope="module")
+def estate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Estate]:
+    """Two servers with jobs that have run: good ones, one with notes, one that fails."""
+    source = tmp_path_factory.mktemp("srv")
+    make_documents(source)
+    with running_estate(PHPBORG_APPLICATION_NAME="phpBorg") as made:
+        made.add_server("web-01.example.org", made.one, "root")
+        made.add_server("files.example.org", made.two, made.lab.account)
+        made.add_job("Documents", "files.example.org", source / "documents")
+        made.add_job("Configuration", "web-01.example.org", Path("/etc/ssh"), Path("/etc/apt"))
+        made.add_job("Websites", "web-01.example.org", source / "www", source / "gone")
+        made.add_job(
+            "Media", "files.example.org", source / "media", options=("--rate-limit", "900", "--compression", "none")
+        )
+        for name in ("Documents", "Configuration", "Websites", "Documents"):
+            made.run(name)
+        yield made
+
+
+def make_documents(place: Path) -> None:
+    """A tree as an office has it."""
+    for folder in ("documents/contracts/2025", "documents/contracts/2026", "documents/letters", "www/site", "media"):
+        (place / folder).mkdir(parents=True)
+    (place / "documents/letters/réponse à Mme Dupont.txt").write_text("Madame,\n\nvotre dossier est complet.\n")
+    (place / "documents/notes.md").write_text("# Notes\n\n* restore test in June\n")
+    for number in range(12):
+        (place / f"documents/contracts/2026/contract-{number:03}.pdf").write_bytes(os.urandom(40_000 + 9_000 * number))
+    (place / "www/site/index.html").write_text("<h1>Hello</h1>")
+    for number in range(60):
+        (place / f"media/film-{number:02}.mkv").write_bytes(os.urandom(1_000_000))
+
+
+@pytest.fixture(scope="module")
+def fleet() -> Iterator[Product]:
+    """500 servers that were never there."""
+    product = Product()
+    product.prepare()
+    product.manage("seed", timeout=600)
+    product.create_user("alice")
+    product.start({"all": ("quick",)})
+    yield product
+    product.stop()
+    shutil.rmtree(product.root, ignore_errors=True)
+
+
+def addresses(estate: Estate) -> dict[str, str]:
+    """Pages with something on them."""
+    code = """
+import json
+from backups.models import Archive, BackupJob, Repository, StoragePool
+from backups.services import drafts
+from phpborg.accounts.models import User
+from phpborg.tasks.models import Task
+from recovery.services import browse, selection
+from servers.models import Server
+alice = User.objects.get()
+server = Server.objects.get(name="web-01.example.org")
+archive = Archive.objects.filter(job__name="Documents").first()
+browse.open_archive(archive=archive, by=alice)
+new = Server.objects.create(name="mail.example.org", address=server.address, port=server.port, offered_host_key=server.host_key)
+draft = drafts.begin(owner=alice, server=server)
+source = {"paths": ["/etc", "/home"], "excludes": ["*.tmp", "sh:**/.cache"], "one_file_system": True}
+drafts.save_step(draft=draft, step="what", answers={"source_kind": "files", "source": source}, following="where")
+root = json.loads(json.dumps(BackupJob.objects.get(name="Documents").source["paths"][0]))
+restore = selection.add(archive=archive, tokens=[root.lstrip("/") + "/letters", root.lstrip("/") + "/notes.md"], by=alice)
+first = lambda name: Task.objects.filter(kind="backup", job_ref=BackupJob.objects.get(name=name).pk).first().get_absolute_url()
+print(json.dumps({"server": server.get_absolute_url(), "identity": f"/servers/{new.pk}/enrol/",
+  "job": BackupJob.objects.get(name="Documents").get_absolute_url(), "archive": archive.get_absolute_url(),
+  "browse": f"/archives/{archive.pk}/browse/?path={root.lstrip('/')}", "repository": Repository.objects.get().get_absolute_url(),
+  "pool": StoragePool.objects.get().get_absolute_url(), "task-incomplete": first("Websites"), "setup": f"/servers/{server.pk}/enrol/?step=setup",
+  "wizard-what": f"/jobs/drafts/{draft.pk}/what/?open=/etc", "wizard-schedule": f"/jobs/drafts/{draft.pk}/schedule/",
+  "wizard-review": f"/jobs/drafts/{draft.pk}/review/", "restore-options": restore.get_absolute_url()}))
+"""
+    import json
+
+    found = dict(json.loads(estate.product.python(code)))
+    fixed = {
+        "repositories": "/repositories/",
+        "workers": "/tasks/workers/",
+        "server-add": "/servers/add/",
+        "first-run": "/first-run/",
+        "admin": "/admin/",
+        "mail": "/settings/mail/",
+        "tasks-small": "/tasks/",
+        "dashboard-small": "/",
+        "preferences": "/account/preferences/",
+    }
+    return {**found, **fixed}
+
+
+def test_pages_of_a_small_installation(chromium: Any, estate: Estate, album: Path) -> None:
+    problems: list[str] = []
+    camera = Photographer(chromium, estate.product, album, problems)
+    pages = addresses(estate)
+    for language in ("fr", "en"):
+        task = estate.start("Media")
+        eventually(lambda: estate.task(task)["progress"].get("rate_average"), 60, "nothing is transferred")
+        camera.take({"task-live": f"/tasks/{task}/", "server-live": pages["server"]}, language)
+        estate.product.manage("task", "cancel", task)
+        estate.wait(task)
+        camera.take(pages, language)
+    assert problems == []
+    _keep(album, "task-live")
+
+
+def test_pages_of_a_large_fleet(chromium: Any, fleet: Product, album: Path) -> None:
+    problems: list[str] = []
+    camera = Photographer(chromium, fleet, album, problems)
+    pages = {
+        "dashboard": "/",
+        "fleet": "/servers/",
+        "jobs": "/jobs/",
+        "archives": "/archives/",
+        "tasks": "/tasks/",
+        "storage": "/repositories/",
+        "admin-archives": "/admin/backups/archive/",
+    }
+    for language in ("fr", "en"):
+        camera.take(pages, language)
+    assert problems == []
+    _keep(album, "dashboard")
+
+
+def _keep(album: Path, name: str) -> None:
+    """The README's picture, when it is asked for."""
+    if os.environ.get("PHPBORG_UPDATE_IMAGES") == "1":
+        target = HOME / "docs/images" / README[name]
+        target.parent.mkdir(exist_ok=True)
+        shutil.copy(album / f"{name}-en-light-1280.png", target)
