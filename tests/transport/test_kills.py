@@ -185,7 +185,8 @@ def test_our_own_process_is_killed(way, lab, server, place, repository, token):
     argv = [sys.executable, "-c", _CHILD]
     worker = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, cwd="/")
     given = (targets[way], str(repository), str(source), token, PASSPHRASE)
-    assert worker.stdin and worker.stdout
+    assert worker.stdin
+    assert worker.stdout
     worker.stdin.write(_expression(given))
     worker.stdin.close()
     assert worker.stdout.readline().strip() == b"moving"

@@ -31,8 +31,10 @@ class Account:
             argv, env={"PATH": "/usr/bin:/bin", **(env or {})}, user=self.lab.account, group=self.lab.account,
             extra_groups=[], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/",
         ) as process:  # fmt: skip
+            assert process.stdin
+            assert process.stdout
+            assert process.stderr
             with suppress(BrokenPipeError):
-                assert process.stdin and process.stdout and process.stderr
                 process.stdin.write(line)
                 process.stdin.flush()
             # The input stays open as ours does: its end would be a stop.
