@@ -19,7 +19,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 from django.utils.module_loading import autodiscover_modules
 
-from phpborg.tasks import history, reaper
+from phpborg.tasks import reaper
 from phpborg.ui.models import Installation
 
 log = logging.getLogger(__name__)
@@ -85,4 +85,3 @@ def _sign() -> None:
 
 
 every(0)(reaper.sweep)
-every(3600)(history.expire)

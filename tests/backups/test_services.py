@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.utils import timezone, translation
@@ -23,8 +22,7 @@ from backups.sources.files import FilesSource
 from phpborg.errors import InvalidInput, PhpBorgError
 from phpborg.scheduling import clock
 from phpborg.scheduling.cron import CronInvalid
-from phpborg.tasks import history, queue
-from phpborg.tasks.context import log_path
+from phpborg.tasks import queue
 from phpborg.tasks.errors import AlreadyActive
 from phpborg.tasks.models import Task
 from phpborg.tasks.states import State, Trigger
@@ -258,37 +256,6 @@ def test_preview_of_a_clock_change() -> None:
     assert shown.clock_change
     with pytest.raises(CronInvalid):
         schedules.preview(cron="0 0 31 2 *", zone="UTC")
-
-
-# --- history -----------------------------------------------------------------------------------------
-
-
-def ended(days: int, **more: Any) -> Task:
-    when = timezone.now() - timedelta(days=days)
-    task = Task.objects.create(
-        kind="sync", queue="system", state=State.SUCCESS, created_at=when, finished_at=when, **more
-    )
-    log_path(task).parent.mkdir(parents=True, exist_ok=True)
-    log_path(task).write_text("old")
-    return task
-
-
-def test_old_tasks_go_with_their_logs_but_the_last_of_a_job_stays(make_job: MakeJob, repository: Repository) -> None:
-    job = make_job(repository, b"/etc")
-    old, young = ended(120), ended(10)
-    older, last = ended(300, job_ref=job.pk), ended(200, job_ref=job.pk)
-    assert history.expire() == 2
-    assert set(Task.objects.all()) == {young, last}
-    assert not log_path(old).exists()
-    assert not log_path(older).exists()
-    assert log_path(young).exists()
-
-
-def test_the_clean_up_of_history_is_bounded(db: None) -> None:
-    for _ in range(5):
-        ended(120)
-    assert history.expire(limit=3) == 3
-    assert Task.objects.count() == 2
 
 
 # --- archives ----------------------------------------------------------------------------------------
