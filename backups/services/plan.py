@@ -63,8 +63,8 @@ class BackupPlan:
 
     @property
     def argv(self) -> tuple[str | bytes, ...]:
-        """The command line of `borg create`, as handed to the helper (without the program)."""
-        return next(step.argv for step in self.steps if step.code == "create")
+        """The command line of `borg create`, as handed to the helper, which finds the program itself."""
+        return next(step.argv for step in self.steps if step.code == "create")[1:]
 
     def as_json(self) -> dict[str, Any]:
         """For `--dry-run --json`."""
@@ -134,7 +134,7 @@ def plan_backup(*, job: BackupJob, task: Task | None = None, facts: SourceFacts 
 
 
 def create_argv(job: BackupJob, source: SourcePlan, archive: str, location: str) -> tuple[str | bytes, ...]:
-    """`borg create …` without the program, which the helper finds itself."""
+    """The command line that makes the archive."""
     options = commands.CreateOptions(
         sources=source.paths,
         excludes=source.excludes,
@@ -143,7 +143,7 @@ def create_argv(job: BackupJob, source: SourcePlan, archive: str, location: str)
         compression=job.compression or job.repository.compression,
         upload_rate_kib=job.upload_rate_kib,
     )
-    return commands.create("borg", location, archive, options)[1:]
+    return commands.create("borg", location, archive, options)
 
 
 def _steps(job: BackupJob, source: SourcePlan, archive: str, location: str, link: str) -> list[PlanStep]:
@@ -234,7 +234,8 @@ def _open_link(job: BackupJob, link: str) -> PlanStep:
         "link",
         gettext_lazy("Open the way to the repository"),
         sentences[link],
-        argv=commands.serve("borg", [job.repository.path]),
+        # As root on this machine borg opens the repository's files itself.
+        argv=() if location_for(job) == job.repository.path else commands.serve("borg", [job.repository.path]),
         touches=(job.repository.path,),
         undo=_("The connection and its sockets are removed when the backup ends."),
     )

@@ -9,12 +9,14 @@ from datetime import datetime
 from typing import Any
 
 from django.utils import formats, timezone
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from backups.models import BackupJob, Schedule
 from phpborg.errors import InvalidInput
 from phpborg.scheduling import cron as crons
 from phpborg.scheduling.cron import Cron, CronInvalid
+from phpborg.ui.html import MOMENTS
 from phpborg.ui.models import Installation
 
 log = logging.getLogger(__name__)
@@ -28,6 +30,11 @@ def zone_of(name: str) -> zoneinfo.ZoneInfo:
     raise InvalidInput(field=_("Time zone"), problem=_("this time zone is not known"))
 
 
+def _moment_format() -> str:
+    """As every other moment of the interface is written."""
+    return MOMENTS.get(get_language() or "", MOMENTS["en"])
+
+
 @dataclass(frozen=True)
 class ShownRun:
     """A run to come, as the zone's clock shows it."""
@@ -39,7 +46,7 @@ class ShownRun:
     @property
     def local_text(self) -> str:
         """The local time with its weekday, in the active language; pages must not convert it to their reader's zone."""
-        return formats.date_format(self.local, "D ") + formats.date_format(self.local, "SHORT_DATETIME_FORMAT")
+        return formats.date_format(self.local, "D ") + formats.date_format(self.local, _moment_format())
 
 
 @dataclass(frozen=True)

@@ -25,3 +25,16 @@ FINDINGS = {
 def finding_kind(kind: str) -> str:
     """The words for a kind of finding; an unknown one is shown as it is."""
     return str(FINDINGS.get(kind, kind))
+
+
+LINKS = {
+    "local": _("On this machine"),
+    "tunnel": _("Through the tunnel"),
+    "direct": _("Directly, with the server's own key"),
+}
+
+
+@register.filter
+def link_words(link: str) -> str:
+    """How the data travelled."""
+    return str(LINKS.get(link, link or ""))
