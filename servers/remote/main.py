@@ -3,27 +3,37 @@
 import os
 import signal
 import sys
+from importlib import import_module
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from . import PROTOCOL, VERSION, borg, children, facts, hooks, keys, links, placing, preview, relay, staging, wire
+from . import PROTOCOL, VERSION, children, wire
 
 Outcome = Tuple[Optional[int], Optional[int]]
 Verb = Callable[[wire.Request, wire.Control], Optional[Outcome]]
 
-VERBS: Dict[str, Verb] = {
-    "hello": facts.hello,
-    "paths": facts.paths,
-    "list_dir": facts.list_dir,
-    "exclude_preview": preview.exclude_preview,
-    "hooks": hooks.list_hooks,
-    "hook": hooks.run_hook,
-    "borg": borg.run_borg,
-    "link_dir": links.link_dir,
-    "direct_key": keys.direct_key,
-    "stage": staging.stage,
-    "place": placing.place,
-    "unstage": staging.unstage,
+# Verb -> the module and the function of it: only what a request needs is compiled and loaded.
+VERBS: Dict[str, Tuple[str, str]] = {
+    "hello": ("facts", "hello"),
+    "paths": ("facts", "paths"),
+    "list_dir": ("facts", "list_dir"),
+    "exclude_preview": ("preview", "exclude_preview"),
+    "hooks": ("hooks", "list_hooks"),
+    "hook": ("hooks", "run_hook"),
+    "borg": ("borg", "run_borg"),
+    "link_dir": ("links", "link_dir"),
+    "direct_key": ("keys", "direct_key"),
+    "stage": ("staging", "stage"),
+    "place": ("placing", "place"),
+    "unstage": ("staging", "unstage"),
 }
+
+
+def _verb(name: str) -> Verb:
+    if name not in VERBS:
+        raise wire.Refused("outdated", "unknown verb", verb=name, version=VERSION)
+    module, function = VERBS[name]
+    found: Verb = getattr(import_module("." + module, __package__), function)
+    return found
 
 
 class _End(NamedTuple):
@@ -43,10 +53,7 @@ def _carry_out(request: wire.Request) -> _End:
     control.start()
     try:
         request.check_protocol()
-        verb = VERBS.get(request.verb)
-        if verb is None:
-            raise wire.Refused("outdated", "unknown verb", verb=request.verb, version=VERSION)
-        outcome = verb(request, control) or (0, None)
+        outcome = _verb(request.verb)(request, control) or (0, None)
     except wire.Refused as refusal:
         wire.refuse(request.nonce, refusal)
         return _End(None, None, 3)
@@ -65,7 +72,9 @@ def main(argv: List[str]) -> int:
     """Serve one request. `--relay SOCKET` is what borg starts for its connection; nothing else is an argument."""
     os.umask(0o077)
     if len(argv) >= 3 and argv[1] == "--relay":
-        return relay.relay(argv[2])
+        from .relay import relay
+
+        return relay(argv[2])
     if len(argv) != 1:
         sys.stderr.write(f"phpborg-remote takes no arguments: it reads a request (version {VERSION})\n")
         return 64
