@@ -25,6 +25,7 @@ from django.utils.translation import gettext as _
 from phpborg import process
 from phpborg.crypto import EncryptedField, decrypt
 from phpborg.errors import SecretUnreadable
+from phpborg.mounts import filesystem_of
 
 Messages = list[CheckMessage]
 Check = Callable[..., Messages]
@@ -351,7 +352,7 @@ def check_sqlite_disk(app_configs: Any, **_kwargs: Any) -> Messages:
     database = connections["default"].settings_dict
     if not str(database["ENGINE"]).endswith("sqlite3") or str(database["NAME"]).startswith(("file:", ":")):
         return []
-    kind = file_system(Path(database["NAME"]).resolve())
+    kind = filesystem_of(Path(database["NAME"]))
     if kind not in NETWORK_FILE_SYSTEMS:
         return []
     return [
@@ -361,16 +362,3 @@ def check_sqlite_disk(app_configs: Any, **_kwargs: Any) -> Messages:
             id="phpborg.W070",
         )
     ]
-
-
-def file_system(path: Path, mounts: str | None = None) -> str:
-    """The kind of file system below `path`, from /proc/self/mountinfo."""
-    text = Path("/proc/self/mountinfo").read_text(errors="surrogateescape") if mounts is None else mounts
-    best, kind = -1, ""
-    for line in text.splitlines():
-        left, _separator, right = line.partition(" - ")
-        point = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), left.split()[4])
-        inside = point == "/" or str(path) == point or str(path).startswith(f"{point}/")
-        if inside and len(point) >= best:
-            best, kind = len(point), right.split()[0]
-    return kind

@@ -18,13 +18,13 @@ from backups import errors as e
 from backups.borg import argv, locks, results, sizes, specs
 from backups.borg.events import LogMessage
 from backups.borg.explain import Where
-from backups.borg.mounts import remove_tree
 from backups.borg.outcome import is_warning
 from backups.borg.report import Report
 from backups.borg.results import ArchiveFact, ArchiveInfo, CacheStats
 from backups.borg.runner import SHORT_SECONDS, Access, OnEvent, run
 from phpborg import process
 from phpborg.errors import InvalidInput
+from phpborg.mounts import remove_tree
 
 _BATCH = 100
 

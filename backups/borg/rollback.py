@@ -14,9 +14,9 @@ from pathlib import Path
 from backups import errors as e
 from backups.borg import argv
 from backups.borg.explain import Where
-from backups.borg.mounts import remove_tree
 from backups.borg.repository import BorgRepository
 from backups.borg.runner import Access, run
+from phpborg.mounts import remove_tree
 
 # Encrypted data must never use a counter twice, and the older copy does not know which ones were used
 # since: it skips 2^40 blocks (16 TiB) of the 2^64 that there are.

@@ -26,12 +26,11 @@ from backups import errors as e
 from backups.borg import argv, specs
 from backups.borg.explain import Where
 from backups.borg.locks import started_at
-from backups.borg.mounts import is_mounted as is_mounted
-from backups.borg.mounts import remove_tree
 from backups.borg.outcome import require_ok
 from backups.borg.report import Report
 from backups.borg.runner import Access
 from phpborg import process
+from phpborg.mounts import is_mounted, remove_tree
 
 _COPIED = {"config", "nonce", "README"}
 _TRIES = 8

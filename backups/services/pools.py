@@ -11,10 +11,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from backups.borg.mounts import mounted
 from backups.models import StoragePool
 from backups.storage_errors import PoolUnavailable
 from phpborg.errors import InvalidInput
+from phpborg.mounts import filesystem_of
 from phpborg.tasks.models import Task
 from phpborg.tasks.queue import enqueue
 from phpborg.tasks.states import Trigger
@@ -200,14 +200,6 @@ def _measure(pool: StoragePool) -> None:
     pool.used_bytes = (stat.f_blocks - stat.f_bfree) * stat.f_frsize
     pool.filesystem = filesystem_of(Path(pool.path))
     pool.analysed_at = timezone.now()
-
-
-def filesystem_of(path: Path) -> str:
-    """The type of the filesystem that holds `path` (ext4, btrfs, nfs4 …), "" when it cannot be told."""
-    real = Path(os.path.realpath(path))
-    holding = [mount for mount in mounted() if real.is_relative_to(mount.path)]
-    # The last of equals was mounted over the others.
-    return max(enumerate(holding), key=lambda row: (len(row[1].path.parts), row[0]))[1].kind if holding else ""
 
 
 def inside(pool: StoragePool, path: Path) -> bool:

@@ -16,13 +16,13 @@ from django.utils.translation import gettext as _
 
 from backups import errors as e
 from backups.borg import argv, locks, specs
-from backups.borg.mounts import remove_tree
 from backups.borg.repository import BorgRepository, read_id
 from backups.models import Repository, StoragePool
 from backups.services import pools
 from backups.storage_errors import OutsidePool, RepositoryCopied
 from phpborg.crypto import EncryptedField
 from phpborg.errors import InvalidInput
+from phpborg.mounts import remove_tree
 from phpborg.tasks import registry
 from phpborg.tasks.models import Lease, Task
 

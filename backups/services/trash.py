@@ -11,13 +11,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from backups import errors as e
-from backups.borg.mounts import mounts_below, remove_tree
 from backups.borg.repository import read_id
 from backups.models import Archive, Repository
 from backups.services import pools
 from backups.services.repositories import base_dir_of, ensure_unused
 from backups.storage_errors import NotInTrash, OutsidePool, PlaceTaken, StillNeeded
 from phpborg.errors import InvalidInput
+from phpborg.mounts import mounts_below, remove_tree
 from phpborg.tasks.models import Task
 from phpborg.tasks.queue import enqueue
 from phpborg.tasks.states import Trigger

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import shutil
 import signal
 import time
@@ -18,6 +17,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
+from phpborg.mounts import remove_tree
 from phpborg.tasks.models import Lease, Task
 from phpborg.tasks.registry import lease_kind, lease_remover
 
@@ -74,23 +74,6 @@ def process_started_at(pid: int) -> str:
     return "" if fields[0] in ("Z", "X") else fields[19]
 
 
-def mount_points(below: Path) -> list[str]:
-    """What is mounted at or below this path; right also for a FUSE mount whose process has died."""
-    wanted = os.fsencode(os.path.join(os.path.realpath(below.parent), below.name))
-    found = []
-    for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
-        point = re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), line.split(b" ")[4])
-        if point == wanted or point.startswith(wanted + b"/"):
-            found.append(os.fsdecode(point))
-    return found
-
-
-def is_mount_point(path: Path) -> bool:
-    """Also for a FUSE mount whose process has died, where os.path.ismount is fooled by the error."""
-    real = os.path.join(os.path.realpath(path.parent), path.name)
-    return real in mount_points(path)
-
-
 @lease_kind("directory")
 def remove_directory(data: dict[str, Any]) -> None:
     """A private directory below var/. Never crosses a mount point, never follows a link."""
@@ -98,14 +81,7 @@ def remove_directory(data: dict[str, Any]) -> None:
     root = Path(settings.VAR_DIR).resolve()
     if not path.parent.resolve().is_relative_to(root) or path.name in ("", ".."):
         raise ValueError(f"{path} is not below {root}")
-    if path.is_symlink():
-        path.unlink()
-        return
-    mounted = mount_points(path)
-    if mounted:
-        raise OSError(f"{mounted[0]} is still mounted")
-    if path.exists():
-        shutil.rmtree(path, onerror=_open_and_retry)
+    remove_tree(path, onerror=_open_and_retry)
 
 
 def _open_and_retry(function: Any, name: str, problem: Any) -> None:

@@ -11,9 +11,9 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from backups.borg import view
-from backups.borg.mounts import is_mounted
 from backups.models import Archive
 from backups.services import pools
+from phpborg.mounts import is_mounted
 from phpborg.tasks import leases
 from phpborg.tasks.models import Lease, LeaseQuerySet, Task
 from phpborg.tasks.queue import enqueue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import socket
@@ -16,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backups import errors as e
-from backups.borg import locks, mounts, sizes
+from backups.borg import locks, sizes
 from backups.borg.orphans import Row, compare
 from backups.borg.repository import read_id
 from backups.borg.results import ArchiveFact
@@ -131,46 +130,6 @@ def test_sizes_are_measured(tmp_path: Path) -> None:
     assert use.files == 1
     assert 100_000 <= use.bytes_used <= 110_000
     assert use.freeable_bytes is None
-
-
-TABLE = rb"""21 1 8:1 / / rw - ext4 /dev/sda1 rw
-50 21 0:44 / /mnt/a\040b\011c\134 ro,nosuid shared:1 - fuse.borgfs borgfs ro
-broken
-"""
-
-
-def test_mountinfo_is_read_with_its_escapes() -> None:
-    root, fuse = mounts.mounted(TABLE)
-    assert (str(root.path), root.kind) == ("/", "ext4")
-    assert (str(fuse.path), fuse.kind, fuse.source) == ("/mnt/a b\tc\\", "fuse.borgfs", "borgfs")
-
-
-def test_what_is_mounted_is_seen() -> None:
-    assert mounts.is_mounted(Path("/proc"))
-    assert mounts.is_mounted(Path("/proc/../proc"))
-    assert not mounts.is_mounted(Path("/no/such"))
-
-
-def test_removal_never_crosses_a_mount() -> None:
-    with pytest.raises(OSError) as caught:
-        mounts.remove_tree(Path("/proc"))
-    assert caught.value.errno == errno.EBUSY
-
-
-def test_removal_may_be_repeated_and_follows_no_link(tmp_path: Path) -> None:
-    kept = tmp_path / "kept"
-    kept.mkdir()
-    (kept / "file").touch()
-    tree = tmp_path / "tree"
-    tree.mkdir()
-    (tree / "link").symlink_to(kept)
-    mounts.remove_tree(tree)
-    mounts.remove_tree(tree)
-    link = tmp_path / "link"
-    link.symlink_to(kept)
-    mounts.remove_tree(link)
-    assert (kept / "file").exists()
-    assert not link.is_symlink()
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ import pytest
 from backups import errors as e
 from backups.borg import view
 from backups.borg.locks import started_at
-from backups.borg.mounts import remove_tree
 from backups.borg.outcome import State
 from backups.borg.repository import BorgRepository
+from phpborg.mounts import is_mounted, remove_tree
 from tests.borg.support import PASSPHRASE, Bench
 
 pytestmark = pytest.mark.real
@@ -149,14 +149,14 @@ def test_a_dead_mount_is_replaced_and_removed(bench: Bench, mountpoint: Path) ->
     deadline = time.monotonic() + 5
     while view.is_alive(mountpoint) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert view.is_mounted(mountpoint)
+    assert is_mounted(mountpoint)
     assert not view.is_alive(mountpoint)
     again = mount(bench, "one::x", mountpoint)
     assert again != pid
     assert (mountpoint / str(bench.source)[1:] / "file").read_bytes() == content
     os.kill(again, signal.SIGKILL)
     view.unmount(mountpoint)
-    assert not view.is_mounted(mountpoint)
+    assert not is_mounted(mountpoint)
 
 
 def test_a_hanging_mount_does_not_hang_us(bench: Bench, mountpoint: Path) -> None:
@@ -168,7 +168,7 @@ def test_a_hanging_mount_does_not_hang_us(bench: Bench, mountpoint: Path) -> Non
     assert not view.is_alive(mountpoint, seconds=2)
     view.unmount(mountpoint, lazy=True, wait_seconds=1)
     assert time.monotonic() - began < 30
-    assert not view.is_mounted(mountpoint)
+    assert not is_mounted(mountpoint)
     assert started_at(pid) is None
 
 
@@ -182,7 +182,7 @@ def test_a_busy_mount_is_told_or_detached(bench: Bench, mountpoint: Path) -> Non
         with pytest.raises(OSError, match="mounted"):
             remove_tree(mountpoint)
         view.unmount(mountpoint, lazy=True, wait_seconds=1)
-    assert not view.is_mounted(mountpoint)
+    assert not is_mounted(mountpoint)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_a_mount_that_fails_leaves_nothing(
     view.make_view(Path(repository.path), bench.root / "view")
     with pytest.raises(error):
         mount(bench, archive, mountpoint, passphrase=passphrase)
-    assert not view.is_mounted(mountpoint)
+    assert not is_mounted(mountpoint)
     assert view.mount_pid(mountpoint) is None
     (mountpoint / "in the way").touch()
     with pytest.raises(e.MountFailed):

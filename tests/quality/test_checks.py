@@ -234,32 +234,12 @@ def test_on_the_network_each_omission_is_a_warning(monkeypatch):
         assert checks.check_reachable(None) == []
 
 
-MOUNTS = """\
-27 1 254:0 / / rw,relatime - ext4 /dev/vda rw
-40 27 0:50 / /srv/my\\040share rw - nfs4 nas:/x rw
-41 40 0:51 / /srv/my\\040share/local rw - xfs /dev/sdb rw
-"""
-
-
-@pytest.mark.parametrize(
-    ("path", "kind"),
-    [
-        ("/var/db", "ext4"),
-        ("/srv/my share/var/db", "nfs4"),
-        ("/srv/my share/local/db", "xfs"),
-        ("/srv/my shared", "ext4"),
-    ],
-)
-def test_the_file_system_is_that_of_the_nearest_mount(path, kind):
-    assert checks.file_system(Path(path), MOUNTS) == kind
-
-
 def test_sqlite_on_a_network_disk_is_a_warning(monkeypatch):
     database = {"ENGINE": "django.db.backends.sqlite3", "NAME": "/srv/db"}
     monkeypatch.setattr(checks, "connections", {"default": type("C", (), {"settings_dict": database})})
-    monkeypatch.setattr(checks, "file_system", lambda _path: "nfs4")
+    monkeypatch.setattr(checks, "filesystem_of", lambda _path: "nfs4")
     assert ids(checks.check_sqlite_disk(None)) == ["phpborg.W070"]
-    monkeypatch.setattr(checks, "file_system", lambda _path: "xfs")
+    monkeypatch.setattr(checks, "filesystem_of", lambda _path: "xfs")
     assert checks.check_sqlite_disk(None) == []
 
 

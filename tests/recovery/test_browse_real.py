@@ -14,9 +14,10 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from backups.borg import mounts, view
+from backups.borg import view
 from backups.models import Archive
 from backups.services import repositories
+from phpborg import mounts
 from phpborg.accounts.models import User
 from phpborg.tasks import reaper
 from phpborg.tasks.models import Lease, Task

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -136,8 +135,3 @@ def test_the_analysis_runs_as_a_task_and_is_queued_once(pool, run_pending):
     pool.refresh_from_db()
     assert pool.capacity_bytes
     assert Task.objects.count() == 1
-
-
-def test_the_filesystem_is_the_one_that_is_mounted_last(tmp_path):
-    assert pools.filesystem_of(Path("/proc")) == "proc"
-    assert pools.filesystem_of(Path(os.path.realpath(tmp_path)))

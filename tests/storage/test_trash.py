@@ -11,10 +11,10 @@ from django.conf import settings
 from django.utils import timezone
 
 from backups import errors as e
-from backups.borg import mounts
 from backups.models import Archive, BackupJob, Repository
 from backups.services import repositories, trash
 from backups.storage_errors import NotInTrash, OutsidePool, PlaceTaken, PoolUnavailable, StillNeeded
+from phpborg import mounts
 from phpborg.errors import InvalidInput
 from phpborg.tasks.models import Task
 from phpborg.tasks.states import State

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from backups.borg import mounts
+from phpborg import mounts
 from servers.services import installing
 from servers.services.reach import HELPER_PATH
 from tests.support.product import Product, eventually

@@ -6,9 +6,11 @@ import errno
 import os
 import re
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _ESCAPE = re.compile(rb"\\([0-7]{3})")
 
@@ -30,26 +32,21 @@ def mounted(table: bytes | None = None) -> tuple[Mounted, ...]:
         before, dash, after = line.partition(b" - ")
         fields, rest = before.split(b" "), after.split(b" ")
         if dash and len(fields) >= 6 and len(rest) >= 2:
-            found.append(Mounted(Path(os.fsdecode(_plain(fields[4]))), _text(rest[0]), _text(_plain(rest[1]))))
+            found.append(Mounted(Path(_plain(fields[4])), _plain(rest[0]), _plain(rest[1])))
     return tuple(found)
 
 
-def _plain(escaped: bytes) -> bytes:
-    return _ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), escaped)
-
-
-def _text(value: bytes) -> str:
-    return os.fsdecode(value)
+def _plain(escaped: bytes) -> str:
+    return os.fsdecode(_ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), escaped))
 
 
 def _absolute(path: Path) -> Path:
-    """Absolute without `..`, the parents resolved, the last part untouched: a dead FUSE mount cannot be asked."""
-    whole = Path(os.path.abspath(path))
-    return whole.parent.resolve() / whole.name
+    """Absolute, the parents resolved, the last part untouched: a dead FUSE mount cannot be asked."""
+    return path.resolve() if path.name == ".." else path.parent.resolve() / path.name
 
 
 def is_mounted(mountpoint: Path) -> bool:
-    """Something is mounted exactly there, dead or alive."""
+    """Something is mounted exactly there, dead or alive; os.path.ismount is fooled by a dead FUSE mount."""
     place = _absolute(mountpoint)
     return any(mount.path == place for mount in mounted())
 
@@ -57,13 +54,22 @@ def is_mounted(mountpoint: Path) -> bool:
 def mounts_below(folder: Path) -> tuple[Path, ...]:
     """Mount points at or below `folder`."""
     place = _absolute(folder)
-    return tuple(mount.path for mount in mounted() if mount.path == place or place in mount.path.parents)
+    return tuple(mount.path for mount in mounted() if mount.path.is_relative_to(place))
 
 
-def remove_tree(folder: Path) -> None:
-    """Remove a directory of ours; gone already is fine.
+def filesystem_of(path: Path) -> str:
+    """The type of the filesystem that holds `path` (ext4, btrfs, nfs4 …), "" when it cannot be told."""
+    real = Path(os.path.realpath(path))
+    holding = [mount for mount in mounted() if real.is_relative_to(mount.path)]
+    # The last of equals was mounted over the others.
+    return max(enumerate(holding), key=lambda row: (len(row[1].path.parts), row[0]))[1].kind if holding else ""
+
+
+def remove_tree(folder: Path, *, onerror: Callable[[Any, str, Any], None] | None = None) -> None:
+    """Remove a directory of ours; gone already is fine, a link goes and its target stays.
 
     Raises OSError (EBUSY) when something is mounted in it: then nothing is removed at all.
+    `onerror` is that of shutil.rmtree.
     """
     inside = mounts_below(folder)
     if inside:
@@ -72,4 +78,4 @@ def remove_tree(folder: Path) -> None:
         folder.unlink()
         return
     with suppress(FileNotFoundError):
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, onerror=onerror)
