@@ -18,10 +18,10 @@ from backups.forms.filters import ArchiveFilterForm, known
 from backups.models import Archive, BackupJob, Repository
 from backups.services import archives
 from backups.sources import paths as spelling
-from backups.views.answers import back, page, say, see_other
 from phpborg.accounts.rights import Right, permission
 from phpborg.errors import InvalidInput, PhpBorgError
 from phpborg.tasks.models import Task
+from phpborg.ui.answers import back, page, say, see_other
 from phpborg.ui.confirm import Confirmation, ask
 from phpborg.ui.context import reverse_or_none
 from phpborg.ui.offers import named

@@ -18,10 +18,10 @@ from backups.forms.filters import JobFilterForm, known
 from backups.models import BackupJob, Schedule
 from backups.services import drafts, job_lists, jobs, runs, schedules
 from backups.services.plan import plan_backup
-from backups.views.answers import back, page, say, see_other
 from phpborg.accounts.rights import Right, permission, require
 from phpborg.errors import PhpBorgError, describe
 from phpborg.tasks import live
+from phpborg.ui.answers import back, page, say, see_other
 from phpborg.ui.confirm import Confirmation, ask
 from phpborg.ui.offers import named
 from servers.models import Server

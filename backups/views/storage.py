@@ -11,8 +11,8 @@ from django.views.decorators.http import require_GET
 
 from backups.models import StoragePool
 from backups.services import storage
-from backups.views.answers import page
 from phpborg.accounts.rights import Right, permission
+from phpborg.ui.answers import page
 
 PAGE_ROWS = 50
 

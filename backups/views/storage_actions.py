@@ -16,10 +16,10 @@ from django.views.decorators.http import require_POST
 from backups.forms.storage import CheckForm
 from backups.models import Repository
 from backups.services import maintenance, repositories, sync, trash
-from backups.views.answers import back, say, see_other
 from phpborg.accounts.rights import Right, permission
 from phpborg.errors import PhpBorgError
 from phpborg.tasks.models import Task
+from phpborg.ui.answers import back, say, see_other
 from phpborg.ui.confirm import Confirmation, ask
 
 

@@ -17,8 +17,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from backups.models import Repository
 from backups.services import repositories
-from backups.views.answers import page, see_other
 from phpborg.accounts.rights import Right, permission
+from phpborg.ui.answers import page, see_other
 
 
 def _found(pk: UUID) -> Repository:

@@ -14,9 +14,9 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from backups.forms.storage import PoolEditForm, PoolForm, put_on_form
 from backups.models import Repository, StoragePool
 from backups.services import pools, storage
-from backups.views.answers import back, page, say, see_other
 from phpborg.accounts.rights import Right, permission
 from phpborg.errors import PhpBorgError
+from phpborg.ui.answers import back, page, say, see_other
 from phpborg.ui.confirm import Confirmation, ask
 
 

@@ -18,9 +18,9 @@ from backups import errors as e
 from backups.forms.storage import CheckForm, MoveForm, PassphraseForm, RepositoryEditForm, RepositoryForm, put_on_form
 from backups.models import Repository, StoragePool
 from backups.services import repositories, storage
-from backups.views.answers import page, see_other
 from phpborg.accounts.rights import Right, permission
 from phpborg.errors import PhpBorgError
+from phpborg.ui.answers import page, see_other
 from phpborg.ui.confirm import Confirmation, ask
 
 # The session holds which passphrase may be shown once, never the passphrase itself.

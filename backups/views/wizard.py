@@ -18,11 +18,11 @@ from backups.forms.wizard import OptionsForm, ReviewForm, ScheduleForm, ServerFo
 from backups.models import BackupJob, JobDraft, Repository
 from backups.services import drafts, looking, runs
 from backups.services.plan import plan_backup
-from backups.views.answers import page, say, see_other
 from backups.views.wizard_frame import frame, stations
 from backups.views.wizard_what import what_step
 from phpborg.accounts.rights import Right, permission
 from phpborg.errors import PhpBorgError, describe
+from phpborg.ui.answers import page, say, see_other
 from phpborg.ui.context import reverse_or_none
 from phpborg.ui.models import Installation
 from servers.models import Server

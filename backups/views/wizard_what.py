@@ -15,9 +15,9 @@ from backups.models import JobDraft
 from backups.services import drafts, looking
 from backups.sources import paths as spelling
 from backups.sources.files import PRESETS, FilesSource, preset
-from backups.views.answers import page, see_other
 from backups.views.wizard_frame import frame
 from phpborg.errors import PhpBorgError, describe
+from phpborg.ui.answers import page, see_other
 
 
 def what_step(request: HttpRequest, draft: JobDraft) -> HttpResponse:

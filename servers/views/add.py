@@ -16,10 +16,10 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from phpborg.accounts.rights import Right, permission
 from phpborg.errors import InvalidInput, PhpBorgError
 from phpborg.tasks import live
+from phpborg.ui.answers import page, put_on_form, say, see_other
 from servers.forms import PasswordForm, ServerForm, SetupForm
 from servers.models import Server
 from servers.services import enrol, identity, labels, setup
-from servers.views.answers import page, put_on_form, say, see_other
 
 STATIONS = ("address", "identity", "key", "setup", "ready")
 

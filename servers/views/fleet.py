@@ -14,10 +14,10 @@ from django.views.decorators.http import require_GET, require_POST
 
 from phpborg.accounts.rights import Right, permission, require
 from phpborg.errors import InvalidInput
+from phpborg.ui.answers import back, page
 from servers.forms import FleetFilterForm
 from servers.models import Label, Server
 from servers.services import bulk, fleet, labels
-from servers.views.answers import back, page
 
 PAGE_ROWS = 100
 MOST_SERVERS = 1000

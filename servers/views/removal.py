@@ -10,11 +10,11 @@ from django.views.decorators.http import require_http_methods
 
 from phpborg.accounts.rights import Right, permission
 from phpborg.errors import PhpBorgError
+from phpborg.ui.answers import page, put_on_form, see_other
 from servers.forms import RemovalForm
 from servers.models import Server
 from servers.services import removal
 from servers.services.errors import NameNotTyped
-from servers.views.answers import page, put_on_form, see_other
 
 
 @require_http_methods(["GET", "POST"])

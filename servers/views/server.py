@@ -13,11 +13,11 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from phpborg.accounts.rights import Right, permission
 from phpborg.errors import InvalidInput, PhpBorgError
+from phpborg.ui.answers import page, put_on_form, say, see_other
 from recovery.models import BrowseSession
 from servers.forms import EditForm, ModeForm, SetupForm
 from servers.models import Server
 from servers.services import bulk, enrol, identity, labels, mode, overview, setup
-from servers.views.answers import page, put_on_form, say, see_other
 from servers.views.fleet import say_started
 
 

@@ -1,4 +1,4 @@
-"""Small answers that the views of this app share."""
+"""Small answers that the views of every room share."""
 
 from __future__ import annotations
 
@@ -12,26 +12,18 @@ from django.utils.http import url_has_allowed_host_and_scheme
 
 from phpborg.accounts.rights import Right
 from phpborg.errors import PhpBorgError, describe
-from phpborg.ui.context import reverse_or_none
 
 
 def page(request: HttpRequest, template: str, context: dict[str, Any], *, status: int = 200) -> HttpResponse:
     """A page that knows which buttons this person may press."""
     user: Any = request.user
-    frame = {
-        "can_operate": user.may(Right.OPERATE),
-        "can_administer": user.may(Right.ADMINISTER),
-        "job_wizard_url": reverse_or_none("job-wizard"),
-        "archives_url": reverse_or_none("archives"),
-    }
+    frame = {"can_operate": user.may(Right.OPERATE), "can_administer": user.may(Right.ADMINISTER)}
     return render(request, template, {**frame, **context}, status=status)
 
 
 def see_other(address: str) -> HttpResponse:
     """After a POST: look at this page."""
-    response = HttpResponseRedirect(address)
-    response.status_code = 303
-    return response
+    return HttpResponseRedirect(address, status=303)
 
 
 def back(request: HttpRequest, default: str) -> HttpResponse:
