@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from backups import tasks_storage  # noqa: F401  (registers the kinds of pools and repositories)
+from backups.errors import ArchiveMissing
 from backups.models import Archive, Repository
 from backups.services import archives
 from backups.services.backup_run import carry_out
@@ -32,3 +33,14 @@ def delete_archives(context: TaskContext) -> Outcome:
         for name in deleted.missing:
             context.log(f"was already gone: {name}")
     return Outcome(result={"deleted": list(deleted.names), "missing": list(deleted.missing)})
+
+
+@kind(archives.DETAILS, label=_("Sizes of an archive"), queue="system")
+def load_archive_details(context: TaskContext) -> Outcome:
+    """Ask Borg for what is not known of an archive."""
+    context.phase("measuring")
+    archive = Archive.objects.select_related("repository").filter(pk=context.params["archive"]).first()
+    if archive is None:
+        raise ArchiveMissing(archive=context.task.subject)
+    archives.load_details(archive)
+    return Outcome()

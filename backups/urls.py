@@ -21,6 +21,7 @@ urlpatterns = [
     path("archives/bulk/", archives.archives_bulk, name="archives-bulk"),
     path("archives/<uuid:pk>/", archives.archive_page, name="archive"),
     path("archives/<uuid:pk>/pin/", archives.archive_pin, name="archive-pin"),
+    path("archives/<uuid:pk>/details/", archives.archive_details, name="archive-details"),
     path("archives/<uuid:pk>/trash/", archives.archive_trash, name="archive-trash"),
     path("archives/<uuid:pk>/purge/", archives.archive_purge, name="archive-purge"),
     *urls_storage.urlpatterns,

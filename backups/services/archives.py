@@ -21,6 +21,7 @@ from phpborg.tasks.queue import enqueue
 from phpborg.tasks.states import Trigger
 
 DELETE = "archive_delete"
+DETAILS = "archive_details"
 UNGRADED = "outside"
 # What a list may be sorted by, and the columns behind it. Unknown sizes come last either way.
 SORTS = ("started_at", "name", "original_bytes", "deduplicated_bytes", "files", "duration_seconds")
@@ -87,11 +88,40 @@ def set_pinned(*, archive: Archive, pinned: bool) -> None:
     archive.pinned = pinned
 
 
+def request_details(*, archive: Archive, by: Any = None) -> Task:
+    """Queue the question for the sizes of an archive that was not made by a run of ours. Raises AlreadyActive."""
+    return enqueue(
+        DETAILS,
+        params={"archive": str(archive.pk)},
+        subject=archive.name,
+        repository=archive.repository,
+        archive=archive,
+        exclusive=archive.repository.exclusive,
+        by=by,
+        unless_active=True,
+    )
+
+
+def load_details(archive: Archive) -> None:
+    """Ask Borg for the sizes of one archive and keep them. Raises the errors of borg."""
+    info = borg_of(archive.repository).info(archive.name)
+    seconds = info.duration_seconds
+    Archive.objects.filter(pk=archive.pk, borg_id=info.id).update(
+        finished_at=info.ended_at,
+        original_bytes=info.original_size,
+        compressed_bytes=info.compressed_size,
+        deduplicated_bytes=info.deduplicated_size,
+        files=info.nfiles,
+        duration_seconds=seconds,
+        rate_average=info.original_size / seconds if seconds > 0 else None,
+    )
+
+
 def users_of(archive: Archive) -> list[str]:
     """Who reads the archive now: open browsers, restores and tasks, in words."""
     sessions = archive.browse_sessions.filter(state__in=("opening", "open")).count()  # type: ignore[attr-defined]
     restores = archive.restores.filter(state="started").count()  # type: ignore[attr-defined]
-    tasks = Task.objects.active().filter(archive_ref=archive.pk).exclude(kind=DELETE)
+    tasks = Task.objects.active().filter(archive_ref=archive.pk).exclude(kind__in=(DELETE, DETAILS))
     return ["browse"] * bool(sessions) + ["restore"] * bool(restores) + [task.kind for task in tasks[:3]]
 
 

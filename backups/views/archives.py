@@ -83,6 +83,7 @@ def archive_page(request: HttpRequest, pk: UUID) -> HttpResponse:
         "config": _config(archive.backup_config),
         "browse_url": reverse_or_none("browse", archive.pk) if usable else None,
         "restore_url": reverse_or_none("restore-wizard", archive.pk) if usable else None,
+        "sizes_unknown": usable and archive.original_bytes is None,
         "users": archives.users_of(archive),
         "deletion": Task.objects.active().filter(kind=archives.DELETE, archive_ref=archive.pk).first(),
     }
@@ -113,6 +114,19 @@ def archive_pin(request: HttpRequest, pk: UUID) -> HttpResponse:
     archives.set_pinned(archive=archive, pinned=pinned)
     words = _("The archive is pinned: nothing removes it.") if pinned else _("The archive is no longer pinned.")
     messages.success(request, words)
+    return back(request, archive.get_absolute_url())
+
+
+@require_POST
+@permission(Right.OPERATE)
+def archive_details(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Ask Borg for sizes that are not known."""
+    archive = get_object_or_404(Archive.objects.select_related("repository"), pk=pk)
+    try:
+        archives.request_details(archive=archive, by=request.user)
+        messages.success(request, _("Borg is asked for the sizes; they appear here."))
+    except PhpBorgError as error:
+        say(request, error)
     return back(request, archive.get_absolute_url())
 
 

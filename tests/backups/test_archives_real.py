@@ -166,3 +166,24 @@ def test_two_hundred_thousand_files_keep_memory_row_and_page_small(
     assert len(task.log_tail) <= 16_000
     assert log_path(task).stat().st_size < 1_000_000
     assert client_of(alice).get(archive_of(task).get_absolute_url()).status_code == 200
+
+
+def test_unknown_sizes_are_asked_for(
+    real_repository: Repository,
+    make_job: MakeJob,
+    run_job: RunJob,
+    run_pending: RunPending,
+    tree: Path,
+    client_of: Callable[[User], Client],
+    bob: User,
+) -> None:
+    archive = archive_of(run_job(make_job(real_repository, tree)))
+    Archive.objects.filter(pk=archive.pk).update(original_bytes=None, files=None, deduplicated_bytes=None)
+    assert "Ask Borg" in client_of(bob).get(archive.get_absolute_url()).content.decode()
+    client_of(bob).post(reverse("archive-details", args=[archive.pk]))
+    (task,) = run_pending(kind="archive_details")
+    assert (task.state, task.error_detail) == ("success", "")
+    archive.refresh_from_db()
+    assert archive.files == 2
+    assert archive.original_bytes is not None
+    assert 50_000 < archive.original_bytes < 52_000

@@ -78,6 +78,7 @@ def test_everybody_with_an_account_reads_and_nobody_else(
         ("job-edit", "administer"),
         ("job-delete", "administer"),
         ("archive-pin", "operate"),
+        ("archive-details", "operate"),
         ("archive-trash", "administer"),
         ("archive-purge", "administer"),
     ],
