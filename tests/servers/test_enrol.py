@@ -292,6 +292,10 @@ def test_commands_answer_in_json(network: FakeNetwork, capsys: pytest.CaptureFix
     call_command("server", "list", "--json")
     [row] = json.loads(capsys.readouterr().out)
     assert (row["name"], row["health"], row["labels"]) == ("web", "new", ["paris"])
+    old = Server.objects.get(name="web").public_key
+    call_command("server", "renew-key", "web", "--json")
+    renewed = json.loads(capsys.readouterr().out)["public_key"]
+    assert renewed == Server.objects.get(name="web").public_key != old
     call_command("server", "show", "web", "--json")
     shown = json.loads(capsys.readouterr().out)
     assert shown["host_key_fingerprint"] == added["fingerprint"]

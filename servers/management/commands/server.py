@@ -1,4 +1,4 @@
-"""Servers from the shell: `manage.py server list|add|add-local|approve|password|setup|show|mode|remove`.
+"""Servers from the shell: `manage.py server list|add|approve|setup|…`, see docs/commands.md.
 
 Exit codes: see phpborg/commands.py.
 """
@@ -37,6 +37,7 @@ class Command(commands.Command):
         approve.add_argument("fingerprint")
         self._one(actions.add_parser("fetch-key", help="ask the server for its host key again"))
         self._one(actions.add_parser("password", help="install our key with the account's password, asked for once"))
+        self._one(actions.add_parser("renew-key", help="a new key pair of ours; the old one opens nothing any more"))
         self._waiting(self._one(actions.add_parser("setup", help="check and install"))).add_argument(
             "--look-only", action="store_true", help="install nothing, tell what is missing"
         )
@@ -155,6 +156,10 @@ class Command(commands.Command):
         password = getpass.getpass(_("Password of {endpoint}: ").format(endpoint=server.endpoint))
         enrol.install_key_with_password(server=server, password=password)
         self.emit({"installed": True}, _("The key was installed. The password was not kept."))
+
+    def do_renew_key(self, server: Server, options: dict[str, Any]) -> None:
+        enrol.renew_key(server=server)
+        self.emit({"id": str(server.pk), "public_key": server.public_key}, server.public_key)
 
     def do_setup(self, server: Server, options: dict[str, Any]) -> None:
         install = not options["look_only"]
