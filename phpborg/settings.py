@@ -54,7 +54,7 @@ def whole(name: str, *, default: int, least: int = 0) -> int:
 DEBUG = boolean("PHPBORG_DEBUG", default=False)
 # Everything that the product writes beside its repositories lives below this directory.
 VAR_DIR = directory("PHPBORG_VAR", BASE_DIR / "var")
-# Sockets and, while in use, the servers' keys as files: best on a disk that forgets (a tmpfs).
+# The servers' keys as files while they are in use: best on a disk that forgets (a tmpfs).
 RUN_DIR = directory("PHPBORG_RUN", VAR_DIR / "run")
 
 
@@ -209,7 +209,7 @@ WHITENOISE_USE_FINDERS = DEBUG
 
 # Borg on the backup host.
 BORG_BINARY: str = env.str("PHPBORG_BORG", default="/usr/bin/borg")
-# One command may run as root on this host without a password when the product itself does not (sudoers/phpborg).
+# The one program that may run as root on this host when the product itself does not (sudoers/phpborg-backup-host).
 REMOTE_HELPER = directory("PHPBORG_REMOTE_HELPER", Path("/usr/local/lib/phpborg/phpborg-remote"))
 # How servers reach this host for direct backups: address, port and account of its sshd.
 BACKUP_HOST: str = env.str("PHPBORG_BACKUP_HOST", default="")
