@@ -58,7 +58,7 @@ def opened(archive: Archive, run_pending: Run) -> Iterator[BrowseSession]:
 
 def nothing_left(storage: Storage) -> bool:
     """No mount, no view, no lease."""
-    ours = [mount for mount in mounts.mounted() if "borg" in mount.kind or "borg" in mount.source]
+    ours = mounts.mounts_below(browse.leases.private_directory("mounts"))
     views = list((Path(storage.pool.path) / ".views").iterdir())
     return not ours and not views and not Lease.objects.held().exists()
 
