@@ -267,10 +267,6 @@ class Archive(models.Model):
     def get_absolute_url(self) -> str:
         return reverse("archive", args=[self.pk])
 
-    @property
-    def grade_state(self) -> State | None:
-        return State(self.grade) if self.grade else None
-
 
 class JobDraft(models.Model):
     """A wizard that was begun: its answers so far, step by step. It can be left and taken up again."""

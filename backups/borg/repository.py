@@ -237,10 +237,6 @@ class BorgRepository:
         """Who holds the lock now, from borg's lock files."""
         return locks.read(Path(self.path))
 
-    def clear_dead_locks(self) -> tuple[locks.Holder, ...]:
-        """Remove the locks of dead processes of this host, and nothing else."""
-        return locks.clear_dead(Path(self.path))
-
     def extract(
         self,
         archive: str,

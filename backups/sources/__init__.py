@@ -17,8 +17,3 @@ def get(kind: str) -> Source[Any]:
         return _SOURCES[kind]
     except KeyError:
         raise SourceKindUnknown(kind=kind) from None
-
-
-def all_sources() -> list[Source[Any]]:
-    """Every kind of source, in the order in which the wizard offers them."""
-    return list(_SOURCES.values())

@@ -122,10 +122,6 @@ class Task(models.Model):
         return self.state in states.ACTIVE
 
     @property
-    def is_cancellable(self) -> bool:
-        return self.is_active and self.cancel_requested_at is None
-
-    @property
     def duration_seconds(self) -> float | None:
         """From start to end, or to now while it runs; None before the start."""
         if self.started_at is None:

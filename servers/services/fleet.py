@@ -20,7 +20,7 @@ from phpborg.tasks import live
 from phpborg.tasks.models import Task
 from phpborg.tasks.states import BAD, GOOD
 from servers.errors import HostKeyChanged
-from servers.models import Label, Server
+from servers.models import Server
 from servers.services.health import Health
 
 LATE_AFTER = timedelta(hours=1)
@@ -119,8 +119,3 @@ def running_tasks(servers: Iterable[Server]) -> dict[uuid.UUID, dict[str, Any]]:
             oldest[task.server_ref] = task
     shots = {shot["id"]: shot for shot in live.current(list(oldest.values()))}
     return {server: shots[str(task.pk)] for server, task in oldest.items()}
-
-
-def used_labels() -> list[str]:
-    """The names of all labels that a server wears."""
-    return list(Label.objects.filter(servers__isnull=False).distinct().values_list("name", flat=True))

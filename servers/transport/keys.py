@@ -56,16 +56,6 @@ def fingerprint(line: str) -> str:
     return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 
-def write_private_key(path: Path, private: str) -> None:
-    """Put a private key into a file that only we can read."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with suppress(FileNotFoundError):
-        path.unlink()
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(private if private.endswith("\n") else private + "\n")
-
-
 def installation_id() -> str:
     """What servers know this installation by; made once."""
     path = Path(settings.VAR_DIR) / "installation-id"

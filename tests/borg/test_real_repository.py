@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backups import errors as e
-from backups.borg import argv
+from backups.borg import argv, locks
 from backups.borg.argv import CreateOptions
 from backups.borg.outcome import State
 from backups.borg.progress import Progress
@@ -184,7 +184,7 @@ def test_break_lock_is_refused_while_the_holder_lives(bench: Bench) -> None:
         time.sleep(0.005)
     with pytest.raises(e.LockBusy, match="process"):
         repository.break_lock()
-    assert repository.clear_dead_locks() == ()
+    assert locks.clear_dead(Path(repository.path)) == ()
     thread.join()
     assert names(repository) == ["one"]
 
@@ -205,7 +205,7 @@ def test_dead_locks_are_cleared(bench: Bench) -> None:
     for pid in grandchildren:
         os.kill(int(pid), 9)
     assert repository.lock_state().dead
-    assert repository.clear_dead_locks()
+    assert locks.clear_dead(Path(repository.path))
     assert repository.lock_state().holders == ()
     assert not list(Path(repository.path).glob("lock.*"))
 
