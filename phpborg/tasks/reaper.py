@@ -98,7 +98,7 @@ def clean_abandoned() -> int:
 def _is_due(lease: Lease) -> bool:
     if lease.tried_at is None:
         return True
-    return timezone.now() >= lease.tried_at + timedelta(seconds=min(10 * 2 ** min(lease.attempts, 20), 3600))
+    return timezone.now() >= lease.tried_at + timedelta(seconds=min(10 * lease.attempts, 600))
 
 
 def clean_task(task_id: str) -> bool:
