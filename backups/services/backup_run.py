@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -45,6 +44,8 @@ _LOST = (e.ConnectionLost, server_errors.ConnectionLost, server_errors.TimedOut)
 # After these the archive may still be complete; what the repository answers decides.
 _PROOF_OUTWEIGHS = (*_LOST, e.Killed, e.TimeLimit, e.ArchiveExists)
 _REFUSED = re.compile(r"Host key verification failed|IDENTIFICATION HAS CHANGED|Permission denied")
+# What borg on a server is told; the other words are about this host's directories.
+_TOLD = ("BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK", "BORG_RELOCATED_REPO_ACCESS_IS_OK", "BORG_EXIT_CODES")
 _REASONS = {"cancel": StoppedFor.CANCEL, "deadline": StoppedFor.TIME_LIMIT}
 
 
@@ -169,9 +170,7 @@ class BackupRun:
 
     def _wait(self, seconds: float) -> None:
         self.context.phase("connecting")
-        until = time.monotonic() + seconds
-        while time.monotonic() < until and not self.context.stop.is_set():
-            time.sleep(0.2)
+        self.context.stop.wait(seconds)
         self.context.stop.check()
 
     def _attempt(self) -> Verdict:
@@ -233,7 +232,7 @@ class BackupRun:
             encryption=repository.encryption,
             relocated_ok=bool(repository.confirmed_move_from),
         )
-        env = {name: value for name, value in answers.items() if name.startswith("BORG_") and name in _TOLD}
+        env = {name: value for name, value in answers.items() if name in _TOLD}
         # Several jobs of one server may share a repository: each has its own memory of unchanged files.
         env["BORG_FILES_CACHE_SUFFIX"] = self.job.pk.hex[:12]
         args = {
@@ -375,9 +374,6 @@ class BackupRun:
         with self.context.step(code, self._title(code)) as row:
             body(row)
         self.context.stop.check()
-
-
-_TOLD = ("BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK", "BORG_RELOCATED_REPO_ACCESS_IS_OK", "BORG_EXIT_CODES")
 
 
 def _is_transient(error: PhpBorgError | None) -> bool:
