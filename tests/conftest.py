@@ -19,4 +19,4 @@ def kinds_of_the_tests() -> Iterator[None]:
     """Register the small tasks of tests/support/kinds in this process."""
     import tests.support.kinds.tasks  # noqa: F401
 
-    yield
+    return

@@ -6,11 +6,40 @@ import re
 from pathlib import Path
 
 HOME = Path(__file__).resolve().parents[2]
-USED_BY_SCRIPTS = (
-    "after append before children closest contains dataset elements focus getAttribute hasAttribute id insertBefore "
-    "matches method nextSibling parentElement parentNode previousSibling querySelector querySelectorAll remove "
-    "removeAttribute replaceWith requestSubmit reset setAttribute style submit tagName target value"
-).split()
+USED_BY_SCRIPTS = [
+    "after",
+    "append",
+    "before",
+    "children",
+    "closest",
+    "contains",
+    "dataset",
+    "elements",
+    "focus",
+    "getAttribute",
+    "hasAttribute",
+    "id",
+    "insertBefore",
+    "matches",
+    "method",
+    "nextSibling",
+    "parentElement",
+    "parentNode",
+    "previousSibling",
+    "querySelector",
+    "querySelectorAll",
+    "remove",
+    "removeAttribute",
+    "replaceWith",
+    "requestSubmit",
+    "reset",
+    "setAttribute",
+    "style",
+    "submit",
+    "tagName",
+    "target",
+    "value",
+]
 
 
 def test_no_field_hides_a_method_that_scripts_use():
