@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.support.inline import run_pending
@@ -15,8 +13,6 @@ __all__ = ["alice", "bob", "charlie", "client_of", "diane", "redis_server", "run
 
 
 @pytest.fixture(scope="session", autouse=True)
-def kinds_of_the_tests() -> Iterator[None]:
+def kinds_of_the_tests() -> None:
     """Register the small tasks of tests/support/kinds in this process."""
     import tests.support.kinds.tasks  # noqa: F401
-
-    return
