@@ -124,6 +124,11 @@ class Server(models.Model):
         address = f"[{self.address}]" if ":" in self.address and not self.address.startswith("[") else self.address
         return f"{self.user}@{address}:{self.port}"
 
+    @property
+    def place(self) -> str:
+        """The endpoint without what is usual (root, port 22), for lists."""
+        return self.endpoint.removeprefix("root@").removesuffix(":22")
+
     def fact(self, *path: str) -> Any:
         """A value inside the facts, or None when it is not known."""
         value: Any = self.facts

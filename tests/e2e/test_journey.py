@@ -28,7 +28,8 @@ WATCH = """() => {
     const text = document.querySelector("main .facts--wide")?.innerText ?? "";
     if (window.seen.at(-1) !== text) window.seen.push(text);
   };
-  new MutationObserver(look).observe(document.querySelector("main"), {childList: true, subtree: true, characterData: true});
+  const all = {childList: true, subtree: true, characterData: true};
+  new MutationObserver(look).observe(document.querySelector("main"), all);
 }"""
 
 
@@ -215,8 +216,6 @@ def restore(alice: Visitor, names: tuple[str, ...], server: str, target: Path) -
 
 def journey(browser: Any, estate: Estate, tmp_path: Path, language: str, mode: str) -> None:
     """See the module."""
-    source = tmp_path / f"source-{language}"
-    make_source(source)
     tmp_path.chmod(0o755)
     alice = visit(browser, estate.product, "alice", locale=f"{language}-{language.upper()}")
     page = alice.page
@@ -227,6 +226,8 @@ def journey(browser: Any, estate: Estate, tmp_path: Path, language: str, mode: s
     add_server(alice, "one", estate.one, "root", mode)
     add_server(alice, "two", estate.two, estate.lab.account, mode)
     for server, other in (("one", "two"), ("two", "one")):
+        source = tmp_path / f"source-{server}"
+        make_source(source)
         make_job(alice, server, source)
         watch_the_backup(alice)
         archive_of(alice, f"files of {server}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.browser
 PHONE = {"viewport": {"width": 375, "height": 812}, "has_touch": True, "is_mobile": True}
 FOCUSED = """() => {
   const element = document.activeElement;
-  return element === document.body ? "" : element.matches('main *') ? 'main' : element.closest('dialog') ? 'dialog' : 'frame';
+  return element === document.body ? "" : element.closest('dialog') ? 'dialog' : 'page';
 }"""
 # What is cut off on the right though nothing says that it can be scrolled.
 CUT_OFF = """() => [...document.querySelectorAll('main *')].filter(element => {
@@ -43,44 +44,19 @@ def estate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Estate]:
 @pytest.fixture(scope="module")
 def addresses(estate: Estate) -> dict[str, str]:
     """A page of every kind, with the archive open and a restore begun."""
-    code = """
-import json
-from backups.models import Archive, BackupJob, Repository, StoragePool
-from backups.services import drafts
-from phpborg.accounts.models import User
-from phpborg.tasks.models import Task
-from recovery.services import browse, selection
-from servers.models import Server
-alice, archive, server = User.objects.get(), Archive.objects.first(), Server.objects.get()
-browse.open_archive(archive=archive, by=alice)
-draft = drafts.begin(owner=alice, server=server)
-drafts.save_step(draft=draft, step="what", answers={"source_kind": "files", "source": {"paths": ["/etc"], "excludes": []}}, following="where")
-restore = selection.add(archive=archive, tokens=[""], by=alice)
-print(json.dumps({"server": server.get_absolute_url(), "job": BackupJob.objects.get().get_absolute_url(),
-  "archive": archive.get_absolute_url(), "repository": Repository.objects.get().get_absolute_url(),
-  "pool": StoragePool.objects.get().get_absolute_url(), "task": Task.objects.filter(kind="backup").first().get_absolute_url(),
-  "draft": f"/jobs/drafts/{draft.pk}", "restore": restore.get_absolute_url()}))
-"""
-    import json
-
+    code = "import json; from tests.e2e import inside; print(json.dumps(inside.addresses('files', '')))"
     found = dict(json.loads(estate.product.python(code)))
-    archive, draft, server = found["archive"], found.pop("draft"), found["server"]
-    steps = {
-        f"wizard {step}": f"{draft}/{step}/" for step in ("server", "what", "where", "options", "schedule", "review")
-    }
-    lists = ("servers", "jobs", "archives", "repositories", "tasks", "restores")
+    archive, server = found["archive"], found["server"]
+    lists = ("servers", "jobs", "archives", "storage", "tasks", "restores")
     return {
         **{name: f"/{name}/" for name in lists},
         **found,
-        **steps,
-        "wizard folders": f"{draft}/what/?open=/etc",
         "dashboard": "/",
         "workers": "/tasks/workers/",
         "add a server": "/servers/add/",
         "enrolment": f"{server}enrol/?step=key",
         "edit a server": f"{server}edit/",
         "remove a server": f"{server}remove/",
-        "browse": f"{archive}browse/",
         "pick": f"{archive}restore/",
         "mail": "/settings/mail/",
         "preferences": "/account/preferences/",
@@ -111,8 +87,8 @@ def test_nothing_is_wider_than_a_phone(chromium: Any, estate: Estate, addresses:
         ("jobs", "a[href='/jobs/new/']"),
         ("job", "form[action$='/run/'] button"),
         ("archive", "a[href$='/browse/']"),
-        ("wizard what", "button[name=next]:not(.visually-hidden)"),
-        ("restore", "button[formaction$='/start/']"),
+        ("wizard-what", "button[name=next]:not(.visually-hidden)"),
+        ("restore-options", "button[formaction$='/start/']"),
     ],
 )
 def test_the_main_action_is_reached_by_tab(
@@ -162,7 +138,7 @@ def test_a_dark_page_everywhere_after_one_switch(chromium: Any, estate: Estate, 
     with page.expect_response(lambda response: "/theme/" in response.url):
         page.locator("[data-theme-choice=dark]").click()
     bright = {}
-    for name in ("servers", "server", "task", "wizard what", "admin", "admin servers"):
+    for name in ("servers", "server", "task", "wizard-what", "admin", "admin servers"):
         alice.open(addresses[name])
         ground = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
         if sum(ground[:3]) > 150:

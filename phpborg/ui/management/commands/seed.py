@@ -20,13 +20,15 @@ from servers.models import Label, Server
 SITES = ("paris", "lyon", "lille", "nantes", "brest", "geneva", "bruges", "montreal")
 ROLES = ("web", "db", "mail", "files", "erp", "git", "proxy", "wiki", "crm", "ci")
 TREES = (["/etc"], ["/srv"], ["/home"], ["/var/www"], ["/var/lib"], ["/opt"])
-GRADES = [State.SUCCESS] * 90 + [State.NOTES] * 7 + [State.INCOMPLETE] * 3
+# Of a thousand runs: a fleet that is looked after, with a few servers that need somebody.
+GRADES = [State.SUCCESS] * 945 + [State.NOTES] * 51 + [State.INCOMPLETE] * 4
 ENDS = (
-    [State.SUCCESS] * 88
-    + [State.NOTES] * 5
-    + [State.INCOMPLETE] * 2
-    + [State.FAILED] * 3
-    + [State.CANCELLED, State.LOST]
+    [State.SUCCESS] * 930
+    + [State.NOTES] * 52
+    + [State.INCOMPLETE] * 4
+    + [State.FAILED] * 6
+    + [State.CANCELLED] * 5
+    + [State.LOST] * 3
 )
 BATCH = 2000
 
@@ -73,7 +75,7 @@ class Maker:
         self.made_servers = []
         for number in range(count):
             site, role = self.chance.choice(SITES), self.chance.choice(ROLES)
-            state = Server.State.READY if self.chance.random() > 0.04 else Server.State.FAILED
+            state = Server.State.READY if self.chance.random() > 0.012 else Server.State.FAILED
             self.made_servers.append(
                 Server(
                     id=self._uuid(),
@@ -83,7 +85,11 @@ class Maker:
                     last_error_code="" if state == Server.State.READY else "SSH-01",
                     last_seen_at=self.now - timedelta(minutes=self.chance.randrange(1, 900)),
                     host_key_fingerprint=f"SHA256:{self._uuid().hex}",
-                    facts={"hostname": f"{role}-{number:03d}", "os": {"pretty": "Debian GNU/Linux 12 (bookworm)"}},
+                    facts={
+                        "hostname": f"{role}-{number:03d}",
+                        "os": {"pretty_name": "Debian GNU/Linux 12 (bookworm)"},
+                        "borg": {"version": "1.2.4"},
+                    },
                 )
             )
         Server.objects.bulk_create(self.made_servers, batch_size=BATCH)
@@ -152,8 +158,9 @@ class Maker:
             Archive.objects.bulk_create(rows)
 
     def _moment(self, number: int) -> datetime:
-        days = number // max(len(self.made_jobs), 1)
-        return self.now - timedelta(days=days, minutes=self.chance.randrange(1440))
+        """A job runs once a day, always at its own minute; its archive and its task are of the same run."""
+        days, job = divmod(number, max(len(self.made_jobs), 1))
+        return self.now - timedelta(days=days, minutes=61 + job * 7919 % 1380)
 
     def _archive(self, number: int) -> Archive:
         job = self.made_jobs[number % len(self.made_jobs)]
