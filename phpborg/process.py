@@ -33,6 +33,10 @@ class Stop(Protocol):
     def is_set(self) -> bool: ...
 
 
+class TooMuchOutput(Exception):
+    """A process printed more than its caller is willing to hold."""
+
+
 class Never:
     """A stop that never comes."""
 
@@ -132,6 +136,7 @@ def stream(
     tick: Callable[[IO[bytes]], None] | None = None,
     ask_stop: Callable[[IO[bytes]], None] | None = None,
     attached: int | None = None,
+    most_bytes: int | None = None,
 ) -> Exit:
     """Run `argv` and hand over its lines (bytes, without the newline) as they come.
 
@@ -141,12 +146,13 @@ def stream(
     the process like a stop. `on_start` gets the pid (= process group id). With `ask_stop` (needs
     `tick`) a stop is first asked for on the open standard input instead of by SIGINT: a launcher such
     as ssh must live on while the far end finishes. `attached` is a socket that becomes both standard
-    input and output of the process; nothing of it passes through here.
+    input and output of the process; nothing of it passes through here. `most_bytes` limits what is
+    collected of the standard output.
 
-    Raises OSError when the program cannot be started, and whatever a callback raises, after the
-    process has ended.
+    Raises OSError when the program cannot be started, TooMuchOutput, and whatever a callback raises,
+    after the process has ended.
     """
-    output = _Output(on_stdout, on_stderr)
+    output = _Output(on_stdout, on_stderr, most_bytes)
     deadline = None if timeout is None else time.monotonic() + timeout
     child = subprocess.Popen(
         list(argv),
@@ -178,9 +184,10 @@ def stream(
 class _Output:
     """Both streams of a child: its lines handed over, and what of them its Exit keeps."""
 
-    def __init__(self, on_stdout: OnLine | None, on_stderr: OnLine | None) -> None:
+    def __init__(self, on_stdout: OnLine | None, on_stderr: OnLine | None, most_bytes: int | None = None) -> None:
         self._on_stderr = on_stderr
         self._collected: list[bytes] = []
+        self._room = most_bytes
         self._tail: deque[bytes] = deque(maxlen=60)
         self._out = _Lines(on_stdout) if on_stdout else None
         self._errors = _Lines(self._keep)
@@ -190,12 +197,19 @@ class _Output:
         if self._on_stderr:
             self._on_stderr(line)
 
+    def _collect(self, chunk: bytes) -> None:
+        if self._room is not None:
+            self._room -= len(chunk)
+            if self._room < 0:
+                raise TooMuchOutput
+        self._collected.append(chunk)
+
     def readers(self, child: subprocess.Popen[bytes]) -> dict[int, Callable[[bytes], None]]:
         """What takes the bytes of each descriptor."""
         assert child.stderr
         readers: dict[int, Callable[[bytes], None]] = {child.stderr.fileno(): self._errors.feed}
         if child.stdout:
-            readers[child.stdout.fileno()] = self._out.feed if self._out else self._collected.append
+            readers[child.stdout.fileno()] = self._out.feed if self._out else self._collect
         return readers
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ import tempfile
 from typing import Any, Dict, List, Optional, Tuple
 
 from . import argv as lines
-from . import children, places, policy, staging, validate, wire
+from . import children, confine, places, policy, staging, validate, wire
 
 _LOG_BYTES = 1 << 16
 _YES_NO = re.compile(r"yes|no")
@@ -56,6 +56,9 @@ def _connection(link: Dict[str, Any], log: int) -> Tuple[bool, Dict[str, str]]:
     """
     mode = validate.choice(link.get("mode"), "link mode", ["socket", "direct", "local"])
     if mode == "local":
+        if os.environ.get("SUDO_UID", "0") != "0":
+            # Links inside a repository of the account that asks would make root's borg write anywhere.
+            raise wire.Refused("invalid", "a repository by its path is for root alone")
         return True, {"BORG_RSH": "/bin/false"}
     if mode == "socket":
         path = _check_socket(validate.text(link.get("path"), "link path"))
@@ -130,13 +133,18 @@ def _run(
     command = lines.parse(validate.texts(args.get("argv"), "argv"), local)
     if command.subcommand == "create":
         for path in command.paths:
-            policy.check_read(wire.raw(path))
+            policy.check_read(wire.raw(path), real=True)
     directory: Optional[int] = None
     if command.subcommand == "extract" and not {"--stdout", "--dry-run"} & set(command.options):
         directory = staging.open_staging(args.get("staging"))
     borg = find_borg()
     env = dict(_environment(args, local, command.subcommand), **connection)
     env["BORG_DISPLAY_PASSPHRASE"] = "no"
+    if directory is not None:
+        # Borg's own temporary files would otherwise be part of what is restored.
+        env["TMPDIR"] = env["BORG_BASE_DIR"]
+        needed = [os.fsencode(env["BORG_BASE_DIR"]), *([command.repository] if local else [])]
+        directory = confine.extraction(directory, staging.path_of(args["staging"]), needed)
     fds: List[int] = []
     try:
         if request.secrets.get("passphrase") is not None:

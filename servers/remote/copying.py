@@ -55,8 +55,19 @@ def copy_entry(source: bytes, source_dir: int, name: bytes, directory: int, cont
     else:
         os.mknod(name, status.st_mode, status.st_rdev, dir_fd=directory)
         os.chown(name, status.st_uid, status.st_gid, dir_fd=directory, follow_symlinks=False)
-        os.chmod(name, stat.S_IMODE(status.st_mode), dir_fd=directory)
+        _chmod_special(name, directory, status)
         os.utime(name, ns=(status.st_atime_ns, status.st_mtime_ns), dir_fd=directory, follow_symlinks=False)
+
+
+def _chmod_special(name: bytes, directory: int, wanted: os.stat_result) -> None:
+    """The mode of a pipe or device that was just made: never that of what a link there leads to."""
+    opened = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        if stat.S_IFMT(os.fstat(opened).st_mode) != stat.S_IFMT(wanted.st_mode):
+            raise wire.Refused("unsafe", "{} was exchanged".format(wire.shown(name)))
+        os.chmod("/proc/self/fd/{}".format(opened), stat.S_IMODE(wanted.st_mode))
+    finally:
+        os.close(opened)
 
 
 def _copy_file(source: bytes, source_dir: int, name: bytes, directory: int, control: wire.Control) -> None:

@@ -1,6 +1,7 @@
 """The entry: read a request, find its verb, carry it out, say how it ended."""
 
 import os
+import resource
 import signal
 import sys
 from importlib import import_module
@@ -68,6 +69,14 @@ def _carry_out(request: wire.Request) -> _End:
     return _End(outcome[0], outcome[1], 0)
 
 
+def _make_room() -> None:
+    """A tree as deep as a path can be is walked with a call and a descriptor for each level."""
+    sys.setrecursionlimit(20000)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 8192 if most == resource.RLIM_INFINITY else min(8192, most)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+
+
 def main(argv: List[str]) -> int:
     """Serve one request. `--relay SOCKET` is what borg starts for its connection; nothing else is an argument."""
     os.umask(0o077)
@@ -84,6 +93,7 @@ def main(argv: List[str]) -> int:
     except wire.Refused as refusal:
         sys.stderr.write(f"phpborg-remote {VERSION}: {refusal.message} (protocol {PROTOCOL})\n")
         return 65
+    _make_room()
     wire.ready(request.nonce)
     end = _carry_out(request)
     wire.finish(request.nonce, end.code, end.signal)

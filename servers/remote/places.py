@@ -6,6 +6,8 @@ CONFIG = "/etc/phpborg"
 HOOKS = CONFIG + "/hooks"
 POLICY = CONFIG + "/policy.json"
 RUN = "/run/phpborg"
+# Where an extraction sees its staging directory; a mount point, and only for that one process.
+RESTORE = RUN + "/restore"
 
 
 def state_directory() -> str:

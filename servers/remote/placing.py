@@ -212,17 +212,19 @@ def _parent(path: bytes, root: int, create: bool) -> Tuple[Optional[int], bytes]
     *above, name = path.split(b"/")
     current = os.dup(root)
     for part in above:
-        if tree.look(part, current) is None:
-            if not create:
-                os.close(current)
-                return None, name
-            os.mkdir(part, 0o755, dir_fd=current)
-            os.chmod(part, 0o755, dir_fd=current)
         try:
+            made = tree.look(part, current) is None
+            if made and not create:
+                return None, name
+            if made:
+                os.mkdir(part, 0o755, dir_fd=current)
             following = tree.open_directory(part, current)
         finally:
             os.close(current)
         current = following
+        if made:
+            # By its descriptor: the owner of the directory above may have put a link there meanwhile.
+            os.fchmod(current, 0o755)
     return current, name
 
 

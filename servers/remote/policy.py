@@ -1,17 +1,19 @@
 """What the administrator of this server allows, whoever asks: /etc/phpborg/policy.json.
 
 {"restore_roots": ["/recovery"], "read_roots": ["/etc", "/home"], "hooks": false}; a missing file or
-key permits. A file that root does not own, or that is damaged, permits nothing.
+key permits. A file that root does not own, or that is damaged, permits nothing. "confine": false lets
+a restore run unconfined (see confine.py) where the system has no private mounts, as in some containers.
 """
 
 import json
 import os
+import pwd
 import stat
 from typing import Any, Dict, List
 
 from . import places, wire
 
-_KEYS = {"restore_roots", "read_roots", "hooks"}
+_KEYS = {"restore_roots", "read_roots", "hooks", "confine"}
 
 
 def load() -> Dict[str, Any]:
@@ -51,17 +53,48 @@ def _check(path: bytes, key: str, what: str) -> None:
         raise wire.Refused("policy", "this server does not allow {} {}".format(what, name), path=name)
 
 
+def _groups(account: int) -> List[int]:
+    try:
+        known = pwd.getpwuid(account)
+    except KeyError:
+        return []
+    return os.getgrouplist(known.pw_name, known.pw_gid)
+
+
 def check_restore(path: bytes) -> None:
     """May files be restored below this path?"""
     _check(path, "restore_roots", "a restore to")
 
 
-def check_read(path: bytes) -> None:
-    """May this path be backed up?"""
+def check_read(path: bytes, real: bool = False) -> None:
+    """May this path be backed up? `real`: nobody but root may lead it elsewhere by a link on the way."""
     _check(path, "read_roots", "a backup of")
+    if real and load().get("read_roots") is not None:
+        _check_way(path)
+
+
+def _check_way(path: bytes) -> None:
+    account = int(os.environ.get("SUDO_UID", "0"))
+    groups = _groups(account) if account else []
+    walked = b""
+    for name in path.split(b"/")[1:]:
+        above = os.lstat(walked or b"/")
+        link = stat.S_ISLNK(above.st_mode)
+        shared = above.st_mode & 0o002 or (above.st_mode & 0o020 and above.st_gid in groups)
+        # In a directory such as /tmp only the owner of an entry can exchange it, and he is looked at next.
+        shared = shared and not above.st_mode & stat.S_ISVTX
+        if link or shared or (account and above.st_uid == account):
+            text = "{} is a link or may be changed by others: the policy cannot hold below it"
+            raise wire.Refused("policy", text.format(wire.shown(walked)), path=wire.shown(path))
+        walked += b"/" + name
 
 
 def check_hooks() -> None:
     """May hooks be run?"""
     if load().get("hooks", True) is not True:
         raise wire.Refused("policy", "this server does not allow hooks")
+
+
+def confines() -> bool:
+    """Must an extraction be unable to write elsewhere? Yes, unless root says otherwise."""
+    return load().get("confine", True) is not False

@@ -118,7 +118,7 @@ class _Preview:
 def exclude_preview(request: wire.Request, control: wire.Control) -> None:
     """What these options would leave out of these paths; borg's own semantics, limited in time."""
     for path in validate.texts(request.args.get("paths"), "paths", 1000):
-        policy.check_read(validate.absolute(path, "path"))
+        policy.check_read(validate.absolute(path, "path"), real=True)
     directory = tempfile.mkdtemp(prefix="phpborg-preview-")
     try:
         wire.answer(_Preview(directory, request, control).answer())

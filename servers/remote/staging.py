@@ -51,6 +51,12 @@ def open_staging(args: Any) -> int:
         os.close(parent)
 
 
+def path_of(args: Dict[str, Any]) -> bytes:
+    """The path of the staging directory that `args` (target, token) names."""
+    target, token = _target(args)
+    return target.rstrip(b"/") + b"/" + staging_name(token)
+
+
 def checked_staging(parent: int, token: str) -> int:
     """Open our staging directory below an open target."""
     name = staging_name(token)

@@ -90,6 +90,13 @@ def mount_points(below: bytes) -> List[Tuple[bytes, str]]:
     return found
 
 
+def mounts() -> List[Tuple[bytes, List[str]]]:
+    """(path, its own options) of every mount."""
+    with open("/proc/self/mountinfo", "rb") as file:
+        fields = [line.split() for line in file]
+    return [(_unescape(words[4]), words[5].decode("ascii", "replace").split(",")) for words in fields]
+
+
 def _unescape(path: bytes) -> bytes:
     for code, char in ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n"), (b"\\134", b"\\")):
         path = path.replace(code, char)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets as random
 import time
 from collections import deque
@@ -15,6 +16,16 @@ from servers.remote import PROTOCOL
 
 _NOISE_BYTES = 4000
 HANDSHAKE_SECONDS = 25.0
+_EXIT = re.compile(rb"(-|[0-9]{1,3}) (-|[0-9]{1,3})")
+
+
+def _refusal(text: bytes) -> dict[str, Any]:
+    """What a server says is not always what our program says."""
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError):
+        said = None
+    return said if isinstance(said, dict) else {"message": text[:_NOISE_BYTES].decode("utf-8", "replace")}
 
 
 def request_line(nonce: str, verb: str, args: Mapping[str, Any], secrets: Mapping[str, str], keepalive: int) -> bytes:
@@ -31,6 +42,8 @@ class Conversation:
     keepalive: int
     on_stdout: OnLine | None = None
     on_stderr: OnLine | None = None
+    # A verb that answers facts; the others run a tool, which is given time to finish.
+    answers: bool = False
     nonce: str = field(default_factory=lambda: random.token_hex(16))
     refusal: dict[str, Any] | None = None
     ended: tuple[int | None, int | None] | None = None
@@ -95,9 +108,9 @@ class Conversation:
         if word == b"ready":
             self._stderr_started = True
         elif word == b"refused":
-            self.refusal = json.loads(rest)
-        elif word == b"exit":
-            code, signal = (None if part == b"-" else int(part) for part in rest.split())
+            self.refusal = _refusal(rest)
+        elif word == b"exit" and (found := _EXIT.fullmatch(rest)):
+            code, signal = (None if part == b"-" else int(part) for part in found.groups())
             self.ended = (code, signal)
 
     def tick(self, stdin: IO[bytes]) -> None:

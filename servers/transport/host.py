@@ -21,7 +21,11 @@ from servers.transport.conversation import Conversation, HandshakeStop, request_
 
 # The far end gives borg 30 s for its checkpoint, then 10 s; only after that is the launcher ended.
 _GRACES = process.Graces(interrupt=50, terminate=5)
+_ANSWER_GRACES = process.Graces(interrupt=6, terminate=2)
 
+
+# The largest answer is a page of names, each with a path of at most 4 KiB; a hostile server has no end.
+_MOST_ANSWER = 64 << 20
 
 _SUDO_SAYS = re.compile(r"^sudo: |is not allowed to (run|execute)|not in the sudoers file|may not run sudo")
 
@@ -50,12 +54,18 @@ class HelperHost(ABC):
         as_login: bool = False,
     ) -> dict[str, Any]:
         """A verb that answers facts; see `Host.call`."""
-        result = self._converse(verb, args or {}, {}, Conversation(self._keepalive), stop, timeout, (), as_login, None)
+        talk = Conversation(self._keepalive, answers=True)
+        result = self._converse(verb, args or {}, {}, talk, stop, timeout, (), as_login, None)
         if result.exit.code != 0:
             if result.launcher.stopped:
                 raise errors.TimedOut(f"{timeout:g} s", address=self.target.label)
             raise errors.RemoteFailed(result.exit.stderr_tail, address=self.target.label)
-        answer: dict[str, Any] = json.loads(result.exit.stdout)
+        try:
+            answer = json.loads(result.exit.stdout)
+        except (ValueError, RecursionError):
+            answer = None
+        if not isinstance(answer, dict):
+            raise errors.RemoteFailed("the answer cannot be understood", address=self.target.label)
         return answer
 
     def run(
@@ -120,13 +130,16 @@ class HelperHost(ABC):
                 on_stderr=talk.stderr_line,
                 stop=waiting,
                 timeout=timeout,
-                graces=_GRACES if timeout is None or timeout > 120 else process.Graces(interrupt=6, terminate=2),
+                graces=_ANSWER_GRACES if talk.answers else _GRACES,
                 tick=each_second,
                 ask_stop=ask_stop,
                 on_start=launched.append,
+                most_bytes=_MOST_ANSWER,
             )
         except FileNotFoundError as error:
             raise errors.HelperMissing(address=self.target.label, path=str(error.filename)) from error
+        except process.TooMuchOutput as error:
+            raise errors.RemoteFailed("the answer has no end", address=self.target.label) from error
         stdout = b"" if talk.on_stdout else talk.stdout_bytes(launcher.stdout)
         self._raise_for(launcher, talk, waiting)
         return RemoteExit(talk.tool_exit(launcher, stdout), launcher, talk.heard)
@@ -140,7 +153,11 @@ class HelperHost(ABC):
             raise errors.TimedOut(talk.heard, address=self.target.label)
         if launcher.stopped:
             return
-        raise self.explain(launcher, talk)
+        error = self.explain(launcher, talk)
+        if isinstance(error, errors.ConnectionLost):
+            end = f"signal {launcher.signal}" if launcher.code is None else f"exit {launcher.code}"
+            error.detail = "\n".join([*(line.decode("utf-8", "replace") for line in talk.tail), end])
+        raise error
 
     def _raise_refusal(self, refusal: Mapping[str, Any]) -> NoReturn:
         kind = errors.REFUSALS.get(str(refusal.get("code")), errors.RequestRefused)

@@ -26,6 +26,8 @@ from servers.transport.keys import installation_id
 Mode = Literal["tunnel", "direct"]
 _TOKEN = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z-]{6,62})[0-9A-Za-z]")
 _BUFFER = 4 << 20
+# Borg holds one connection; a few more may be ending. A server that opens many must not fill this host.
+_MOST_CONNECTIONS = 4
 
 
 class _Ended:
@@ -62,6 +64,10 @@ class Server:
                 connection, _ = self._socket.accept()
             except OSError:
                 return
+            self._threads = [thread for thread in self._threads if thread.is_alive()]
+            if len(self._threads) >= _MOST_CONNECTIONS:
+                connection.close()
+                continue
             for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
                 connection.setsockopt(socket.SOL_SOCKET, option, _BUFFER)
             thread = threading.Thread(target=self._serve, args=(connection,), daemon=True, name="borg-serve")

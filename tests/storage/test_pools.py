@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.utils import translation
 
 from backups.models import Repository, StoragePool
 from backups.services import pools
@@ -12,6 +14,13 @@ from backups.storage_errors import PoolUnavailable
 from phpborg.errors import InvalidInput
 from phpborg.tasks.models import Task
 from phpborg.tasks.states import State
+
+
+@pytest.fixture(autouse=True)
+def english() -> Iterator[None]:
+    """The words that these tests look for, whatever ran before."""
+    with translation.override("en"):
+        yield
 
 
 def test_the_first_pool_is_the_default_one_and_a_later_one_can_take_over(pool, root):

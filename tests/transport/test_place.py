@@ -6,6 +6,7 @@ import os
 import socket
 import stat
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -249,27 +250,38 @@ def test_an_acl_comes_along(restore, lab):
         assert f"{mark}{lab.account}:" in shown
 
 
-def test_the_policy_of_the_server_is_obeyed(host, place, token):
-    policy = Path("/etc/phpborg/policy.json")
-    policy.parent.mkdir(mode=0o755, exist_ok=True)
-    assert not policy.exists()
-    try:
-        policy.write_text(f'{{"restore_roots": ["{place}/allowed"], "hooks": false, "read_roots": ["/home"]}}')
-        with pytest.raises(errors.PolicyForbids):
-            host.call("stage", {"target": str(place / "allowedx"), "token": token})
-        host.call("stage", {"target": str(place / "allowed/x"), "token": token})
-        host.call("unstage", {"target": str(place / "allowed/x"), "token": token})
-        with pytest.raises(errors.PolicyForbids):
-            host.call("hooks")
-        policy.write_text("not json")
-        with pytest.raises(errors.PolicyForbids, match="not JSON"):
+@pytest.fixture(params=["local", "root"])
+def governed(request, lab, sshd, place):
+    """A host whose /etc/phpborg is a directory of this test (other runs on this machine keep theirs)."""
+    config = place / "config"
+    config.mkdir()
+    helper = place / "governed-helper"
+    helper.write_text(f"#!/bin/sh\nexec unshare -m sh -c 'mount --bind {config} /etc/phpborg && exec {lab.helper}'\n")
+    helper.chmod(0o755)
+    target = local_target(lab) if request.param == "local" else sshd.target()
+    Path("/etc/phpborg").mkdir(mode=0o755, exist_ok=True)
+    return host_for(replace(target, helper_path=str(helper))), config / "policy.json"
+
+
+def test_the_policy_of_the_server_is_obeyed(governed, place, token):
+    host, policy = governed
+    policy.write_text(f'{{"restore_roots": ["{place}/allowed"], "hooks": false, "read_roots": ["/home"]}}')
+    with pytest.raises(errors.PolicyForbids):
+        host.call("stage", {"target": str(place / "allowedx"), "token": token})
+    host.call("stage", {"target": str(place / "allowed/x"), "token": token})
+    host.call("unstage", {"target": str(place / "allowed/x"), "token": token})
+    with pytest.raises(errors.PolicyForbids):
+        host.call("hooks")
+    with pytest.raises(errors.PolicyForbids, match="backup of"):
+        host.run("borg", {"argv": ["create", "/srv/r::a", "/etc"], "link": {"mode": "local"}})
+    for text, problem in (("not json", "not JSON"), ('{"restore_root": []}', "unknown keys")):
+        policy.write_text(text)
+        with pytest.raises(errors.PolicyForbids, match=problem):
             host.call("stage", {"target": str(place / "allowed/x"), "token": token})
-        policy.write_text("{}")
-        policy.chmod(0o666)
-        with pytest.raises(errors.PolicyForbids, match="nobody else"):
-            host.call("hooks")
-    finally:
-        policy.unlink()
+    policy.write_text("{}")
+    policy.chmod(0o666)
+    with pytest.raises(errors.PolicyForbids, match="nobody else"):
+        host.call("hooks")
 
 
 def test_a_socket_in_the_way_is_no_obstacle(restore):
