@@ -92,7 +92,9 @@ class BareRoot:
         fuse = self.path / "dev/fuse"
         if not fuse.exists():
             os.mknod(fuse, 0o600 | 0o020000, os.makedev(10, 229))
-        mounts = f"mount -t proc proc {self.path}/proc && mount -t tmpfs tmpfs {self.path}/dev/shm"
+        # A mount of its own, as a container's root is: a restore as root makes a private view of it.
+        mounts = f"mount --bind {self.path} {self.path}"
+        mounts += f" && mount -t proc proc {self.path}/proc && mount -t tmpfs tmpfs {self.path}/dev/shm"
         script = f'{mounts} && exec {sys.executable} -c "$0"'
         spaces = ("unshare", "--pid", "--fork", "--mount", "--propagation", "private", "--kill-child")
         self._unshare = subprocess.Popen([*spaces, "sh", "-c", script, HOLDER])
