@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import date
 from typing import Any
 
 from django import forms
@@ -59,4 +60,6 @@ def known(form: forms.Form) -> dict[str, Any]:
     """The values that are valid; ids as text, nothing for the rest."""
     form.is_valid()
     values = {name: form.cleaned_data.get(name) or "" for name in form.fields}
+    # At the ends of the calendar a time zone leads out of it.
+    values.update({name: "" for name, day in values.items() if isinstance(day, date) and not 1970 <= day.year <= 9000})
     return {name: str(value) if isinstance(value, uuid.UUID) else value for name, value in values.items()}

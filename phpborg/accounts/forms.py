@@ -19,9 +19,12 @@ class SignInForm(AuthenticationForm):
     """Django's form behind the throttle: while it waits, no password is looked at."""
 
     def clean(self) -> dict[str, Any]:
-        name = self.cleaned_data.get("username") or ""
+        name = self.cleaned_data.get("username")
+        if not name or not self.cleaned_data.get("password"):
+            # Nothing is looked at; and an empty password must not pass for the right one below.
+            return super().clean()
         address = self.request.META.get("REMOTE_ADDR", "") if self.request else ""
-        seconds = throttle.wait_seconds(name, address)
+        seconds = throttle.begin(name, address)
         if seconds:
             words = ngettext(
                 "Too many failed attempts. Try again in {count} second.",
@@ -29,13 +32,18 @@ class SignInForm(AuthenticationForm):
                 seconds,
             )
             raise ValidationError(words.format(count=seconds), code="throttled")
-        try:
-            data = super().clean()
-        except ValidationError:
-            throttle.failed(name, address)
-            raise
+        data = super().clean()
         throttle.succeeded(name, address)
         return data
+
+
+class AdminSignInForm(SignInForm):
+    """The same door, for the administration: only its people come in."""
+
+    def confirm_login_allowed(self, user: Any) -> None:
+        super().confirm_login_allowed(user)
+        if not user.is_staff:
+            raise self.get_invalid_login_error()
 
 
 class PreferencesForm(forms.ModelForm):  # type: ignore[type-arg]

@@ -30,9 +30,11 @@ def _uuid(text: str) -> uuid.UUID | None:
 
 def _date(text: str) -> date | None:
     try:
-        return parse_date(text)
+        found = parse_date(text)
     except ValueError:
         return None
+    # At the ends of the calendar a time zone leads out of it.
+    return found if found and 1970 <= found.year <= 9000 else None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from django.contrib.admin import AdminSite
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from phpborg.accounts.forms import AdminSignInForm
+
 # The order of the rooms on the first page; what is not named here comes last.
 ROOMS = ("servers", "backups", "recovery", "dockerops", "tasks", "notifications", "accounts", "ui")
 # Rights follow from the role of a person (phpborg/accounts/rights.py): groups would only mislead.
@@ -23,6 +25,8 @@ class PhpBorgAdminSite(AdminSite):
     index_title = _("Administration")
     # The product's own navigation stands there.
     enable_nav_sidebar = False
+    # Guessing is as slow here as at the product's own door.
+    login_form = AdminSignInForm
     empty_value_display = "—"
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
