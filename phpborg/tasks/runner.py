@@ -234,6 +234,7 @@ class Heartbeat:
             stop.set("lost")
             return
         if row["cancel_requested_at"] is not None:
+            task.cancel_requested_at = row["cancel_requested_at"]  # what we publish says so too
             stop.set("cancel")
         # A task that is being cancelled lives on for a while: without its heartbeat it would be called lost.
         if write:
