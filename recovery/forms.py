@@ -14,6 +14,8 @@ from servers.models import Server
 class OptionsForm(forms.ModelForm):  # type: ignore[type-arg]
     """Where a restore goes and what happens on conflict."""
 
+    use_required_attribute = False  # the directory is asked for only when another path is chosen
+
     class Meta:
         model = Restore
         fields = ["server", "destination", "target_path", "conflict"]
@@ -38,12 +40,9 @@ class OptionsForm(forms.ModelForm):  # type: ignore[type-arg]
             field = self.fields[name]
             assert isinstance(field, forms.ChoiceField)
             field.choices = choices
-
-    def clean(self) -> dict[str, Any]:
-        data = super().clean() or {}
-        if data.get("destination") == Restore.Destination.OTHER_PATH and not data.get("target_path"):
-            self.add_error("target_path", _("Write the directory that receives the files."))
-        return data
+        directory = self.fields["target_path"]
+        directory.required = self["destination"].value() == Restore.Destination.OTHER_PATH
+        directory.error_messages["required"] = _("Write the directory that receives the files.")
 
 
 class PathsForm(forms.Form):

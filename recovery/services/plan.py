@@ -44,10 +44,16 @@ class PlanStep:
     """One step: what it does, what it runs, what it touches, how it is undone."""
 
     code: str
-    sentence: str
+    text: str  # with named placeholders for `facts`: what is stored is translated for its reader
     argv: tuple[str | bytes, ...] = ()
     touches: tuple[str, ...] = ()
     undo: str = ""
+    facts: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def sentence(self) -> str:
+        """What the step does, with its facts; for people."""
+        return self.text.format(**self.facts) if self.facts else self.text
 
     @property
     def command(self) -> str:
@@ -175,11 +181,10 @@ def _steps(plan: RestorePlan, archive: Archive, server: Server) -> tuple[PlanSte
         ),
         PlanStep(
             "stage",
-            _("Makes a private folder inside {target} on {server}, and {target} itself when it is missing.").format(
-                target=target, server=server.name
-            ),
+            _("Makes a private folder inside {target} on {server}, and {target} itself when it is missing."),
             touches=(target,),
             undo=_("The private folder is removed with what was not put in place."),
+            facts={"target": target, "server": server.name},
         ),
         PlanStep(
             "extract",

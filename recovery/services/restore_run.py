@@ -71,8 +71,8 @@ class RestoreRun:
 
     def _step(self, code: str, body: Callable[[dict[str, Any]], Any]) -> Any:
         self.context.stop.check()
-        title = next(step.sentence for step in self.plan.steps if step.code == code)
-        with self.context.step(code, title) as row:
+        step = next(step for step in self.plan.steps if step.code == code)
+        with self.context.step(code, step.text, **step.facts) as row:
             return body(row)
 
     # --- on the backup host ----------------------------------------------------------------------
@@ -132,6 +132,8 @@ class RestoreRun:
             for portion in self.plan.batches():
                 self.context.stop.check()
                 state = max(state, self._extract_portion(way, portion, meter), key=_gravity)
+        if state is State.SUCCESS:  # Borg says nothing about what is read at once
+            self.context.progress(**{**meter.measure(self.expected_bytes), "original_bytes": self.expected_bytes})
         self.context.release(link_lease)
         return state
 
@@ -191,6 +193,7 @@ class RestoreRun:
             timeout=PLACE_SECONDS,
             stop=self.context.stop,
         )
+        self.context.progress(items_done=answer["staged"])
         row["detail"] = " · ".join(f"{name} {answer[name]}" for name in _COUNTS if answer.get(name))
         return answer
 

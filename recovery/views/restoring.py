@@ -73,7 +73,10 @@ def restore(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         return _options_page(request, row, OptionsForm(instance=row))
     task = Task.objects.filter(pk=row.task_ref).first() if row.task_ref else None
     items = [
-        {"source": paths.shown(paths.parse(item["source"])) or "/", "final": paths.shown(paths.parse(item["final"]))}
+        {
+            "source": paths.shown(paths.parse(item["source"])) or "/",
+            "final": "/" + paths.shown(paths.parse(item["final"])),
+        }
         for item in row.plan.get("items", [])[: preview.SHOWN_PATHS]
     ]
     snapshot = live.current([task])[0] if task else None
@@ -83,7 +86,8 @@ def restore(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 def _options_page(request: HttpRequest, row: Restore, form: OptionsForm, *, status: int = 200) -> HttpResponse:
     """Options and, as far as they are complete, the preview. Asking the server waits for a wish."""
     error = shown = None
-    if row.archive is not None and row.server is not None and not form.errors:
+    unanswered = row.destination == Restore.Destination.OTHER_PATH and not row.target_path
+    if row.archive is not None and row.server is not None and not form.errors and not unanswered:
         try:
             plan = restores.plan_of(row)
             shown = preview.of(
@@ -92,16 +96,19 @@ def _options_page(request: HttpRequest, row: Restore, form: OptionsForm, *, stat
         except PhpBorgError as problem:
             error = describe(problem.code, problem.facts)
     picked = [(text, paths.shown(paths.parse(text)) or "/") for text in row.selection[: preview.SHOWN_PATHS]]
-    context = {"restore": row, "form": form, "preview": shown, "error": error, "picked": picked}
+    context = {
+        **{"restore": row, "form": form, "preview": shown, "error": error, "picked": picked},
+        "unanswered": unanswered,
+    }
     return render(request, "recovery/options.html", context, status=status)
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 @permission(Right.OPERATE)
 def restore_options(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """Keep the options of a draft and show what they lead to."""
+    """Keep the options of a draft and show what they lead to. Its address alone leads to the draft."""
     row = _restore(pk)
-    if row.state != State.DRAFT:
+    if row.state != State.DRAFT or request.method == "GET":
         return redirect(row)
     form = OptionsForm(request.POST, instance=row)
     if not form.is_valid():
@@ -120,12 +127,12 @@ def restore_remove(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     return redirect(row)
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 @permission(Right.OPERATE)
 def restore_start(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """Start the restore as shown; replacing files is confirmed first."""
+    """Start the restore as shown; replacing files is confirmed first. Its address alone leads to the draft."""
     row = _restore(pk)
-    if row.state != State.DRAFT:
+    if row.state != State.DRAFT or request.method == "GET":
         return redirect(row)
     form = OptionsForm(request.POST, instance=row)
     if not form.is_valid():
