@@ -173,8 +173,22 @@ def stop(supervisor: int, ended: bool, asked: list[int]) -> None:
         deadline = time.monotonic() + grace + 60
         while not reap(supervisor) and time.monotonic() < deadline and asked[0] < 2:
             time.sleep(0.1)
+    close_archives()
     end_rest(asked[0])
     say("Stopped.")
+
+
+def close_archives() -> None:
+    """Take down the archives that somebody has open: ending their borg would leave dead mounts."""
+    from django.conf import settings
+
+    from backups.borg.view import unmount
+    from phpborg.errors import PhpBorgError
+    from phpborg.mounts import mounts_below
+
+    for place in mounts_below(Path(settings.VAR_DIR) / "mounts"):
+        with suppress(PhpBorgError, OSError):
+            unmount(place, lazy=True)
 
 
 def last_lines(file: Path) -> str:
