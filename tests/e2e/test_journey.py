@@ -90,9 +90,9 @@ def add_server(alice: Visitor, name: str, sshd: Sshd, user: str, mode: str) -> N
 
 
 def is_ready(alice: Visitor, name: str) -> None:
-    """Set-up ran to its end before our eyes: the page changed by itself."""
-    alice.page.wait_for_selector("#content .note--good, #content .steps li", timeout=60_000)
-    alice.page.wait_for_selector("main form[action$='/setup/']", timeout=90_000)
+    """Set-up ran to its end before our eyes: the page went on to the last step by itself."""
+    alice.page.wait_for_selector("#content .note.tone-good, #content .steps li", timeout=60_000)
+    alice.page.wait_for_selector("#content > .row a[href*='/jobs/new/']", timeout=90_000)
     alice.open(server_address(alice, name))
     assert alice.page.locator(".stats .badge.tone-bad").count() == 0, alice.text()
 
