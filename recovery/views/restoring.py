@@ -96,10 +96,7 @@ def _options_page(request: HttpRequest, row: Restore, form: OptionsForm, *, stat
         except PhpBorgError as problem:
             error = describe(problem.code, problem.facts)
     picked = [(text, paths.shown(paths.parse(text)) or "/") for text in row.selection[: preview.SHOWN_PATHS]]
-    context = {
-        **{"restore": row, "form": form, "preview": shown, "error": error, "picked": picked},
-        "unanswered": unanswered,
-    }
+    context = {"restore": row, "form": form, "preview": shown, "error": error, "picked": picked}
     return render(request, "recovery/options.html", context, status=status)
 
 

@@ -4,15 +4,12 @@ window.htmx?.defineExtension("present", {
     if (!text.includes("hx-swap-oob")) {
       return text;
     }
-    const template = document.createElement("template");
-    template.innerHTML = text;
-    let isWhole = true;
-    for (const piece of [...template.content.children]) {
-      if (piece.id && piece.getAttribute("hx-swap-oob") === "true" && !document.getElementById(piece.id)) {
-        piece.remove();
-        isWhole = false;
-      }
-    }
-    return isWhole ? text : template.innerHTML;
+    // In a template, rows of a table stay rows; nothing in it is run or shown.
+    const parsed = new DOMParser().parseFromString(`<template>${text}</template>`, "text/html");
+    const pieces = [...parsed.querySelector("template").content.children];
+    const isShown = (piece) =>
+      !piece.id || piece.getAttribute("hx-swap-oob") !== "true" || document.getElementById(piece.id);
+    const shown = pieces.filter(isShown);
+    return shown.length === pieces.length ? text : shown.map((piece) => piece.outerHTML).join("");
   },
 });

@@ -26,7 +26,7 @@ MATRIX = {
         "preferences",
     },
     Right.OPERATE: {
-        *("archive-pin", "job-run", "jobs-bulk", "server-run-all", "servers-bulk", "task-cancel", "task-retry"),
+        *("archive-details", "archive-pin", "job-run", "jobs-bulk", "server-run-all", "servers-bulk", "task-cancel", "task-retry"),
         *("browse", "browse-open", "browse-close", "browse-select"),
         *("browse-file", "browse-picture", "browse-download"),
         *("restore-wizard", "restore-options", "restore-remove", "restore-start", "restore-discard"),
@@ -85,6 +85,9 @@ def _address(name: str, values: dict[str, str]) -> str:
     return reverse(name, kwargs=values).removeprefix("/")
 
 
+ASKS_BORG = {"repository-key", "repository-sheet"}
+
+
 @pytest.fixture
 def fleet(db: None) -> None:
     """A small installation that has seen something of everything."""
@@ -112,7 +115,8 @@ def test_every_link_leads_somewhere(fleet: None, client_of: Callable[[User], Cli
     reached, bad = set(), []
     for address, parent, answer in crawl(getter(client)):
         reached.add(route_of(address))
-        if answer.status >= 400:
+        # The invented repositories lie on no disk: asking Borg for their key is answered with two sentences.
+        if answer.status >= 400 and not (answer.status == 409 and route_of(address) in ASKS_BORG):
             bad.append(f"{answer.status} {address} (on {parent})")
     assert bad == []
     lists = {"dashboard", "servers", "jobs", "archives", "repositories", "tasks", "workers", "restores", "pool"}

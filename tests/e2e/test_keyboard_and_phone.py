@@ -21,7 +21,7 @@ FOCUSED = """() => {
 # What is cut off on the right though nothing says that it can be scrolled.
 CUT_OFF = """() => [...document.querySelectorAll('main *')].filter(element => {
   const box = element.getBoundingClientRect();
-  const scrolls = element.closest('.table-scroll, pre, .code, .picker, .log, [data-scrolls]');
+  const scrolls = element.closest('.table-scroll, pre, .code, .picker, .log, .results, [data-scrolls]');
   return box.width && box.right > innerWidth + 1 && !scrolls && !element.closest('.visually-hidden, svg');
 }).map(element => `${element.tagName}.${element.className}: ${element.textContent.trim().slice(0, 40)}`).slice(0, 5)"""
 
