@@ -26,7 +26,8 @@ MATRIX = {
         "preferences",
     },
     Right.OPERATE: {
-        *("archive-details", "archive-pin", "job-run", "jobs-bulk", "server-run-all", "servers-bulk", "task-cancel", "task-retry"),
+        *("archive-details", "archive-pin"),
+        *("job-run", "jobs-bulk", "server-run-all", "servers-bulk", "task-cancel", "task-retry"),
         *("browse", "browse-open", "browse-close", "browse-select"),
         *("browse-file", "browse-picture", "browse-download"),
         *("restore-wizard", "restore-options", "restore-remove", "restore-start", "restore-discard"),
