@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backups.services import maintenance
+from backups.services import key_guard, maintenance
 from phpborg.scheduling import clock
 
 
@@ -16,3 +16,9 @@ def analyse_pools() -> int:
 def measure_repositories() -> int:
     """Queue what is due; a repository that a backup measured today is not."""
     return maintenance.measure_due()
+
+
+@clock.every(600)
+def guard_keys() -> int:
+    """A key that a server replaced is put back, also when none of its runs is on."""
+    return key_guard.check_all()

@@ -130,6 +130,17 @@ class EncryptionChanged(BorgError):
     advice = _("If it was replaced by somebody else, stop. If it was declared wrongly, correct the declaration.")
 
 
+class KeyReplaced(BorgError):
+    """Somebody with a way to the repository replaced its key; fact `name`."""
+
+    code = "BRG-31"
+    title = _("The key of the repository “{name}” had been replaced. The right one was put back.")
+    advice = _(
+        "A server that backs up into it did this, or somebody in its place. Stop its jobs, look at that server, "
+        "and check the repository before you rely on it."
+    )
+
+
 class DiskFull(BorgError):
     """No space is left where the repository lives."""
 

@@ -91,6 +91,8 @@ class Repository(models.Model):
     borg_id = models.CharField(_("Borg's id"), max_length=64, null=True, blank=True, unique=True)
     encryption = models.CharField(_("encryption"), max_length=40)
     passphrase = EncryptedField(blank=True, default=EncryptedText)
+    # The key as the repository's config should hold it (backups/services/key_guard.py).
+    key_copy = EncryptedField(blank=True, default=EncryptedText)
     compression = models.CharField(_("compression"), max_length=40, default="zstd,3")
     created_at = models.DateTimeField(_("created"), default=timezone.now)
     size_bytes = models.BigIntegerField(_("size on disk"), null=True, blank=True)

@@ -8,7 +8,8 @@ _ROOT = Path(os.environ.setdefault("PHPBORG_TEST_ROOT", tempfile.mkdtemp(prefix=
 os.environ.setdefault("SECRET_KEY", "only-for-the-tests")
 os.environ.setdefault("PHPBORG_VAR", str(_ROOT / "var"))
 os.environ.setdefault("PHPBORG_TIME_ZONE", "Europe/Paris")
-(_ROOT / "var/static").mkdir(parents=True, exist_ok=True)
+(_ROOT / "var").mkdir(mode=0o700, parents=True, exist_ok=True)
+(_ROOT / "var/static").mkdir(exist_ok=True)
 
 from phpborg.crypto import create_key_file  # noqa: E402
 from phpborg.settings import *  # noqa: E402,F403

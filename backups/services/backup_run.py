@@ -20,7 +20,7 @@ from backups.borg.repository import read_id
 from backups.borg.results import ArchiveFact
 from backups.job_errors import HookFailed, JobGone, RepositoryTrashed, ServerNotReady
 from backups.models import BackupJob
-from backups.services import hooks, recording, runs, sync
+from backups.services import hooks, key_guard, recording, runs, sync
 from backups.services.plan import BackupPlan, PlanStep, plan_backup
 from backups.services.recording import Graded
 from backups.services.telling import Teller
@@ -78,6 +78,7 @@ class BackupRun:
     def run(self) -> Outcome:
         """Everything, in order. The hook after runs once, whatever happened before it."""
         _check_ready(self.job)
+        key_guard.check(repository=self.job.repository)
         self.context.hold("repository_lock", repository=str(self.job.repository_id), task=str(self.context.task.pk))
         graded: Graded | None = None
         error: BaseException | None = None
@@ -189,6 +190,7 @@ class BackupRun:
             if lost or ended.code != 0 or stopped_for:
                 row["state"] = StepState.WARNING
                 row["detail"] = str(lost or "") or report.words() or row["detail"]
+        key_guard.check(repository=self.job.repository)
         proof = self._prove(stopped_for)
         verdict = judge_create(
             ended,
