@@ -15,6 +15,7 @@ from backups import admin_storage  # noqa: F401  (registers pools and repositori
 from backups.models import Archive, BackupJob, JobDraft, Schedule
 from backups.services import archives, jobs, runs
 from phpborg.errors import PhpBorgError
+from phpborg.tasks.states import State
 from phpborg.ui import format as words
 from phpborg.ui import html
 
@@ -93,14 +94,27 @@ class ScheduleAdmin(ReadOnly):
     search_fields = ("job__name", "cron")
 
 
+class GradeFilter(admin.SimpleListFilter):
+    """The outcome in words."""
+
+    title = _("outcome")
+    parameter_name = "grade"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [(state.value, state.label) for state in (State.SUCCESS, State.NOTES, State.INCOMPLETE)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Archive]) -> QuerySet[Archive]:
+        return queryset.filter(grade=self.value()) if self.value() else queryset
+
+
 @admin.register(Archive)
 class ArchiveAdmin(ReadOnly):
     """Restore points, as they were proven."""
 
-    list_display = ("name", "server_name", "job_name", "repository", "started_at", "outcome", "original", "pinned")
+    list_display = ("name", "of_server", "of_job", "repository", "started_at", "outcome", "original", "pinned")
     list_select_related = ("repository",)
     list_filter = (
-        "grade",
+        GradeFilter,
         "pinned",
         "repository",
         ("missing_at", admin.EmptyFieldListFilter),
@@ -109,6 +123,14 @@ class ArchiveAdmin(ReadOnly):
     search_fields = ("name", "job_name", "server_name", "borg_id")
     show_full_result_count = False
     actions = ("pin", "unpin", "into_trash", "take_back")
+
+    @admin.display(description=_("Server"), ordering="server_name")
+    def of_server(self, archive: Archive) -> str:
+        return archive.server_name
+
+    @admin.display(description=_("Job"), ordering="job_name")
+    def of_job(self, archive: Archive) -> str:
+        return archive.job_name
 
     @admin.display(description=_("outcome"), ordering="grade")
     def outcome(self, archive: Archive) -> SafeString:

@@ -21,7 +21,7 @@ from backups.borg.results import ArchiveFact
 from backups.job_errors import HookFailed, JobGone, RepositoryTrashed, ServerNotReady
 from backups.models import BackupJob
 from backups.services import hooks, key_guard, recording, runs, sync
-from backups.services.plan import BackupPlan, PlanStep, plan_backup
+from backups.services.plan import BackupPlan, PlanStep, plan_backup, told
 from backups.services.recording import Graded
 from backups.services.telling import Teller
 from backups.sources import get as source_of
@@ -67,6 +67,7 @@ class BackupRun:
     def __init__(self, context: TaskContext, job: BackupJob) -> None:
         self.context = context
         self.job = job
+        self.facts: SourceFacts | None = None
         self.plan: BackupPlan = plan_backup(job=job, task=context.task)
         self.host = host_for(job.server)
         self.teller = Teller(context, expected_bytes=runs.expected_bytes(job))
@@ -148,8 +149,8 @@ class BackupRun:
             "paths", {"paths": [spelling.to_wire(path) for path in asked]}, timeout=120, stop=self.context.stop
         )
         known = [PathFact.from_answer(fact) for fact in answer["paths"]]
-        facts = SourceFacts(dict(zip(asked, known, strict=True)))
-        self.plan = plan_backup(job=self.job, task=self.context.task, facts=facts)
+        self.facts = SourceFacts(dict(zip(asked, known, strict=True)))
+        self.plan = plan_backup(job=self.job, task=self.context.task, facts=self.facts)
         self.notes += self.plan.source.findings
         for finding in self.plan.source.findings:
             self.context.log(f"{finding.kind}: {finding.path} {finding.message}")
@@ -202,7 +203,7 @@ class BackupRun:
         )
         if lost and isinstance(verdict.error, e.ConnectionLost):
             verdict = recording.with_error(verdict, lost)
-        self.context.log(f"borg ended ({ended.code}, signal {ended.signal}): {verdict.state}")
+        self.context.log(f"borg ended with {ended.code if ended.signal is None else ended.signal}: {verdict.state}")
         return verdict
 
     def _stopped_for(self) -> StoppedFor:
@@ -359,7 +360,7 @@ class BackupRun:
                 "archive": str(graded.row.pk) if graded.row else None,
                 "archive_name": graded.archive.name if graded.archive else None,
                 "attempts": self.attempts,
-                "sentences": [str(sentence) for sentence in self.plan.source.sentences],
+                "sentences": told(job=self.job, facts=self.facts),
             },
         )
 

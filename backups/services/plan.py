@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.utils import translation
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -107,6 +108,16 @@ def location_for(job: BackupJob) -> str:
     """The repository as borg on the job's server is told of it: the same address in every mode of the link."""
     plain = job.server.is_local and os.geteuid() == 0
     return job.repository.path if plain else f"ssh://phpborg{job.repository.path}"
+
+
+def told(*, job: BackupJob, facts: SourceFacts | None) -> dict[str, list[str]]:
+    """What a run does, in every language: who reads it is not known yet."""
+    sentences = {}
+    for language, _name in settings.LANGUAGES:
+        with translation.override(language):
+            source = plan_backup(job=job, facts=facts).source
+            sentences[language] = [str(sentence) for sentence in source.sentences]
+    return sentences
 
 
 def plan_backup(*, job: BackupJob, task: Task | None = None, facts: SourceFacts | None = None) -> BackupPlan:

@@ -11,6 +11,7 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -58,12 +59,19 @@ def task_page(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         "findings": task.findings[:FINDINGS_SHOWN],
         "log": logs.page(task, _number(request.GET.get("log"))),
         "about": _about(task),
-        "sentences": [text for text in task.result.get("sentences", []) if isinstance(text, str)][:20],
+        "sentences": _sentences(task.result.get("sentences")),
         "retries": list(task.retries.order_by("created_at").only("pk", "state", "created_at")[:20]),
         "cancelled_by": task.result.get("cancelled_by", ""),
         "may_operate": request.user.may(Right.OPERATE),  # type: ignore[union-attr]
     }
     return render(request, "tasks/task.html", context)
+
+
+def _sentences(stored: Any) -> list[str]:
+    """What the task says it did, in the reader's language where it was kept so."""
+    if isinstance(stored, dict):
+        stored = stored.get(get_language()) or next(iter(stored.values()), [])
+    return [text for text in stored if isinstance(text, str)][:20] if isinstance(stored, list) else []
 
 
 @require_GET

@@ -72,7 +72,7 @@ def results(now: datetime | None = None) -> Results:
             by_day[day][state] += number
     return Results(
         day=[Column(formats.time_format(hour.astimezone(zone), "H:i"), by_hour[hour]) for hour in hours],
-        month=[Column(formats.date_format(day, "SHORT_DATE_FORMAT"), by_day[day]) for day in days],
+        month=[Column(formats.date_format(day, "j M Y"), by_day[day]) for day in days],
     )
 
 

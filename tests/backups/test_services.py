@@ -15,7 +15,7 @@ from backups.borg import names
 from backups.job_errors import ArchiveInUse, ArchiveNotInTrash, ArchivePinned, JobRunning, SourceKindUnknown
 from backups.models import Archive, BackupJob, Repository, Schedule, StoragePool
 from backups.services import archives, jobs, runs, schedules
-from backups.services.plan import plan_backup
+from backups.services.plan import plan_backup, told
 from backups.sources import get as source_of
 from backups.sources.base import PathFact, SourceFacts
 from backups.sources.files import FilesSource
@@ -111,6 +111,13 @@ def test_mounts_that_are_left_out_are_told_before_and_the_kernels_own_are_not() 
     plan = FilesSource().plan(config, SourceFacts({b"/": fact}))
     assert [(row.kind, row.path, row.message) for row in plan.findings] == [("mount_skipped", "/home", "ext4")]
     assert any("/home" in str(sentence) for sentence in plan.sentences)
+
+
+def test_what_a_run_does_is_kept_in_every_language(make_job: MakeJob, repository: Repository) -> None:
+    sentences = told(job=make_job(repository, b"/etc"), facts=None)
+    assert sentences["en"][0] == "Reads /etc."
+    assert sentences["fr"][0] != sentences["en"][0]
+    assert "/etc" in sentences["fr"][0]
 
 
 def test_our_own_storage_is_never_read_into_an_archive(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,26 +85,35 @@ def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def estate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Estate]:
-    """Two servers with jobs that have run: good ones, one with notes, one that fails."""
-    source = tmp_path_factory.mktemp("srv")
-    make_documents(source)
+def source() -> Iterator[Path]:
+    """A tree as an office has it, in a place that looks like one in the pictures."""
+    place = Path(tempfile.mkdtemp(prefix="office-", dir="/srv"))
+    place.chmod(0o755)
+    make_documents(place)
+    yield place
+    shutil.rmtree(place)
+
+
+@pytest.fixture(scope="module")
+def estate(source: Path) -> Iterator[Estate]:
+    """Two servers with jobs that have run: good ones, one incomplete, a large one that is slow from now on."""
     with running_estate(PHPBORG_APPLICATION_NAME="phpBorg") as made:
         made.add_server("web-01.example.org", made.one, "root")
         made.add_server("files.example.org", made.two, made.lab.account)
         made.add_job("Documents", "files.example.org", source / "documents")
         made.add_job("Configuration", "web-01.example.org", Path("/etc/ssh"), Path("/etc/apt"))
         made.add_job("Websites", "web-01.example.org", source / "www", source / "gone")
-        made.add_job(
-            "Media", "files.example.org", source / "media", options=("--rate-limit", "900", "--compression", "none")
-        )
-        for name in ("Documents", "Configuration", "Websites", "Documents"):
+        made.add_job("Media", "files.example.org", source / "media", options=("--compression", "none"))
+        for name in ("Documents", "Configuration", "Websites", "Media", "Documents"):
             made.run(name)
+        made.product.python(
+            "from backups.models import BackupJob; BackupJob.objects.filter(name='Media').update(upload_rate_kib=900)"
+        )
         yield made
 
 
 def make_documents(place: Path) -> None:
-    """A tree as an office has it."""
+    """Letters, contracts, a website and films."""
     for folder in ("documents/contracts/2025", "documents/contracts/2026", "documents/letters", "www/site", "media"):
         (place / folder).mkdir(parents=True)
     (place / "documents/letters/réponse à Mme Dupont.txt").write_text("Madame,\n\nvotre dossier est complet.\n")
@@ -111,8 +121,13 @@ def make_documents(place: Path) -> None:
     for number in range(12):
         (place / f"documents/contracts/2026/contract-{number:03}.pdf").write_bytes(os.urandom(40_000 + 9_000 * number))
     (place / "www/site/index.html").write_text("<h1>Hello</h1>")
+    make_films(place / "media")
+
+
+def make_films(place: Path) -> None:
+    """New ones each time: there is something to send."""
     for number in range(60):
-        (place / f"media/film-{number:02}.mkv").write_bytes(os.urandom(1_000_000))
+        (place / f"film-{number:02}.mkv").write_bytes(os.urandom(1_000_000))
 
 
 @pytest.fixture(scope="module")
@@ -158,13 +173,14 @@ def addresses(estate: Estate) -> dict[str, str]:
     }
 
 
-def test_pages_of_a_small_installation(chromium: Any, estate: Estate, album: Path) -> None:
+def test_pages_of_a_small_installation(chromium: Any, estate: Estate, source: Path, album: Path) -> None:
     problems: list[str] = []
     camera = Photographer(chromium, estate.product, album, problems)
     pages = addresses(estate)
     for language in ("fr", "en"):
+        make_films(source / "media")
         task = estate.start("Media")
-        eventually(lambda task=task: estate.task(task)["progress"].get("original_bytes"), 60, "nothing is transferred")
+        eventually(lambda task=task: estate.task(task)["progress"].get("share"), 60, "nothing is transferred")
         camera.take({"task-live": f"/tasks/{task}/", "server-live": pages["server"]}, language)
         estate.product.manage("task", "cancel", task)
         estate.wait(task)
