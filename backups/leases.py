@@ -14,19 +14,9 @@ from phpborg.tasks.models import Task
 from phpborg.tasks.registry import lease_kind
 from servers.models import Server
 from servers.services.reach import host_for
-from servers.transport import tunnel
 
 log = logging.getLogger(__name__)
 LOCK_PATIENCE_SECONDS = 5
-
-
-@lease_kind("link")
-def remove_link(data: dict[str, Any]) -> None:
-    """The sockets of a way to a repository, on both sides. A server that was removed keeps nothing of ours alive."""
-    tunnel.remove_local(data["token"])
-    server = Server.objects.filter(pk=data["server"]).first()
-    if server is not None and not server.is_local:
-        tunnel.clean_up(host_for(server), data["token"])
 
 
 @lease_kind("hook_after")

@@ -206,6 +206,10 @@ class TaskContext:
         """Remove one resource now. False when something is left (the reaper tries again)."""
         return leases.release(lease)
 
+    def cross_out(self, lease: Lease) -> None:
+        """The resource is gone and was seen to be gone: nothing is left to remove."""
+        leases.cross_out(lease)
+
     def private_directory(self, prefix: str) -> tuple[Path, Lease]:
         """A new 0700 directory below var/tmp that goes when the task ends."""
         path = leases.private_directory("tmp") / f"{prefix}-{leases.new_token()}"

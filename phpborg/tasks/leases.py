@@ -40,8 +40,13 @@ def release(lease: Lease) -> bool:
             attempts=lease.attempts + 1, error=str(error)[:2000], tried_at=timezone.now()
         )
         return False
-    Lease.objects.filter(pk=lease.pk).update(released_at=timezone.now(), error="")
+    cross_out(lease)
     return True
+
+
+def cross_out(lease: Lease) -> None:
+    """Mark a lease whose resource is known to be gone."""
+    Lease.objects.filter(pk=lease.pk).update(released_at=timezone.now(), error="")
 
 
 def release_all(leases: Iterable[Lease]) -> bool:

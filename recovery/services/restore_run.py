@@ -34,7 +34,7 @@ from recovery.services.browse import view_path
 from recovery.services.plan import extract_argv
 from recovery.services.restores import plan_of
 from servers.services.reach import host_for
-from servers.transport import tunnel
+from servers.services.ways import open_way
 from servers.transport.base import Link
 
 PLACE_SECONDS = 24 * 3600
@@ -126,15 +126,13 @@ class RestoreRun:
     def _extract(self, view: Path, row: dict[str, Any]) -> State:
         self.context.phase("extracting")
         meter = Meter(self.expected_bytes)
-        link_lease = self.context.hold("link", server=str(self.server.pk), token=self.token)
         state = State.SUCCESS
-        with tunnel.link(self.host, str(view), mode="tunnel", token=self.token) as way:
+        with open_way(self.context, self.server, self.host, str(view), mode="tunnel", token=self.token) as way:
             for portion in self.plan.batches():
                 self.context.stop.check()
                 state = max(state, self._extract_portion(way, portion, meter), key=_gravity)
         if state is State.SUCCESS:  # Borg says nothing about what is read at once
             self.context.progress(**{**meter.measure(self.expected_bytes), "original_bytes": self.expected_bytes})
-        self.context.release(link_lease)
         return state
 
     def _extract_portion(self, way: Link, portion: tuple[bytes, ...], meter: Meter) -> State:

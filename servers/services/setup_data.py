@@ -14,6 +14,7 @@ from servers.models import Server
 from servers.services import direct, installing
 from servers.services.errors import BorgNotInstalled, DirectConnectionFailed, InstallFailed
 from servers.services.reach import host_for, target_of
+from servers.services.ways import open_way
 from servers.transport import fabric_host, keys, tunnel
 from servers.transport.base import Host, RemoteExit
 
@@ -34,15 +35,9 @@ def prove(context: TaskContext, server: Server, row: dict[str, Any]) -> None:
     row["detail"] = str(server.mode) if not server.is_local else "socket"
     if server.mode == Server.Mode.DIRECT and not server.is_local:
         _prepare_direct(server, host)
-        _prove_direct(context, host)
+        _prove_direct(context, server, host)
         return
-    token = new_token()
-    # The lease comes first: a tunnel that outlives us is removed by the reaper.
-    lease = context.hold("link", server=str(server.pk), token=token)
-    try:
-        answer = _ask(context, host, "tunnel", token)
-    finally:
-        context.release(lease)
+    answer = _ask(context, server, host, "tunnel")
     if not _reached(answer):
         raise ForwardingRefused(_words(answer), address=host.target.label)
 
@@ -67,19 +62,19 @@ def _prepare_direct(server: Server, host: Host) -> None:
     direct.converge()
 
 
-def _prove_direct(context: TaskContext, host: Host) -> None:
+def _prove_direct(context: TaskContext, server: Server, host: Host) -> None:
     address, port, _user = direct.backup_host()
     try:
-        answer = _ask(context, host, "direct", new_token())
+        answer = _ask(context, server, host, "direct")
     except RemoteFailed as error:
         raise DirectConnectionFailed(error.detail, address=f"{address}:{port}") from error
     if not _reached(answer):
         raise DirectConnectionFailed(_words(answer), address=f"{address}:{port}")
 
 
-def _ask(context: TaskContext, host: Host, mode: tunnel.Mode, token: str) -> RemoteExit:
+def _ask(context: TaskContext, server: Server, host: Host, mode: tunnel.Mode) -> RemoteExit:
     """Borg on the server asks for a repository that does not exist: the very operation that is permitted."""
-    with tunnel.link(host, direct.probe_path(), mode=mode, token=token) as way:
+    with open_way(context, server, host, direct.probe_path(), mode=mode, token=new_token()) as way:
         return host.run(
             "borg",
             {

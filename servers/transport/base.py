@@ -74,6 +74,8 @@ class Link:
     remote_directory: str = ""
     local_socket: str = ""
     on_stderr: OnLine | None = field(default=None)
+    # Once the link was closed without an error: nothing that was made for it is left on either side.
+    gone: bool = False
     _runs: Iterator[int] = field(default_factory=lambda: count(1))
 
     def carry(self) -> tuple[Mapping[str, Any], tuple[str, ...]]:

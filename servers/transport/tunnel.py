@@ -158,15 +158,15 @@ def link(host: Host, repository_path: str, *, mode: Mode, token: str, append_onl
     """Open the way to one repository for as long as the context lasts; give the Link to `Host.run`.
 
     `token` (8 to 64 letters, digits, hyphens; unguessable, such as the task's id) names what is made
-    on both sides, so that `clean_up` finds it. Nothing is left on either side; a far side that can no
-    longer be reached is left to the reaper.
+    on both sides, so that `clean_up` finds it. Nothing is left on either side, and then `Link.gone` says
+    so; a far side that can no longer be reached is left to the reaper.
     """
     if is_plain_local(host.target):
-        yield Link(repository_path, {"mode": "local"})
+        yield Link(repository_path, {"mode": "local"}, gone=True)
         return
     repository = f"ssh://phpborg{repository_path}"
     if mode == "direct" and host.target.kind == "ssh":
-        yield Link(repository, {"mode": "direct", "installation": installation_id()})
+        yield Link(repository, {"mode": "direct", "installation": installation_id()}, gone=True)
         return
     directory = _make_local(token)
     server = None
@@ -186,11 +186,13 @@ def link(host: Host, repository_path: str, *, mode: Mode, token: str, append_onl
 def _carried(host: Host, repository: str, local: Path, token: str) -> Iterator[Link]:
     """The socket as the server sees it."""
     if host.target.kind == "local":
-        yield Link(repository, {"mode": "socket", "path": str(local)})
+        yield Link(repository, {"mode": "socket", "path": str(local)}, gone=True)
         return
     made = host.call("link_dir", {"action": "make", "token": token}, as_login=True)
+    way = Link(repository, {"mode": "socket"}, remote_directory=made["path"], local_socket=str(local))
     try:
-        yield Link(repository, {"mode": "socket"}, remote_directory=made["path"], local_socket=str(local))
+        yield way
     finally:
         with suppress(PhpBorgError):
             remove_remote(host, token)
+            way.gone = True
