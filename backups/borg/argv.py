@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from backups.borg import specs
-from backups.borg.names import escape_glob, escape_placeholders
+from backups.borg.names import escape_placeholders
 
 Argv = tuple[str | bytes, ...]
 CheckMode = Literal["repository", "archives", "data"]
@@ -100,17 +100,14 @@ def list_archives(
     repository: str,
     *,
     checkpoints: bool = False,
-    only: str | None = None,
     last: int | None = None,
     lock_wait: int = LOCK_WAIT_SECONDS,
     bypass_lock: bool = False,
 ) -> Argv:
-    """All archives as one JSON document; `only` narrows to one exact name, `last` to the newest."""
+    """All archives as one JSON document; `last` narrows to the newest."""
     flags: list[str | bytes] = [*_common(lock_wait, bypass_lock), "--json"]
-    if checkpoints or only is not None:
+    if checkpoints:
         flags.append("--consider-checkpoints")
-    if only is not None:
-        flags.append(f"--glob-archives={escape_glob(specs.archive_name(only))}")
     if last is not None:
         flags.append(f"--last={_whole('last', last, 1)}")
     return (binary, "list", *flags, "--", _target(repository))

@@ -78,11 +78,6 @@ class Prompt:
     msgid: str
     message: str
 
-    @property
-    def is_question(self) -> bool:
-        """Borg is asking (and not commenting on an answer)."""
-        return self.kind == "question_prompt"
-
 
 @dataclass(frozen=True)
 class Text:

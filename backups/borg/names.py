@@ -42,8 +42,3 @@ def is_checkpoint(name: str) -> bool:
 def escape_placeholders(text: str) -> str:
     """`text` so that borg's placeholder expansion gives back exactly `text`."""
     return text.replace("{", "{{").replace("}", "}}")
-
-
-def escape_glob(text: str) -> str:
-    """A glob that matches exactly `text`, also through borg's placeholder expansion."""
-    return escape_placeholders(re.sub(r"([*?\[])", r"[\1]", text))

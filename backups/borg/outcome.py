@@ -72,11 +72,6 @@ class Verdict:
     archive: ArchiveFact | None = None
     result: CreateResult | None = None
 
-    @property
-    def is_trustworthy(self) -> bool:
-        """Good enough for retention to run after it."""
-        return self.state in (State.SUCCESS, State.NOTES)
-
 
 # Borg's modern warnings; above them come codes of launchers (timeout 124, shell 126 and 127).
 _WARNINGS = range(100, 124)

@@ -7,7 +7,6 @@ pinned, before a passphrase is given to it.
 
 from __future__ import annotations
 
-import configparser
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from django.conf import settings
 
 from backups import errors as e
 from backups.borg import argv, locks, results, sizes, specs
+from backups.borg.config import read_id
 from backups.borg.events import LogMessage
 from backups.borg.explain import Where
 from backups.borg.outcome import is_warning
@@ -64,26 +64,6 @@ class Checked:
 
     ok: bool
     problems: tuple[str, ...]
-
-
-def read_id(path: Path) -> str:
-    """The repository's id from its own `config`; needs neither borg nor passphrase. Raises Repository… errors."""
-    place = str(path)
-    parser = configparser.ConfigParser(interpolation=None)
-    try:
-        if not path.is_dir():
-            raise e.RepositoryMissing(path=place)
-        parser.read_string((path / "config").read_text("utf-8"))
-        found = parser["repository"]["id"].strip()
-    except FileNotFoundError as error:
-        raise e.RepositoryNotBorg(str(error), path=place) from error
-    except OSError as error:
-        raise e.RepositoryNotReadable(str(error), path=place) from error
-    except (configparser.Error, KeyError, UnicodeDecodeError) as error:
-        raise e.RepositoryNotBorg(str(error), path=place) from error
-    if len(found) != 64 or not all(letter in "0123456789abcdef" for letter in found):
-        raise e.RepositoryNotBorg(f"id = {found[:80]}", path=place)
-    return found
 
 
 class BorgRepository:
@@ -140,17 +120,17 @@ class BorgRepository:
         facts = self._list(checkpoints=include_checkpoints).archives
         return facts if include_checkpoints else tuple(fact for fact in facts if not fact.is_checkpoint)
 
-    def find(self, name: str) -> ArchiveFact | None:
-        """The proof: the archive of exactly this name, or None.
+    def proof(self) -> tuple[ArchiveFact, ...]:
+        """What is there at this moment, oldest first: the answer by which a run is judged.
 
         Reads the manifest only, so it neither needs nor builds the chunk cache. A lock that stays
         busy does not hide the truth: then it is read without one.
         """
         try:
-            listing = self._list(only=name, lock_wait=5)
+            facts = self._list(lock_wait=5).archives
         except e.LockBusy:
-            listing = self._list(only=name, bypass_lock=True)
-        return next((fact for fact in listing.archives if fact.name == name), None)
+            facts = self._list(bypass_lock=True).archives
+        return tuple(fact for fact in facts if not fact.is_checkpoint)
 
     def info(self, name: str, *, timeout: float | None = None) -> ArchiveInfo:
         """Sizes and origin of one archive. The first call on a large repository builds the chunk cache."""
@@ -194,8 +174,11 @@ class BorgRepository:
         """Give back the space of a transaction that never ended.
 
         When `borg serve` meets a full disk, what it had written stays, and the next run cannot even
-        start. Any write of borg's cleans it up first; this one writes next to nothing.
+        start. Any write of borg's cleans it up first; this one writes next to nothing, and only when
+        there is something: each adds small segments.
         """
+        if not sizes.is_unfinished(Path(self.path)):
+            return Compacted(use := self.sizes(), use)
         return self.compact(99)
 
     def check(
@@ -259,7 +242,6 @@ class BorgRepository:
         self,
         *,
         checkpoints: bool = False,
-        only: str | None = None,
         last: int | None = None,
         lock_wait: int = argv.LOCK_WAIT_SECONDS,
         bypass_lock: bool = False,
@@ -269,12 +251,11 @@ class BorgRepository:
             self.binary,
             self.path,
             checkpoints=checkpoints,
-            only=only,
             last=last,
             lock_wait=lock_wait,
             bypass_lock=bypass_lock,
         )
-        ended, _ = self._run(command, archive=only or "")
+        ended, _ = self._run(command)
         listing = results.listing(ended.stdout)
         if pinned and listing.encryption != self.mode:
             raise e.EncryptionChanged(expected=self.mode.value, found=listing.encryption)

@@ -44,6 +44,19 @@ def freeable(repository: Path) -> int | None:
     return sum(size for size in compact.values() if isinstance(size, int) and size > 0)
 
 
+def is_unfinished(repository: Path) -> bool:
+    """Lie segments there that no transaction has committed? Borg names its index after the last that one did."""
+    committed = _numbers(repository, "index.*")
+    if not committed:
+        return False  # borg replays the segments then, and decides itself
+    return any(number > max(committed) for number in _numbers(repository / "data", "*/*"))
+
+
+def _numbers(folder: Path, pattern: str) -> list[int]:
+    words = (path.name.removeprefix("index.") for path in folder.glob(pattern))
+    return [int(word) for word in words if word.isdecimal()]
+
+
 # first byte → (struct format of the number that follows)
 _NUMBERS = {
     0xCA: ">f", 0xCB: ">d", 0xCC: ">B", 0xCD: ">H", 0xCE: ">I", 0xCF: ">Q",

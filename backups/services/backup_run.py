@@ -12,21 +12,20 @@ from typing import Any
 from backups import errors as e
 from backups.borg import argv as commands
 from backups.borg import specs
+from backups.borg.config import read_id
 from backups.borg.explain import Where
 from backups.borg.outcome import Ended, Ending, StoppedFor, Verdict, judge_create
 from backups.borg.outcome import State as Judged
 from backups.borg.report import Report
-from backups.borg.repository import read_id
 from backups.borg.results import ArchiveFact
 from backups.job_errors import HookFailed, JobGone, RepositoryTrashed, ServerNotReady
 from backups.models import BackupJob
 from backups.services import hooks, key_guard, recording, runs, sync
-from backups.services.plan import BackupPlan, PlanStep, plan_backup, told
+from backups.services.greeting import greet, look_at
+from backups.services.plan import BackupPlan, plan_backup, told
 from backups.services.recording import Graded
 from backups.services.telling import Teller
-from backups.sources import get as source_of
-from backups.sources import paths as spelling
-from backups.sources.base import PathFact, SourceFacts
+from backups.sources.base import SourceFacts
 from phpborg.errors import PhpBorgError
 from phpborg.tasks.context import TaskContext
 from phpborg.tasks.models import Lease
@@ -35,6 +34,7 @@ from phpborg.tasks.states import State, StepState
 from servers import errors as server_errors
 from servers.services import direct
 from servers.services.reach import host_for
+from servers.services.ways import open_way
 from servers.transport import tunnel
 from servers.transport.base import Link
 
@@ -75,6 +75,8 @@ class BackupRun:
         self.owed: Lease | None = None
         self.attempts = 0
         self.versions: dict[str, Any] = {}
+        self.listed: tuple[ArchiveFact, ...] = ()
+        self.seen: list[dict[str, Any]] | None = None
 
     def run(self) -> Outcome:
         """Everything, in order. The hook after runs once, whatever happened before it."""
@@ -101,13 +103,11 @@ class BackupRun:
 
     def _connect(self, row: dict[str, Any]) -> None:
         self.context.phase("connecting")
-        hello = self.host.call("hello", stop=self.context.stop)
-        borg = hello.get("borg") or {}
-        row["detail"] = f"{hello.get('hostname', '')} · borg {borg.get('version') or '?'}"
-        self.context.log(f"connected to {hello.get('hostname')} ({hello.get('kernel')}), borg {borg.get('version')}")
-        self.versions = {"borg": borg.get("version"), "helper": hello.get("version"), "os": hello.get("os")}
-        if not borg.get("version"):
-            raise server_errors.BorgMissing(str(borg.get("problem") or ""), address=self.host.target.label)
+        # A hook may mount what is looked at: then the look comes after it.
+        greeting = greet(self.host, self.job, look=not self.plan.hook_before, stop=self.context.stop)
+        self.versions, self.seen = greeting.versions, greeting.facts
+        row["detail"] = f"{greeting.hostname} · borg {self.versions['borg']}"
+        self.context.log(f"connected to {greeting.hostname} ({greeting.kernel}), borg {self.versions['borg']}")
 
     def _to_proof(self) -> Graded:
         if self.plan.hook_after:
@@ -143,19 +143,13 @@ class BackupRun:
     def _look(self, row: dict[str, Any]) -> None:
         """What is there, after the hook that may have mounted it."""
         self.context.phase("preparing")
-        source = source_of(self.job.source_kind)
-        asked = source.asks(source.parse(self.job.source))
-        answer = self.host.call(
-            "paths", {"paths": [spelling.to_wire(path) for path in asked]}, timeout=120, stop=self.context.stop
-        )
-        known = [PathFact.from_answer(fact) for fact in answer["paths"]]
-        self.facts = SourceFacts(dict(zip(asked, known, strict=True)))
+        self.facts = look_at(self.host, self.job, facts=self.seen, stop=self.context.stop)
         self.plan = plan_backup(job=self.job, task=self.context.task, facts=self.facts)
-        self.notes += self.plan.source.findings
-        for finding in self.plan.source.findings:
+        found = self.plan.source.findings
+        self.notes += found
+        for finding in found:
             self.context.log(f"{finding.kind}: {finding.path} {finding.message}")
-        if self.plan.source.findings:
-            row["detail"] = "\n".join(f"{finding.path} ({finding.message})" for finding in self.plan.source.findings)
+        row["detail"] = "\n".join(f"{finding.path} ({finding.message})" for finding in found)
 
     # --- borg ------------------------------------------------------------------------------------
 
@@ -204,7 +198,19 @@ class BackupRun:
         if lost and isinstance(verdict.error, e.ConnectionLost):
             verdict = recording.with_error(verdict, lost)
         self.context.log(f"borg ended with {ended.code if ended.signal is None else ended.signal}: {verdict.state}")
+        if isinstance(verdict.error, e.DiskFull):
+            self._give_back()
         return verdict
+
+    def _give_back(self) -> None:
+        """What the broken transaction left fills the disk, for every job of the pool: give it back now."""
+        try:
+            given = recording.repository_of(self.job).drop_unfinished()
+        except PhpBorgError as error:
+            self.context.log(f"what was half written stays for now: {error.code} {error}")
+            return
+        if given.freed_bytes:
+            self.context.log(f"given back to the disk: {given.freed_bytes} bytes that were half written")
 
     def _stopped_for(self) -> StoppedFor:
         return (
@@ -218,14 +224,13 @@ class BackupRun:
         return Where(repository=self.job.repository.path, archive=self.plan.archive, host=self.host.target.label)
 
     def _link(self) -> AbstractContextManager[Link]:
-        """The way to the repository; written down first, so that a killed worker leaves no socket."""
+        """The way to the repository, of this attempt."""
         token = f"{self.context.task.pk.hex}-{self.attempts}"
-        self.context.hold("link", server=str(self.job.server_id), token=token)
-        mode = "direct" if self.plan.link == "direct" else "tunnel"
+        mode: tunnel.Mode = "direct" if self.plan.link == "direct" else "tunnel"
         if mode == "direct":
             # What authorized_keys says counts, not what we believe that it says.
             direct.converge()
-        return tunnel.link(self.host, self.job.repository.path, mode=mode, token=token)  # type: ignore[arg-type]
+        return open_way(self.context, self.job.server, self.host, self.job.repository.path, mode=mode, token=token)
 
     def _borg(self, way: Link, report: Report) -> Ended:
         repository = self.job.repository
@@ -264,11 +269,12 @@ class BackupRun:
         with self.context.step("prove", self._title("prove")) as row:
             self.context.phase("proving")
             try:
-                proof = recording.repository_of(self.job).find(self.plan.archive)
+                self.listed = recording.repository_of(self.job).proof()
             except PhpBorgError as error:
                 self.context.log(f"no proof: {error.code} {error}")
                 row.update(state=StepState.WARNING, detail=str(error))
                 return None
+            proof = next((fact for fact in self.listed if fact.name == self.plan.archive), None)
             row["detail"] = f"{proof.name} · {proof.id}" if proof else ""
             if proof is None:
                 row["state"] = StepState.SKIPPED if stopped_for else StepState.WARNING
@@ -337,7 +343,8 @@ class BackupRun:
         with self.context.step("sync", self._title("sync")) as row:
             self.context.phase("syncing")
             try:
-                report = sync.synchronise(repository=self.job.repository)
+                # Nobody else writes while we hold the repository: the list of the proof is still true.
+                report = sync.synchronise(repository=self.job.repository, listed=self.listed)
             except PhpBorgError as error:
                 row.update(state=StepState.WARNING, detail=str(error))
                 self.context.log(f"not compared: {error.code} {error}")
@@ -367,10 +374,7 @@ class BackupRun:
     # --- small -----------------------------------------------------------------------------------
 
     def _title(self, code: str) -> Any:
-        return self._plan_step(code).title
-
-    def _plan_step(self, code: str) -> PlanStep:
-        return next(step for step in self.plan.steps if step.code == code)
+        return next(step.title for step in self.plan.steps if step.code == code)
 
     def _step(self, code: str, body: Callable[[dict[str, Any]], None]) -> None:
         self.context.stop.check()

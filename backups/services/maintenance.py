@@ -14,8 +14,9 @@ from django.utils import timezone
 from backups import errors as e
 from backups.borg import rollback, sizes
 from backups.borg.argv import CheckMode
+from backups.borg.config import read_id
 from backups.borg.events import Event
-from backups.borg.repository import Checked, Compacted, read_id
+from backups.borg.repository import Checked, Compacted
 from backups.borg.runner import Access
 from backups.borg.sizes import DiskUse
 from backups.models import Repository, StoragePool

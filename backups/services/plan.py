@@ -185,7 +185,7 @@ def _steps(job: BackupJob, source: SourcePlan, archive: str, location: str, link
             "prove",
             gettext_lazy("Prove the archive"),
             _("Looks for exactly this archive in the repository, on the backup host. Only then the run counts."),
-            argv=commands.list_archives("borg", repository.path, only=archive),
+            argv=commands.list_archives("borg", repository.path),
         )
     )
     if job.hook_after:

@@ -16,7 +16,8 @@ from django.utils.translation import gettext as _
 
 from backups import errors as e
 from backups.borg import argv, locks, specs
-from backups.borg.repository import BorgRepository, read_id
+from backups.borg.config import read_id, read_key
+from backups.borg.repository import BorgRepository
 from backups.models import Repository, StoragePool
 from backups.services import pools
 from backups.storage_errors import OutsidePool, RepositoryCopied
@@ -118,6 +119,8 @@ def create_repository(
     try:
         repository.size_bytes, repository.original_bytes = borg_of(repository).sizes().bytes_used, 0
         repository.measured_at = repository.synced_at = timezone.now()
+        # What the guard of keys compares with (key_guard.py), from the one moment when nobody else had a way to it.
+        repository.key_copy = EncryptedField.seal(read_key(Path(repository.path)))
         with transaction.atomic():
             repository.save(force_insert=True)
     except BaseException:

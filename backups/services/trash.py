@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from backups import errors as e
-from backups.borg.repository import read_id
+from backups.borg.config import read_id
 from backups.models import Archive, Repository
 from backups.services import pools
 from backups.services.repositories import base_dir_of, ensure_unused

@@ -1,5 +1,6 @@
 """The verbs that only look: `hello`, `paths`, `list_dir`."""
 
+import json
 import os
 import platform
 import pwd
@@ -9,7 +10,7 @@ import sys
 import time
 from typing import Any, Dict, List, Optional
 
-from . import PROTOCOL, VERSION, borg, children, places, tree, validate, wire
+from . import PROTOCOL, VERSION, borg, children, places, policy, tree, validate, wire
 
 _PAGE = 1000
 
@@ -32,12 +33,44 @@ def _borg(control: wire.Control) -> Dict[str, Optional[str]]:
         path = borg.find_borg()
     except wire.Refused as refusal:
         return {"path": None, "version": None, "problem": refusal.message}
+    known = _remembered(path)
+    if known:
+        return {"path": path, "version": known, "problem": None}
     code, output = children.capture([path, "--version"], control)
     text = output.decode("utf-8", "replace").strip()
     last = text.splitlines()[-1] if text else ""
     if code or not last.startswith("borg"):
         return {"path": path, "version": None, "problem": text[-500:]}
+    _remember(path, last.split()[-1])
     return {"path": path, "version": last.split()[-1], "problem": None}
+
+
+def _identity(path: str) -> List[Any]:
+    """Another one after every upgrade: a package manager or pip writes the file anew."""
+    status = os.stat(path)
+    return [os.path.realpath(path), status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns]
+
+
+def _remembered(path: str) -> Optional[str]:
+    """Borg's version as it said it when this very file was asked: each run asks, and borg starts slowly."""
+    try:
+        with open(places.version_note(), encoding="utf-8") as file:
+            note = json.load(file)
+        return str(note["version"]) if note["identity"] == _identity(path) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _remember(path: str, version: str) -> None:
+    """For the next time; a place that cannot be written only means that borg is asked again."""
+    try:
+        places.make_private(places.state_directory())
+        new = "{}.{}".format(places.version_note(), os.getpid())
+        with open(new, "w", encoding="utf-8") as file:
+            json.dump({"identity": _identity(path), "version": version}, file)
+        os.replace(new, places.version_note())
+    except OSError:
+        pass
 
 
 def _account() -> str:
@@ -55,9 +88,11 @@ def _free(path: str) -> Optional[int]:
 
 
 def hello(request: wire.Request, control: wire.Control) -> None:
-    """What this server is and has."""
+    """What this server is and has; with `paths` also what that verb answers, which saves a connection."""
+    asked = {"paths": _facts(request, control)} if "paths" in request.args else {}
     wire.answer(
         {
+            **asked,
             "protocol": PROTOCOL,
             "version": VERSION,
             "python": platform.python_version(),
@@ -117,17 +152,22 @@ def _look(path: bytes) -> Dict[str, Any]:
 
 def paths(request: wire.Request, control: wire.Control) -> None:
     """For each path: is it there, what is it, can it be read, what is mounted at or below it."""
+    wire.answer({"paths": _facts(request, control)})
+
+
+def _facts(request: wire.Request, control: wire.Control) -> List[Dict[str, Any]]:
     answers = []
     for text in validate.texts(request.args.get("paths"), "paths", 1000):
         control.check()
         path = validate.absolute(text, "path")
+        policy.check_look(path)
         fact = _look(path)
         mounts = tree.mount_points(path)
         fact["mounts"] = [{"path": wire.shown(point), "type": kind} for point, kind in mounts[:200]]
         fact["mount_count"] = len(mounts)
         fact["free_bytes"] = _free_bytes(path)
         answers.append(fact)
-    wire.answer({"paths": answers})
+    return answers
 
 
 def _free_bytes(path: bytes) -> Optional[int]:
@@ -144,10 +184,12 @@ def _free_bytes(path: bytes) -> Optional[int]:
 def list_dir(request: wire.Request, control: wire.Control) -> None:
     """One page of a directory, sorted by name: for choosing paths."""
     path = validate.absolute(request.args.get("path"), "path")
+    policy.check_look(path)
     after = wire.raw(validate.text(request.args.get("after", ""), "after"))
     limit = validate.number(request.args.get("limit", 200), "limit", 1, _PAGE)
     only = request.args.get("directories_only") is True
-    names = sorted(name for name in os.listdir(path) if name > after)
+    allows = policy.sight()
+    names = sorted(name for name in os.listdir(path) if name > after and allows(os.path.join(path, name)))
     entries: List[Dict[str, Any]] = []
     more = False
     for name in names:

@@ -17,6 +17,11 @@ def state_directory() -> str:
     return os.path.join(os.path.expanduser("~"), ".local/share/phpborg/borg")
 
 
+def version_note() -> str:
+    """What borg said that its version is, and which file said so."""
+    return os.path.join(state_directory(), "borg-version.json")
+
+
 def restore_directory(token: str) -> str:
     """Borg's memory for one restore; it goes with the staging directory."""
     return os.path.join(state_directory(), "restore-" + token)

@@ -9,7 +9,7 @@ import json
 import os
 import pwd
 import stat
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List
 
 from . import places, wire
 
@@ -41,14 +41,17 @@ def _inside(path: bytes, roots: List[bytes]) -> bool:
     return any(root == b"/" or path == root or path.startswith(root + b"/") for root in roots)
 
 
+def _plain(roots: Any, key: str) -> List[bytes]:
+    if not isinstance(roots, list) or not all(isinstance(root, str) and root.startswith("/") for root in roots):
+        raise wire.Refused("policy", "{} in {} must list absolute paths".format(key, places.POLICY))
+    return [wire.raw(root.rstrip("/") or "/") for root in roots]
+
+
 def _check(path: bytes, key: str, what: str) -> None:
     roots = load().get(key)
     if roots is None:
         return
-    if not isinstance(roots, list) or not all(isinstance(root, str) and root.startswith("/") for root in roots):
-        raise wire.Refused("policy", "{} in {} must list absolute paths".format(key, places.POLICY))
-    plain = [wire.raw(root.rstrip("/") or "/") for root in roots]
-    if not _inside(path, plain):
+    if not _inside(path, _plain(roots, key)):
         name = wire.shown(path)
         raise wire.Refused("policy", "this server does not allow {} {}".format(what, name), path=name)
 
@@ -71,6 +74,22 @@ def check_read(path: bytes, real: bool = False) -> None:
     _check(path, "read_roots", "a backup of")
     if real and load().get("read_roots") is not None:
         _check_way(path)
+
+
+def sight() -> Callable[[bytes], bool]:
+    """Which paths may be looked at: what may be read or restored to, and the folders on the way there."""
+    lists = [(load().get(key), key) for key in ("read_roots", "restore_roots")]
+    if any(roots is None for roots, _ in lists):
+        return lambda path: True
+    known = [root for roots, key in lists for root in _plain(roots, key)]
+    return lambda path: _inside(path, known) or any(_inside(root, [path]) for root in known)
+
+
+def check_look(path: bytes) -> None:
+    """Refuse what `sight` does not allow."""
+    if not sight()(path):
+        name = wire.shown(path)
+        raise wire.Refused("policy", "this server does not allow a look at {}".format(name), path=name)
 
 
 def _check_way(path: bytes) -> None:

@@ -16,6 +16,7 @@ from phpborg.tasks.context import log_path
 from phpborg.tasks.models import Lease, Task
 from servers.models import Server
 from tests.backups.conftest import PASSPHRASE, MakeJob, RunJob, archive_of
+from tests.support.archives import in_repository
 
 pytestmark = pytest.mark.real
 
@@ -43,7 +44,7 @@ def test_a_backup_is_proven_recorded_and_identical(
     task = run_job(job)
     assert (task.state, task.error_detail, task.findings) == ("success", "", [])
     archive = archive_of(task)
-    found = repositories.borg_of(real_repository).find(archive.name)
+    found = in_repository(repositories.borg_of(real_repository), archive.name)
     assert found is not None
     assert found.id == archive.borg_id
     assert archive.name.startswith("job-1-")

@@ -15,6 +15,7 @@ from backups.borg.report import Report
 from backups.borg.repository import BorgRepository
 from backups.borg.runner import Access
 from phpborg import process
+from tests.support.archives import in_repository
 
 PASSPHRASE = "a $HOME `id` ' \" \\ é 日本  "
 
@@ -105,7 +106,7 @@ class Bench:
         verdict = outcome.judge_create(
             ended,
             report,
-            proof=repository.find(name) if prove else None,
+            proof=in_repository(repository, name) if prove else None,
             where=Where(repository=repository.path, archive=name, host="backup-host"),
             stopped_for=stopped_for,
         )

@@ -42,9 +42,8 @@ def test_create_lists_each_file_only_when_asked() -> None:
     [
         (argv.init("b", R, encryption="repokey"), ("b", "init", "--log-json", "--encryption=repokey", "--", R)),
         (
-            argv.list_archives("b", R, only="x{now}[*]?", lock_wait=1),
-            ("b", "list", "--log-json", "--lock-wait=1", "--json", "--consider-checkpoints",
-             "--glob-archives=x{{now}}[[][*]][?]", "--", R),
+            argv.list_archives("b", R, checkpoints=True, lock_wait=1),
+            ("b", "list", "--log-json", "--lock-wait=1", "--json", "--consider-checkpoints", "--", R),
         ),
         (
             argv.list_archives("b", R, last=1, bypass_lock=True),

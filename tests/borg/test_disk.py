@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from backups import errors as e
 from backups.borg import locks, sizes
+from backups.borg.config import read_id
 from backups.borg.orphans import Row, compare
-from backups.borg.repository import read_id
 from backups.borg.results import ArchiveFact
 from backups.borg.runner import Version, parse_version
 
@@ -121,6 +121,18 @@ def test_what_a_compaction_would_free_is_known(tmp_path: Path) -> None:
 def test_hints_that_are_none_are_unknown(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "hints.1").write_bytes(data)
     assert sizes.freeable(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("index", "segments", "expected"),
+    [("index.5", "0 4 5", False), ("index.5", "5 6", True), ("index.9", "10", True), ("index.5.tmp", "7", False)],
+)
+def test_what_no_transaction_committed_is_seen(tmp_path: Path, index: str, segments: str, expected: bool) -> None:
+    (tmp_path / "data/0").mkdir(parents=True)
+    (tmp_path / index).touch()
+    for name in segments.split():
+        (tmp_path / "data/0" / name).touch()
+    assert sizes.is_unfinished(tmp_path) is expected
 
 
 def test_sizes_are_measured(tmp_path: Path) -> None:

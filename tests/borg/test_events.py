@@ -81,7 +81,6 @@ def test_json_text_json_on_one_line() -> None:
     question, between, unknown, end = parse(line)
     assert question == Prompt("question_prompt", "M", "Sure?")
     assert isinstance(question, Prompt)
-    assert question.is_question
     assert between == Text(" hm ")
     assert unknown == Unknown("future_thing", '{"type":"future_thing","x":1}')
     assert end == Text(" end")

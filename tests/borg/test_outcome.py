@@ -60,7 +60,6 @@ def test_table(code: int | None, state: State, error: type[Exception] | None, pr
         state, error = State.FAILED, e.ArchiveUnproven
     assert verdict.state is state
     assert type(verdict.error) is (error or type(None))
-    assert verdict.is_trustworthy == (state is State.SUCCESS)
     assert verdict.archive == (PROOF if proven else None)
 
 
@@ -78,7 +77,7 @@ def test_a_killed_run_is_never_a_success(ended: Ending | Exit) -> None:
 def test_stopped_by_us(code: int | None) -> None:
     ended = Ending(code, stopped=True)
     cancelled = judge(ended, stopped_for=StoppedFor.CANCEL)
-    assert (cancelled.state, cancelled.error, cancelled.is_trustworthy) == (State.CANCELLED, None, False)
+    assert (cancelled.state, cancelled.error) == (State.CANCELLED, None)
     late = judge(ended, stopped_for=StoppedFor.TIME_LIMIT, time_limit_seconds=120)
     assert late.state is State.FAILED
     assert isinstance(late.error, e.TimeLimit)
@@ -111,7 +110,6 @@ def test_grades(code: int, lines: tuple[bytes, ...], state: State, kinds: list[K
     assert [finding.kind for finding in verdict.findings] == kinds
     assert sum(verdict.counts.values()) == len(kinds)
     assert verdict.error is None
-    assert verdict.is_trustworthy == (state is State.NOTES)
 
 
 def test_a_banner_is_not_a_warning() -> None:

@@ -18,6 +18,7 @@ from backups.borg.outcome import State
 from backups.borg.repository import BorgRepository
 from phpborg.mounts import is_mounted, remove_tree
 from tests.borg.support import PASSPHRASE, Bench
+from tests.support.archives import in_repository
 
 pytestmark = pytest.mark.real
 
@@ -53,9 +54,7 @@ def prepared(bench: Bench) -> tuple[BorgRepository, bytes]:
 
 def test_a_mount_survives_delete_compact_and_a_new_backup(bench: Bench, mountpoint: Path) -> None:
     repository, content = prepared(bench)
-    began = time.monotonic()
     view.make_view(Path(repository.path), bench.root / "view")
-    assert time.monotonic() - began < 1
     view.make_view(Path(repository.path), bench.root / "view")
     pid = mount(bench, "one::x", mountpoint)
     assert mount(bench, "one::x", mountpoint) == pid
@@ -133,7 +132,7 @@ def test_a_view_taken_in_the_middle_of_backups_is_whole(bench: Bench) -> None:
                 base_dir=bench.root / f"b{number}",
                 binary=bench.binary,
             )
-            assert taken.find("one::x") is not None
+            assert in_repository(taken, "one::x") is not None
             assert taken.check("data").ok
             time.sleep(0.3)
     finally:

@@ -24,7 +24,7 @@ from recovery.models import Restore
 from recovery.services import restores
 from servers.remote import copying, placing, wire
 from servers.transport.tunnel import link
-from tests.support.archives import PASSPHRASE, Storage, storage
+from tests.support.archives import PASSPHRASE, Storage, in_repository, storage
 from tests.transport.conftest import PASSPHRASE as OTHER_PASSPHRASE
 
 __all__ = ["storage"]
@@ -63,7 +63,7 @@ def test_a_link_in_an_archive_does_not_lead_the_restore_out(
     base = repositories.base_dir_of(storage.repository)
     tar = hostile_tar(tmp_path / "hostile.tar", victim)
     import_tar(tar, f"{storage.repository.path}::hostile", PASSPHRASE, base)
-    fact = repositories.borg_of(storage.repository).find("hostile")
+    fact = in_repository(repositories.borg_of(storage.repository), "hostile")
     assert fact is not None
     archive = Archive.objects.create(
         repository=storage.repository,

@@ -12,11 +12,18 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
+from backups.borg.repository import BorgRepository
+from backups.borg.results import ArchiveFact
 from backups.models import Archive, Repository, StoragePool
 from backups.services import pools, repositories
 from servers.models import Server
 
 PASSPHRASE = "can$ary ' \" \\ space"
+
+
+def in_repository(repository: BorgRepository, name: str) -> ArchiveFact | None:
+    """The archive of exactly this name, as the repository itself answers."""
+    return next((fact for fact in repository.proof() if fact.name == name), None)
 
 
 @dataclass
@@ -49,7 +56,7 @@ class Storage:
             cwd=cwd,
             capture_output=True,
         )
-        fact = repositories.borg_of(self.repository).find(name)
+        fact = in_repository(repositories.borg_of(self.repository), name)
         assert fact is not None
         return Archive.objects.create(
             repository=self.repository,

@@ -54,6 +54,15 @@ def test_paths(host, place):
     assert found[5]["mounts"][0] == {"path": "/proc", "type": "proc"}
 
 
+def test_hello_looks_at_paths_in_the_same_breath(host, place):
+    answer = host.call("hello", {"paths": [str(place), "/no/such"]})
+    assert answer["version"] == helper_version()
+    asked = host.call("paths", {"paths": [str(place), "/no/such"]})["paths"]
+    for fact in [*answer["paths"], *asked]:
+        assert fact.pop("free_bytes") > 0
+    assert answer["paths"] == asked
+
+
 def test_list_dir_pages(host, place):
     for number in range(25):
         (place / f"f{number:02}").touch()

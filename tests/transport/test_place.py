@@ -274,6 +274,11 @@ def test_the_policy_of_the_server_is_obeyed(governed, place, token):
         host.call("hooks")
     with pytest.raises(errors.PolicyForbids, match="backup of"):
         host.run("borg", {"argv": ["create", "/srv/r::a", "/etc"], "link": {"mode": "local"}})
+    names = [entry["name"] for entry in host.call("list_dir", {"path": "/"})["entries"]]
+    assert names == sorted({"home", str(place).split("/")[1]})
+    for verb, args in (("list_dir", {"path": "/etc"}), ("paths", {"paths": ["/home", "/etc/shadow"]})):
+        with pytest.raises(errors.PolicyForbids, match="look at /etc"):
+            host.call(verb, args)
     for text, problem in (("not json", "not JSON"), ('{"restore_root": []}', "unknown keys")):
         policy.write_text(text)
         with pytest.raises(errors.PolicyForbids, match=problem):
