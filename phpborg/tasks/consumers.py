@@ -15,8 +15,11 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
+from channels.auth import get_user
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.contrib.sessions.backends.base import SessionBase
+from django.db import DatabaseError
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 
@@ -29,6 +32,8 @@ from phpborg.tasks.states import ACTIVE
 FLUSH_SECONDS = 0.25
 TASKBAR_FLUSH_SECONDS = 0.5
 REFRESH_SECONDS = 2.0
+# A connection outlives the request that opened it: rights that were taken away end it after so long.
+RIGHTS_SECONDS = 30.0
 WATCHES = {"task", "tasks", "server", "job", "repository"}
 
 
@@ -70,8 +75,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         if user is None or not user.is_authenticated or not user.may(Right.VIEW):
             await self.close(code=4403)
             return
-        zone = user.time_zone or timezone.get_default_timezone_name()
-        self.reader = Reader(user.language, zone, user.may(Right.OPERATE))
+        self._read_as(user)
         self.watched = self._parse(self.scope.get("query_string", b"").decode("ascii", "ignore"))
         self.changed: dict[str, dict[str, Any]] = {}
         self.bar: dict[str, dict[str, Any]] = {}
@@ -84,6 +88,22 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         await hub().join(self)
         await self._send_current()
         self._flusher = asyncio.create_task(self._flush_forever())
+
+    def _read_as(self, user: Any) -> None:
+        zone = user.time_zone or timezone.get_default_timezone_name()
+        self.reader = Reader(user.language, zone, user.may(Right.OPERATE))
+
+    async def _reason_to_end(self) -> int | None:
+        """The code with which to close: no longer signed in, deactivated, the right taken away."""
+        session: SessionBase = self.scope["session"]
+        try:
+            user = await get_user({"session": type(session)(session.session_key)})
+        except DatabaseError:
+            return 1011  # the browser comes back by itself
+        if not user.is_authenticated or not user.may(Right.VIEW):
+            return 4403
+        self._read_as(user)
+        return None
 
     async def disconnect(self, code: int) -> None:
         hub().leave(self)
@@ -128,9 +148,16 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def _flush_forever(self) -> None:
         clock = asyncio.get_running_loop().time
         bar_sent = refresh_sent = 0.0
+        asked = clock()
         while True:
             await self._wake.wait()
             self._wake.clear()
+            if clock() - asked >= RIGHTS_SECONDS:
+                asked = clock()
+                closing = await self._reason_to_end()
+                if closing:
+                    await self.close(code=closing)
+                    return
             parts = self._changed_parts()
             if self.bar_dirty and clock() - bar_sent >= TASKBAR_FLUSH_SECONDS:
                 bar_sent, self.bar_dirty = clock(), False

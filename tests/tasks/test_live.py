@@ -16,7 +16,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.utils import timezone
 
 from phpborg.accounts.models import User
-from phpborg.tasks import hub, live, queue, runner
+from phpborg.tasks import consumers, hub, live, queue, runner
 from phpborg.tasks.consumers import LiveConsumer
 from phpborg.tasks.models import Task
 from phpborg.tasks.states import State
@@ -113,6 +113,38 @@ async def test_a_viewer_sees_no_button_and_an_operator_does(viewer, bob):
         text = await socket.receive_from(timeout=5)
         assert ("task-cancel-" in text) is expected
         await socket.disconnect()
+
+
+def _sign_out(client, user):
+    client.logout()
+
+
+def _deactivate(client, user):
+    User.objects.filter(pk=user.pk).update(is_active=False)
+
+
+def _new_password(client, user):
+    user.set_password("another long password")
+    user.save()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("take", [None, _sign_out, _deactivate, _new_password])
+async def test_who_lost_the_right_to_look_hears_no_more(viewer, client, monkeypatch, take):
+    monkeypatch.setattr(consumers, "RIGHTS_SECONDS", 0.0)
+    task = await Task.objects.acreate(kind="test_quick", queue="quick")
+    await sync_to_async(client.force_login)(viewer)
+    socket = WebsocketCommunicator(LiveConsumer.as_asgi(), f"/ws/live/?watch=task:{task.pk}")
+    socket.scope.update(user=viewer, session=await sync_to_async(lambda: client.session)())
+    assert (await socket.connect())[0]
+    await socket.receive_from(timeout=5)
+    if take:
+        await sync_to_async(take)(client, viewer)
+    await sync_to_async(live.publish)(task)
+    said = await socket.receive_output(timeout=5)
+    assert said["type"] == ("websocket.close" if take else "websocket.send")
+    assert not take or said["code"] == 4403
+    await socket.disconnect()
 
 
 @pytest.mark.asyncio
