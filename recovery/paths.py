@@ -11,6 +11,9 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from recovery.errors import NoSuchPath
 
+# Unicode's explicit directional marks, embeddings, overrides and isolates (UAX #9).
+_TURNS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
 
 def token(path: bytes) -> str:
     """The path as ASCII text."""
@@ -27,9 +30,19 @@ def parse(text: str) -> bytes:
 
 
 def shown(path: bytes) -> str:
-    """The path for people: not UTF-8 becomes �, control characters become their pictures."""
-    text = path.decode("utf-8", "replace")
-    return "".join(chr(0x2400 + ord(letter)) if ord(letter) < 32 else letter for letter in text)
+    """The path for people: not UTF-8 becomes �, control characters become their pictures.
+
+    Characters that turn the direction of text are spelt out: with them `exe.txt` can look like `txt.exe`.
+    """
+    return "".join(map(_picture, path.decode("utf-8", "replace")))
+
+
+def _picture(letter: str) -> str:
+    if ord(letter) < 32:
+        return chr(0x2400 + ord(letter))
+    if letter in _TURNS or 0x7F <= ord(letter) < 0xA0:
+        return f"\\u{ord(letter):04x}"
+    return letter
 
 
 def split(path: bytes) -> list[bytes]:

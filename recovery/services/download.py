@@ -139,8 +139,7 @@ def _write_zip(out: IO[bytes], root: Path, path: bytes) -> None:
                 continue
             # A zip has only text for names: what is not UTF-8 is shown as �, as in the browser.
             name = shown(os.fsencode(_inside(path, entry.path)))
-            moment = max(time.localtime(entry.modified_at or 0)[:6], (1980, 1, 1, 0, 0, 0))
-            info = zipfile.ZipInfo(name + ("/" if entry.is_folder else ""), date_time=moment)  # type: ignore[arg-type]
+            info = zipfile.ZipInfo(name + ("/" if entry.is_folder else ""), date_time=_zip_moment(entry.modified_at))
             info.external_attr = (entry.mode or 0) << 16
             info.compress_type = zipfile.ZIP_DEFLATED
             if entry.is_folder:
@@ -149,6 +148,15 @@ def _write_zip(out: IO[bytes], root: Path, path: bytes) -> None:
             with archive.open(info, "w", force_zip64=True) as target:
                 for chunk in file_chunks(tree.open_file(root, entry.path)):
                     target.write(chunk)
+
+
+def _zip_moment(modified_at: float | None) -> tuple[int, int, int, int, int, int]:
+    """Local time as a zip can hold it: 1980 to 2107, whatever the file claims."""
+    try:
+        moment = time.localtime(modified_at or 0)[:6]
+    except (OverflowError, ValueError, OSError):
+        moment = (0, 1, 1, 0, 0, 0) if (modified_at or 0) < 0 else (9999, 1, 1, 0, 0, 0)
+    return min(max(moment, (1980, 1, 1, 0, 0, 0)), (2107, 12, 31, 23, 59, 58))
 
 
 async def streamed(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:

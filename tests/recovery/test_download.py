@@ -6,6 +6,7 @@ import tarfile
 import threading
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,18 @@ def test_a_zip_can_be_opened_and_has_no_links(root: Path) -> None:
         assert archive.testzip() is None
         assert archive.read("etc/hosts") == b"127.0.0.1 localhost\n"
         assert "secret" not in archive.namelist()
+
+
+@pytest.mark.parametrize(
+    ("claimed", "year"), [(-(2**40), 1980), (0, 1980), (1_764_000_000, 2025), (2**33, 2107), (2**62, 2107)]
+)
+def test_a_zip_holds_any_date(root: Path, monkeypatch: pytest.MonkeyPatch, claimed: int, year: int) -> None:
+    before = tree.walk
+    monkeypatch.setattr(
+        download.tree, "walk", lambda *args: (replace(entry, modified_at=claimed) for entry in before(*args))
+    )
+    with zipfile.ZipFile(io.BytesIO(b"".join(download.zip_chunks(root, b"etc")))) as archive:
+        assert {info.date_time[0] for info in archive.infolist()} == {year}
 
 
 def test_a_reader_that_leaves_ends_the_writer(tmp_path: Path) -> None:
