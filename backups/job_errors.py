@@ -79,14 +79,6 @@ class ArchiveNotInTrash(PhpBorgError):
     advice = _("Put it into the trash first; from there it can be removed for good.")
 
 
-class DeletionUnproven(PhpBorgError):
-    """Borg said that it deleted the archive, but the archive is still listed; fact `archive`."""
-
-    code = "JOB-10"
-    title = _("The archive “{archive}” is still in the repository.")
-    advice = _("Read the task's log and try again. Nothing was removed from the list.")
-
-
 class ListTooLong(PhpBorgError):
     """Too many paths or exclusions; facts `count` and `limit`."""
 

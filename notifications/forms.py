@@ -34,6 +34,12 @@ class MailForm(forms.ModelForm):  # type: ignore[type-arg]
         fields = ["enabled", "host", "port", "security", "user", "sender", "recipients"]
         help_texts = {"recipients": _("Addresses separated by commas. A job may name its own instead.")}
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not self.instance.password:
+            del self.fields["forget_password"]
+            self.fields["new_password"].help_text = ""
+
     def clean_recipients(self) -> str:
         addresses = split(self.cleaned_data["recipients"])
         for address in addresses:
@@ -58,7 +64,7 @@ class MailForm(forms.ModelForm):  # type: ignore[type-arg]
         row: MailSettings = super().save(commit=False)
         if self.cleaned_data["new_password"]:
             row.password = EncryptedField.seal(self.cleaned_data["new_password"])
-        elif self.cleaned_data["forget_password"]:
+        elif self.cleaned_data.get("forget_password"):
             row.password = EncryptedField.seal("")
         row.save()
         return row

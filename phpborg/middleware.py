@@ -1,4 +1,4 @@
-"""Two habits of every answer: a content security policy, and expected errors as sentences."""
+"""Habits of every answer: a content security policy, expected errors as sentences, no blank page."""
 
 from __future__ import annotations
 
@@ -45,7 +45,13 @@ class ExpectedErrorMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        return self.get_response(request)
+        response = self.get_response(request)
+        if response.status_code == 405 and request.method == "GET":
+            # Somebody opened or bookmarked the address that a form is sent to.
+            allowed = response.headers["Allow"]
+            response = render(request, "405.html", status=405)
+            response.headers["Allow"] = allowed
+        return response
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         if not isinstance(error, PhpBorgError):

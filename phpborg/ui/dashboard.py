@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
 
 from backups.models import Archive, BackupJob, Repository, StoragePool
+from notifications.models import MailSettings
 from phpborg.accounts.rights import Right, permission
 from phpborg.tasks import live, workers
 from phpborg.tasks.models import Task
@@ -144,7 +145,7 @@ def _archives_total() -> int:
 
 def _alerts(servers: list[Any], jobs: list[dict[str, Any]], pools: list[StoragePool]) -> list[Alert]:
     """Worst first; a kind of trouble without a case is left out."""
-    found = [*_queue_alerts(), *_server_alerts(servers), *_job_alerts(jobs), *_storage_alerts(pools)]
+    found = [*_queue_alerts(), *_server_alerts(servers), *_job_alerts(jobs), *_storage_alerts(pools), *_mail_alerts()]
     return sorted(
         (alert for alert in found if alert.total), key=lambda alert: ("bad", "warn", "info").index(alert.tone)
     )
@@ -223,6 +224,13 @@ def _job_alerts(jobs: list[dict[str, Any]]) -> list[Alert]:
 
 def _with(address: str | None, state: str) -> str | None:
     return f"{address}?state={state}" if address else None
+
+
+def _mail_alerts() -> list[Alert]:
+    """A failure that nobody hears of is found when the backup is needed."""
+    silent = not MailSettings.load().enabled
+    words = _("Mail is off: nobody is told when a backup fails.")
+    return [Alert("info", "bell", words, int(silent), all_url=reverse("mail-settings"))]
 
 
 def _storage_alerts(pools: list[StoragePool]) -> list[Alert]:

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone, translation
 
 from backups.models import Archive, BackupJob, Repository, Schedule, StoragePool
+from notifications.models import MailSettings
 from phpborg.tasks.models import Task
 from phpborg.tasks.states import State
 from phpborg.ui import results
@@ -111,6 +112,13 @@ def test_a_dead_clock_and_missing_workers_are_said(client_of, diane, job, redis_
 
 def test_a_redis_that_is_away_is_said_and_the_page_opens(client_of, diane, job):
     assert "Redis does not answer: tasks wait." in page_of(client_of(diane))
+
+
+def test_mail_that_is_off_is_said(client_of, diane, job):
+    assert "nobody is told when a backup fails" in page_of(client_of(diane))
+    MailSettings.load()
+    MailSettings.objects.update(enabled=True)
+    assert "nobody is told when a backup fails" not in page_of(client_of(diane))
 
 
 def test_storage_that_needs_somebody_is_named(client_of, diane, job):

@@ -162,6 +162,7 @@ def test_the_password_is_write_only(mail: MailSettings, alice: User, client_of: 
     assert client.post(route, {**form, "forget_password": "on"}).status_code == 302
     mail.refresh_from_db()
     assert not mail.password
+    assert b"forget_password" not in client.get(route).content  # nothing is left to forget
 
 
 @pytest.mark.parametrize(
