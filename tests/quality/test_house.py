@@ -14,7 +14,7 @@ from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command
 
-from script.errors import document
+from script.errors import PAGES, document
 
 HOME = Path(settings.BASE_DIR)
 ROOMS = ("phpborg", "servers", "backups", "recovery", "dockerops", "notifications")
@@ -164,13 +164,14 @@ def test_the_example_file_names_only_what_is_read():
     assert named_there - known == set()
 
 
-def test_every_error_code_is_documented():
+@pytest.mark.parametrize("language", PAGES)
+def test_every_error_code_is_documented(language):
     """If this fails: .venv/bin/python script/errors.py"""
-    assert (HOME / "docs/errors.md").read_text() == document()
+    assert (HOME / PAGES[language][0]).read_text() == document(language)
 
 
 def test_errors_say_what_happened_and_what_to_do():
-    rows = [line for line in document().splitlines() if re.match(r"\| [A-Z]{2,}", line)]
+    rows = [line for line in document("en").splitlines() if re.match(r"\| [A-Z]{2,}", line)]
     assert len(rows) > 50
     for row in rows:
         assert re.fullmatch(r"\| [A-Z]{2,4}-\d{2} \| \S.{5,} \| \S.{5,} \|", row), row
