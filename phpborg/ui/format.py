@@ -7,6 +7,7 @@ None, which means “not known”, is the caller's to show (see `templatetags/ui
 from __future__ import annotations
 
 import math
+from datetime import date
 
 from django.utils import formats, translation
 
@@ -25,6 +26,11 @@ TIME_UNITS = {
 def _language() -> str:
     code = (translation.get_language() or "en")[:2]
     return code if code in UNITS else "en"
+
+
+def day(value: date) -> str:
+    """A day that cannot be misread: 7 Oct 2026, 7 oct. 2026."""
+    return str(formats.date_format(value, {"en": "j M Y", "fr": "j N Y"}[_language()]))
 
 
 def number(value: float, decimals: int = 0) -> str:

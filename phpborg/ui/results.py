@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 
 from phpborg.tasks.models import Task
 from phpborg.tasks.states import FINAL, State
+from phpborg.ui import format
 
 DAYS = 30
 # From the ground up: what is good carries what is not.
@@ -72,7 +73,7 @@ def results(now: datetime | None = None) -> Results:
             by_day[day][state] += number
     return Results(
         day=[Column(formats.time_format(hour.astimezone(zone), "H:i"), by_hour[hour]) for hour in hours],
-        month=[Column(formats.date_format(day, "j M Y"), by_day[day]) for day in days],
+        month=[Column(format.day(day), by_day[day]) for day in days],
     )
 
 

@@ -161,6 +161,9 @@ def test_a_backup_near_midnight_counts_for_the_day_of_the_reader():
             seen = results.results(now)
         assert seen.month[index].counts == {"failed": 1}
         assert seen.day_total == seen.month_total == {"failed": 1}
+    assert seen.month[-1].label == "25 Nov 2026"
+    with translation.override("fr"):
+        assert results.results(now).month[-1].label == "25 nov. 2026"
         assert len(seen.day) == 24
         assert len(seen.month) == 30
 

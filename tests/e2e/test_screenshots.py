@@ -28,6 +28,10 @@ SHOWN = (
     *("server", "identity", "job", "archive", "browse", "restore-options", "repository", "pool", "task-incomplete"),
     *("wizard-folders", "wizard-schedule", "wizard-review"),
 )
+# A button or a label whose words break after each letter.
+SQUEEZED = """() => [...document.querySelectorAll('.button, .chip, .badge')]
+  .filter(element => element.offsetWidth && element.offsetHeight > Math.max(80, 1.5 * element.offsetWidth))
+  .map(element => element.textContent.trim())"""
 README = {"dashboard": "dashboard.png", "task-live": "live-backup.png"}
 
 
@@ -71,6 +75,7 @@ class Photographer:
         page.set_viewport_size(before)
         if alice.overflow() > 0:
             self.problems.append(f"{path.name} is {alice.overflow()} px too wide")
+        self.problems += [f"{path.name} squeezes “{words}”" for words in page.evaluate(SQUEEZED)]
         self.problems += alice.problems
         alice.problems.clear()
 
