@@ -37,11 +37,17 @@ def shown(path: bytes) -> str:
     return "".join(map(_picture, path.decode("utf-8", "replace")))
 
 
+def portable(path: bytes) -> str:
+    """The path as a name in a file for other systems: every letter is kept, but no `\\`, where Windows splits."""
+    text = path.decode("utf-8", "replace").replace("\\", "\u2216")
+    return "".join(chr(0x2400 + ord(letter)) if ord(letter) < 32 else letter for letter in text)
+
+
 def _picture(letter: str) -> str:
     if ord(letter) < 32:
         return chr(0x2400 + ord(letter))
     if letter in _TURNS or 0x7F <= ord(letter) < 0xA0:
-        return f"\\u{ord(letter):04x}"
+        return f"<U+{ord(letter):04X}>"
     return letter
 
 

@@ -199,8 +199,8 @@ def check(
 
 
 def compact(binary: str, repository: str, *, threshold: int = 10, lock_wait: int = LOCK_WAIT_SECONDS) -> Argv:
-    """Give back to the disk what deletions freed; segments with less than `threshold` % of it stay."""
-    if not 0 <= threshold <= 99:
+    """Give back to the disk what deletions freed; segments with at most `threshold` % of it stay: with 100 all."""
+    if not 0 <= threshold <= 100:
         raise ValueError(f"threshold: {threshold!r}")
     flags = (*_common(lock_wait), "--info", "--progress", f"--threshold={threshold}")
     return (binary, "compact", *flags, "--", _target(repository))

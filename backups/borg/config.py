@@ -19,7 +19,8 @@ def _read(path: Path) -> configparser.ConfigParser:
     try:
         if not path.is_dir():
             raise e.RepositoryMissing(path=place)
-        parser.read_string((path / "config").read_text("utf-8"))
+        # As bytes: a carriage return in a key that somebody planted must not become the end of a line.
+        parser.read_string((path / "config").read_bytes().decode("utf-8"))
         parser["repository"]["id"]
     except FileNotFoundError as error:
         raise e.RepositoryNotBorg(str(error), path=place) from error
@@ -52,7 +53,7 @@ def write_key(path: Path, key: str) -> None:
     config = path / "config"
     new = path / f"config.{os.getpid()}.new"
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, config.stat().st_mode & 0o777)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+    with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
         file.write(text.getvalue())
         file.flush()
         os.fsync(file.fileno())

@@ -170,16 +170,17 @@ class BorgRepository:
         self._run(argv.compact(self.binary, self.path, threshold=threshold), timeout=None, on_event=on_event, stop=stop)
         return Compacted(before, self.sizes())
 
-    def drop_unfinished(self) -> Compacted:
+    def drop_unfinished(self, *, stop: process.Stop | None = None) -> Compacted:
         """Give back the space of a transaction that never ended.
 
         When `borg serve` meets a full disk, what it had written stays, and the next run cannot even
-        start. Any write of borg's cleans it up first; this one writes next to nothing, and only when
-        there is something: each adds small segments.
+        start. Any write of borg's cleans it up first, this one only when there is something: each adds
+        small segments. It compacts nothing (100 %): a server that marked archives as deleted must not
+        be able to have them removed by telling of a full disk.
         """
         if not sizes.is_unfinished(Path(self.path)):
             return Compacted(use := self.sizes(), use)
-        return self.compact(99)
+        return self.compact(100, stop=stop)
 
     def check(
         self,

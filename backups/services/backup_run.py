@@ -6,19 +6,20 @@ import os
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from pathlib import Path
+from datetime import datetime
 from typing import Any
+
+from django.utils import timezone
 
 from backups import errors as e
 from backups.borg import argv as commands
 from backups.borg import specs
-from backups.borg.config import read_id
 from backups.borg.explain import Where
 from backups.borg.outcome import Ended, Ending, StoppedFor, Verdict, judge_create
 from backups.borg.outcome import State as Judged
 from backups.borg.report import Report
 from backups.borg.results import ArchiveFact
-from backups.job_errors import HookFailed, JobGone, RepositoryTrashed, ServerNotReady
+from backups.job_errors import HookFailed, JobGone
 from backups.models import BackupJob
 from backups.services import hooks, key_guard, recording, runs, sync
 from backups.services.greeting import greet, look_at
@@ -76,11 +77,12 @@ class BackupRun:
         self.attempts = 0
         self.versions: dict[str, Any] = {}
         self.listed: tuple[ArchiveFact, ...] = ()
+        self.listed_at: datetime | None = None
         self.seen: list[dict[str, Any]] | None = None
 
     def run(self) -> Outcome:
         """Everything, in order. The hook after runs once, whatever happened before it."""
-        _check_ready(self.job)
+        runs.check_ready(job=self.job)
         key_guard.check(repository=self.job.repository)
         self.context.hold("repository_lock", repository=str(self.job.repository_id), task=str(self.context.task.pk))
         graded: Graded | None = None
@@ -205,7 +207,7 @@ class BackupRun:
     def _give_back(self) -> None:
         """What the broken transaction left fills the disk, for every job of the pool: give it back now."""
         try:
-            given = recording.repository_of(self.job).drop_unfinished()
+            given = recording.repository_of(self.job).drop_unfinished(stop=self.context.stop)
         except PhpBorgError as error:
             self.context.log(f"what was half written stays for now: {error.code} {error}")
             return
@@ -269,6 +271,7 @@ class BackupRun:
         with self.context.step("prove", self._title("prove")) as row:
             self.context.phase("proving")
             try:
+                self.listed_at = timezone.now()
                 self.listed = recording.repository_of(self.job).proof()
             except PhpBorgError as error:
                 self.context.log(f"no proof: {error.code} {error}")
@@ -343,8 +346,7 @@ class BackupRun:
         with self.context.step("sync", self._title("sync")) as row:
             self.context.phase("syncing")
             try:
-                # Nobody else writes while we hold the repository: the list of the proof is still true.
-                report = sync.synchronise(repository=self.job.repository, listed=self.listed)
+                report = sync.synchronise(repository=self.job.repository, listed=self.listed, asked_at=self.listed_at)
             except PhpBorgError as error:
                 row.update(state=StepState.WARNING, detail=str(error))
                 self.context.log(f"not compared: {error.code} {error}")
@@ -386,14 +388,3 @@ class BackupRun:
 def _is_transient(error: PhpBorgError | None) -> bool:
     """A connection that broke, rather than one that was refused: only that is worth another try."""
     return isinstance(error, _LOST) and not _REFUSED.search(error.detail)
-
-
-def _check_ready(job: BackupJob) -> None:
-    """What makes a backup impossible, said before anything is touched."""
-    if job.repository.trashed_at is not None:
-        raise RepositoryTrashed(repository=job.repository.name)
-    if not job.server.is_ready:
-        raise ServerNotReady(server=job.server.name)
-    found = read_id(Path(job.repository.path))
-    if job.repository.borg_id and found != job.repository.borg_id:
-        raise e.RepositoryIdentityChanged(expected=job.repository.borg_id, found=found)

@@ -45,13 +45,15 @@ def greet(host: Host, job: BackupJob, *, look: bool, stop: Stop) -> Greeting:
 
 
 def _hello(host: Host, job: BackupJob, look: bool, stop: Stop) -> dict[str, Any]:
-    if look:
-        try:
-            return host.call("hello", {"paths": _wire(job)}, stop=stop)
-        except errors.TimedOut:
-            # A dead mount below a source? The server itself still answers then; the step that looks will say it.
-            pass
-    return host.call("hello", stop=stop)
+    if not look:
+        return host.call("hello", stop=stop)
+    try:
+        return host.call("hello", {"paths": _wire(job)}, timeout=LOOK_SECONDS, stop=stop)
+    except errors.TimedOut as error:
+        if not stop.is_set():
+            host.call("hello", stop=stop)  # raises when it is the server itself that is silent
+            error.detail = f"It answers, but not about {', '.join(map(spelling.shown, _asked(job)))}."
+        raise
 
 
 def look_at(host: Host, job: BackupJob, *, facts: list[dict[str, Any]] | None, stop: Stop) -> SourceFacts:

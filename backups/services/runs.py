@@ -5,12 +5,16 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from django.db import transaction
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
+from backups.borg.config import read_id
+from backups.errors import RepositoryIdentityChanged
+from backups.job_errors import RepositoryTrashed, ServerNotReady
 from backups.models import Archive, BackupJob
 from phpborg.tasks.errors import AlreadyActive
 from phpborg.tasks.models import Task
@@ -124,3 +128,14 @@ def expected_bytes(job: BackupJob) -> int | None:
     """What the last good run read; None when there was none."""
     good = Archive.objects.good().filter(job=job, original_bytes__isnull=False)
     return good.order_by("-started_at").values_list("original_bytes", flat=True).first()
+
+
+def check_ready(*, job: BackupJob) -> None:
+    """What makes a backup impossible, said before anything is touched. Raises it."""
+    if job.repository.trashed_at is not None:
+        raise RepositoryTrashed(repository=job.repository.name)
+    if not job.server.is_ready:
+        raise ServerNotReady(server=job.server.name)
+    found = read_id(Path(job.repository.path))
+    if job.repository.borg_id and found != job.repository.borg_id:
+        raise RepositoryIdentityChanged(expected=job.repository.borg_id, found=found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -52,12 +53,15 @@ def request_sync(*, repository: Repository, by: Any = None, trigger: Trigger = T
     )
 
 
-def synchronise(*, repository: Repository, listed: Iterable[ArchiveFact] | None = None) -> SyncReport:
+def synchronise(
+    *, repository: Repository, listed: Iterable[ArchiveFact] | None = None, asked_at: datetime | None = None
+) -> SyncReport:
     """Compare Borg's list with the rows in one pass; nothing is dropped. One borg call at most.
 
+    `listed` is a list that Borg gave already, `asked_at` the moment before it was asked for it.
     Raises the errors of borg; then no row is touched.
     """
-    asked_at = timezone.now()
+    asked_at = asked_at or timezone.now()
     found = borg_of(repository).list_archives() if listed is None else tuple(listed)
     with transaction.atomic():
         kept = Archive.objects.filter(repository=repository).only("pk", "borg_id", "name", "missing_at", "found_at")

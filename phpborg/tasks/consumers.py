@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import uuid
 import zoneinfo
 from functools import lru_cache
@@ -19,7 +20,6 @@ from channels.auth import get_user
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.contrib.sessions.backends.base import SessionBase
-from django.db import DatabaseError
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 
@@ -29,11 +29,13 @@ from phpborg.tasks.hub import hub
 from phpborg.tasks.models import Task
 from phpborg.tasks.states import ACTIVE
 
+log = logging.getLogger(__name__)
 FLUSH_SECONDS = 0.25
 TASKBAR_FLUSH_SECONDS = 0.5
 REFRESH_SECONDS = 2.0
 # A connection outlives the request that opened it: rights that were taken away end it after so long.
 RIGHTS_SECONDS = 30.0
+COME_BACK, BROKEN = 1012, 1011
 WATCHES = {"task", "tasks", "server", "job", "repository"}
 
 
@@ -87,7 +89,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         await self.accept()
         await hub().join(self)
         await self._send_current()
-        self._flusher = asyncio.create_task(self._flush_forever())
+        self._flusher = asyncio.create_task(self._flush())
 
     def _read_as(self, user: Any) -> None:
         zone = user.time_zone or timezone.get_default_timezone_name()
@@ -96,12 +98,11 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def _reason_to_end(self) -> int | None:
         """The code with which to close: no longer signed in, deactivated, the right taken away."""
         session: SessionBase = self.scope["session"]
-        try:
-            user = await get_user({"session": type(session)(session.session_key)})
-        except DatabaseError:
-            return 1011  # the browser comes back by itself
+        # Behind Channels' middleware it is a lazy object: only `__class__` tells what is in it.
+        user = await get_user({"session": session.__class__(session.session_key)})
         if not user.is_authenticated or not user.may(Right.VIEW):
-            return 4403
+            # The browser comes back; a new session (its own new password) signs in, else it is refused at the door.
+            return COME_BACK
         self._read_as(user)
         return None
 
@@ -144,6 +145,14 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     def _concerns(self, task: dict[str, Any]) -> bool:
         return any(task[what] and (what, task[what]) in self.watched for what in ("server", "job", "repository"))
+
+    async def _flush(self) -> None:
+        """A page that hears no more must notice: then it comes back and reads everything anew."""
+        try:
+            await self._flush_forever()
+        except Exception:
+            log.exception("live: a viewer's connection is closed")
+            await self.close(code=BROKEN)
 
     async def _flush_forever(self) -> None:
         clock = asyncio.get_running_loop().time

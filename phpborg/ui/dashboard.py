@@ -81,7 +81,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "health": _health(servers),
         "jobs": _job_counts(jobs),
         "jobs_total": len(jobs),
-        "alerts": _alerts(servers, jobs, pools),
+        "alerts": _alerts(servers, jobs, pools, may_administer),
         "active": live.current(active.order_by("created_at")[:SHOWN]),
         "active_total": active.count(),
         "results": seen,
@@ -143,9 +143,12 @@ def _archives_total() -> int:
     return known
 
 
-def _alerts(servers: list[Any], jobs: list[dict[str, Any]], pools: list[StoragePool]) -> list[Alert]:
+def _alerts(
+    servers: list[Any], jobs: list[dict[str, Any]], pools: list[StoragePool], may_administer: bool
+) -> list[Alert]:
     """Worst first; a kind of trouble without a case is left out."""
-    found = [*_queue_alerts(), *_server_alerts(servers), *_job_alerts(jobs), *_storage_alerts(pools), *_mail_alerts()]
+    found = [*_queue_alerts(), *_server_alerts(servers), *_job_alerts(jobs), *_storage_alerts(pools)]
+    found += _mail_alerts(may_administer)
     return sorted(
         (alert for alert in found if alert.total), key=lambda alert: ("bad", "warn", "info").index(alert.tone)
     )
@@ -226,11 +229,11 @@ def _with(address: str | None, state: str) -> str | None:
     return f"{address}?state={state}" if address else None
 
 
-def _mail_alerts() -> list[Alert]:
+def _mail_alerts(may_administer: bool) -> list[Alert]:
     """A failure that nobody hears of is found when the backup is needed."""
     silent = not MailSettings.load().enabled
     words = _("Mail is off: nobody is told when a backup fails.")
-    return [Alert("info", "bell", words, int(silent), all_url=reverse("mail-settings"))]
+    return [Alert("info", "bell", words, int(silent), all_url=reverse("mail-settings") if may_administer else None)]
 
 
 def _storage_alerts(pools: list[StoragePool]) -> list[Alert]:

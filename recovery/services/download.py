@@ -21,7 +21,7 @@ from typing import IO
 from asgiref.sync import sync_to_async
 
 from recovery import tree
-from recovery.paths import shown
+from recovery.paths import portable
 
 CHUNK = 256 * 1024
 _SLOTS = 16
@@ -137,8 +137,8 @@ def _write_zip(out: IO[bytes], root: Path, path: bytes) -> None:
         for entry in tree.walk(root, path):
             if entry.kind not in ("file", "folder"):
                 continue
-            # A zip has only text for names: what is not UTF-8 is shown as �, as in the browser.
-            name = shown(os.fsencode(_inside(path, entry.path)))
+            # A zip has only text for names: what is not UTF-8 becomes �.
+            name = portable(os.fsencode(_inside(path, entry.path)))
             info = zipfile.ZipInfo(name + ("/" if entry.is_folder else ""), date_time=_zip_moment(entry.modified_at))
             info.external_attr = (entry.mode or 0) << 16
             info.compress_type = zipfile.ZIP_DEFLATED

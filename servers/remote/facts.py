@@ -1,4 +1,4 @@
-"""The verbs that only look: `hello`, `paths`, `list_dir`."""
+"""The verbs that only look (`hello` notes borg's version for itself): `hello`, `paths`, `list_dir`."""
 
 import json
 import os
@@ -28,12 +28,14 @@ def _os_release() -> Dict[str, str]:
     return found
 
 
-def _borg(control: wire.Control) -> Dict[str, Optional[str]]:
+def _borg(control: wire.Control, quick: bool) -> Dict[str, Optional[str]]:
+    """Where borg is and its version; `quick`: what it said before is enough while it is the same file."""
     try:
         path = borg.find_borg()
     except wire.Refused as refusal:
         return {"path": None, "version": None, "problem": refusal.message}
-    known = _remembered(path)
+    identity = _identity(path)
+    known = _remembered(identity) if quick else None
     if known:
         return {"path": path, "version": known, "problem": None}
     code, output = children.capture([path, "--version"], control)
@@ -41,7 +43,7 @@ def _borg(control: wire.Control) -> Dict[str, Optional[str]]:
     last = text.splitlines()[-1] if text else ""
     if code or not last.startswith("borg"):
         return {"path": path, "version": None, "problem": text[-500:]}
-    _remember(path, last.split()[-1])
+    _remember(identity, last.split()[-1])
     return {"path": path, "version": last.split()[-1], "problem": None}
 
 
@@ -51,26 +53,29 @@ def _identity(path: str) -> List[Any]:
     return [os.path.realpath(path), status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns]
 
 
-def _remembered(path: str) -> Optional[str]:
+def _remembered(identity: List[Any]) -> Optional[str]:
     """Borg's version as it said it when this very file was asked: each run asks, and borg starts slowly."""
     try:
         with open(places.version_note(), encoding="utf-8") as file:
             note = json.load(file)
-        return str(note["version"]) if note["identity"] == _identity(path) else None
+        return str(note["version"]) if note["identity"] == identity else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _remember(path: str, version: str) -> None:
+def _remember(identity: List[Any], version: str) -> None:
     """For the next time; a place that cannot be written only means that borg is asked again."""
+    new = "{}.{}".format(places.version_note(), os.getpid())
     try:
         places.make_private(places.state_directory())
-        new = "{}.{}".format(places.version_note(), os.getpid())
         with open(new, "w", encoding="utf-8") as file:
-            json.dump({"identity": _identity(path), "version": version}, file)
+            json.dump({"identity": identity, "version": version}, file)
         os.replace(new, places.version_note())
     except OSError:
-        pass
+        try:
+            os.unlink(new)
+        except OSError:
+            pass
 
 
 def _account() -> str:
@@ -88,7 +93,7 @@ def _free(path: str) -> Optional[int]:
 
 
 def hello(request: wire.Request, control: wire.Control) -> None:
-    """What this server is and has; with `paths` also what that verb answers, which saves a connection."""
+    """What this server is and has. With `paths`, as a run asks, also what that verb answers: it saves a connection."""
     asked = {"paths": _facts(request, control)} if "paths" in request.args else {}
     wire.answer(
         {
@@ -104,7 +109,7 @@ def hello(request: wire.Request, control: wire.Control) -> None:
             "os": _os_release(),
             "kernel": platform.release(),
             "machine": platform.machine(),
-            "borg": _borg(control),
+            "borg": _borg(control, quick="paths" in request.args),
             "fuse": os.path.exists("/dev/fuse") and bool(children.find("fusermount") or children.find("fusermount3")),
             "base_directory": places.state_directory(),
             "base_free_bytes": _free(places.state_directory()),
@@ -157,12 +162,13 @@ def paths(request: wire.Request, control: wire.Control) -> None:
 
 def _facts(request: wire.Request, control: wire.Control) -> List[Dict[str, Any]]:
     answers = []
+    allows = policy.sight()
     for text in validate.texts(request.args.get("paths"), "paths", 1000):
         control.check()
         path = validate.absolute(text, "path")
         policy.check_look(path)
         fact = _look(path)
-        mounts = tree.mount_points(path)
+        mounts = [mount for mount in tree.mount_points(path) if allows(mount[0])]
         fact["mounts"] = [{"path": wire.shown(point), "type": kind} for point, kind in mounts[:200]]
         fact["mount_count"] = len(mounts)
         fact["free_bytes"] = _free_bytes(path)
@@ -184,7 +190,7 @@ def _free_bytes(path: bytes) -> Optional[int]:
 def list_dir(request: wire.Request, control: wire.Control) -> None:
     """One page of a directory, sorted by name: for choosing paths."""
     path = validate.absolute(request.args.get("path"), "path")
-    policy.check_look(path)
+    policy.check_look(path, into=True)
     after = wire.raw(validate.text(request.args.get("after", ""), "after"))
     limit = validate.number(request.args.get("limit", 200), "limit", 1, _PAGE)
     only = request.args.get("directories_only") is True

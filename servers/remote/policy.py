@@ -85,11 +85,16 @@ def sight() -> Callable[[bytes], bool]:
     return lambda path: _inside(path, known) or any(_inside(root, [path]) for root in known)
 
 
-def check_look(path: bytes) -> None:
-    """Refuse what `sight` does not allow."""
+def check_look(path: bytes, into: bool = False) -> None:
+    """Refuse what `sight` does not allow, also when links lead there; `into`: what the path itself leads to."""
     if not sight()(path):
         name = wire.shown(path)
         raise wire.Refused("policy", "this server does not allow a look at {}".format(name), path=name)
+    if all(load().get(key) is not None for key in ("read_roots", "restore_roots")):
+        try:
+            _check_way(path + b"/." if into else path)
+        except FileNotFoundError:
+            pass  # nothing is there to be seen
 
 
 def _check_way(path: bytes) -> None:

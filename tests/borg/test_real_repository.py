@@ -278,6 +278,26 @@ def test_a_rolled_back_repository(bench: Bench, mode: str) -> None:
         repository.list_archives()
 
 
+def test_giving_back_what_is_half_written_removes_nothing_that_was_marked_as_deleted(bench: Bench) -> None:
+    """A server can mark archives as deleted and tell of a full disk: that must not be a way to remove them."""
+    repository = bench.repository(encryption="none", passphrase="")
+    (bench.source / "precious").write_bytes(os.urandom(3_000_000))
+    bench.create(repository, "one", passphrase="")
+    subprocess.run([bench.binary, "delete", f"{repository.path}::one"], check=True,
+                   env={**os.environ, "BORG_BASE_DIR": str(bench.root / "base")})  # fmt: skip
+    data = Path(repository.path, "data/0")
+    before = {path.name: path.read_bytes() for path in data.iterdir()}
+    assert any(len(content) > 2_000_000 for content in before.values())
+    repository.drop_unfinished()  # nothing is unfinished: nothing is done
+    assert {path.name: path.read_bytes() for path in data.iterdir()} == before
+    half = data / str(max(map(int, before)) + 1)
+    half.write_bytes(b"BORG_SEG" + bytes(500_000))
+    repository.drop_unfinished()
+    after = {path.name: path.read_bytes() for path in data.iterdir()}
+    assert {name: after[name] for name in before} == before
+    assert sum(map(len, after.values())) < sum(map(len, before.values())) + 10_000
+
+
 def test_archives_removed_by_hand(bench: Bench) -> None:
     """Case 34."""
     repository = bench.repository(encryption="none", passphrase="")

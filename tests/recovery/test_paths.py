@@ -49,6 +49,7 @@ def test_the_common_parent_of_one_item_is_its_folder() -> None:
 def test_control_characters_and_bad_bytes_are_shown_harmlessly() -> None:
     assert paths.shown(b"new\nline") == "new␊line"
     assert paths.shown(b"caf\xe9") == "caf\ufffd"
-    assert paths.shown("bill\u202efdp.exe".encode()) == "bill\\u202efdp.exe"
-    assert paths.shown(b"a\x7f\xc2\x9bb") == "a\\u007f\\u009bb"
+    assert paths.shown("bill\u202efdp.exe".encode()) == "bill<U+202E>fdp.exe"
+    assert paths.shown(b"a\x7f\xc2\x9bb") == "a<U+007F><U+009B>b"
+    assert paths.portable("\u05d0\u200f \\x\n\u202e".encode()) == "\u05d0\u200f \u2216x␊\u202e"
     assert paths.shown("família 👨‍👩‍👧".encode()) == "família 👨‍👩‍👧"

@@ -28,11 +28,20 @@ def replace_key(repository: Repository, key: str) -> None:
     """As the remote call `save_key` does."""
     parser = config_of(repository)
     parser.set("repository", "key", key)
-    with open(Path(repository.path) / "config", "w") as file:
+    with open(Path(repository.path) / "config", "w", newline="") as file:
         parser.write(file)
 
 
-@pytest.mark.parametrize("damage", [lambda key: "gone", lambda key: "", lambda key: key[:-8] + "AAAAAAAA"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda key: "gone",
+        lambda key: "",
+        lambda key: key[:-8] + "AAAAAAAA",
+        lambda key: "x\rgarbage",
+        lambda key: "x\n\r[repository]\rid = 0",
+    ],
+)
 def test_a_replaced_key_is_put_back_and_told(storage: Storage, damage: Callable[[str], str]) -> None:
     key_guard.check(repository=storage.repository)
     before = config_of(storage.repository)

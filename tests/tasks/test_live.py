@@ -12,9 +12,11 @@ import pytest
 from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
 from channels.testing import WebsocketCommunicator
+from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.utils import timezone
 
+from phpborg import asgi
 from phpborg.accounts.models import User
 from phpborg.tasks import consumers, hub, live, queue, runner
 from phpborg.tasks.consumers import LiveConsumer
@@ -134,8 +136,12 @@ async def test_who_lost_the_right_to_look_hears_no_more(viewer, client, monkeypa
     monkeypatch.setattr(consumers, "RIGHTS_SECONDS", 0.0)
     task = await Task.objects.acreate(kind="test_quick", queue="quick")
     await sync_to_async(client.force_login)(viewer)
-    socket = WebsocketCommunicator(LiveConsumer.as_asgi(), f"/ws/live/?watch=task:{task.pk}")
-    socket.scope.update(user=viewer, session=await sync_to_async(lambda: client.session)())
+    key = await sync_to_async(lambda: client.session.session_key)()
+    cookie = f"{settings.SESSION_COOKIE_NAME}={key}".encode()
+    origin = b"http://testserver"
+    headers = [(b"cookie", cookie), (b"origin", origin), (b"host", b"testserver")]
+    monkeypatch.setattr(settings, "ALLOWED_HOSTS", ["testserver"])
+    socket = WebsocketCommunicator(asgi.application, f"/ws/live/?watch=task:{task.pk}", headers=headers)
     assert (await socket.connect())[0]
     await socket.receive_from(timeout=5)
     if take:
@@ -143,8 +149,19 @@ async def test_who_lost_the_right_to_look_hears_no_more(viewer, client, monkeypa
     await sync_to_async(live.publish)(task)
     said = await socket.receive_output(timeout=5)
     assert said["type"] == ("websocket.close" if take else "websocket.send")
-    assert not take or said["code"] == 4403
+    assert not take or said["code"] == consumers.COME_BACK
     await socket.disconnect()
+
+
+@pytest.mark.asyncio
+async def test_a_page_that_cannot_be_served_is_told(viewer, monkeypatch):
+    task = await Task.objects.acreate(kind="test_quick", queue="quick")
+    socket = await look(viewer, f"watch=task:{task.pk}")
+    await socket.receive_from(timeout=5)
+    monkeypatch.setattr(consumers, "render", lambda *args: 1 / 0)
+    await sync_to_async(live.publish)(task)
+    said = await socket.receive_output(timeout=5)
+    assert (said["type"], said["code"]) == ("websocket.close", consumers.BROKEN)
 
 
 @pytest.mark.asyncio

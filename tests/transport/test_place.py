@@ -279,6 +279,17 @@ def test_the_policy_of_the_server_is_obeyed(governed, place, token):
     for verb, args in (("list_dir", {"path": "/etc"}), ("paths", {"paths": ["/home", "/etc/shadow"]})):
         with pytest.raises(errors.PolicyForbids, match="look at /etc"):
             host.call(verb, args)
+    assert [mount["path"] for mount in host.call("paths", {"paths": ["/"]})["paths"][0]["mounts"]] == ["/"]
+    (place / "allowed").mkdir(exist_ok=True)
+    (place / "allowed/link").symlink_to("/etc")
+    for verb, args in (
+        ("list_dir", {"path": f"{place}/allowed/link"}),
+        ("paths", {"paths": [f"{place}/allowed/link/shadow"]}),
+    ):
+        with pytest.raises(errors.PolicyForbids, match="is a link"):
+            host.call(verb, args)
+    assert host.call("paths", {"paths": [f"{place}/allowed/link"]})["paths"][0]["kind"] == "link"
+    assert host.call("paths", {"paths": [f"{place}/allowed/not/yet/there"]})["paths"][0]["exists"] is False
     for text, problem in (("not json", "not JSON"), ('{"restore_root": []}', "unknown keys")):
         policy.write_text(text)
         with pytest.raises(errors.PolicyForbids, match=problem):
