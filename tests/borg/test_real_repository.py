@@ -20,7 +20,6 @@ from backups import errors as e
 from backups.borg import argv, locks
 from backups.borg.argv import CreateOptions
 from backups.borg.outcome import State
-from backups.borg.progress import Progress
 from backups.borg.repository import BorgRepository
 from backups.borg.runner import borg_version
 from phpborg.errors import InvalidInput, PhpBorgError
@@ -211,24 +210,6 @@ def test_dead_locks_are_cleared(bench: Bench) -> None:
     assert not list(Path(repository.path).glob("lock.*"))
 
 
-def test_compact_frees_what_delete_released(bench: Bench) -> None:
-    """Case 26: 61 MB → 61 MB (“not yet freed”) → 1 MB."""
-    repository = bench.repository()
-    (bench.source / "big").write_bytes(os.urandom(60_000_000))
-    bench.create(repository, "big")
-    full = repository.sizes()
-    assert 60_000_000 < full.bytes_used < 63_000_000
-    repository.delete(["big"])
-    deleted = repository.sizes()
-    assert deleted.bytes_used > 60_000_000
-    assert deleted.freeable_bytes is not None
-    assert deleted.freeable_bytes > 59_000_000
-    progress = Progress()
-    done = repository.compact(on_event=progress.add)
-    assert done.freed_bytes > 59_000_000
-    assert repository.sizes().bytes_used < 1_500_000
-
-
 def test_checkpoints_are_no_restore_points(bench: Bench) -> None:
     """Case 30."""
     repository = bench.repository()
@@ -276,26 +257,6 @@ def test_a_rolled_back_repository(bench: Bench, mode: str) -> None:
     assert list((bench.root / "base/.config/borg/security").iterdir())
     with pytest.raises(e.RepositoryReplay):
         repository.list_archives()
-
-
-def test_giving_back_what_is_half_written_removes_nothing_that_was_marked_as_deleted(bench: Bench) -> None:
-    """A server can mark archives as deleted and tell of a full disk: that must not be a way to remove them."""
-    repository = bench.repository(encryption="none", passphrase="")
-    (bench.source / "precious").write_bytes(os.urandom(3_000_000))
-    bench.create(repository, "one", passphrase="")
-    subprocess.run([bench.binary, "delete", f"{repository.path}::one"], check=True,
-                   env={**os.environ, "BORG_BASE_DIR": str(bench.root / "base")})  # fmt: skip
-    data = Path(repository.path, "data/0")
-    before = {path.name: path.read_bytes() for path in data.iterdir()}
-    assert any(len(content) > 2_000_000 for content in before.values())
-    repository.drop_unfinished()  # nothing is unfinished: nothing is done
-    assert {path.name: path.read_bytes() for path in data.iterdir()} == before
-    half = data / str(max(map(int, before)) + 1)
-    half.write_bytes(b"BORG_SEG" + bytes(500_000))
-    repository.drop_unfinished()
-    after = {path.name: path.read_bytes() for path in data.iterdir()}
-    assert {name: after[name] for name in before} == before
-    assert sum(map(len, after.values())) < sum(map(len, before.values())) + 10_000
 
 
 def test_archives_removed_by_hand(bench: Bench) -> None:
