@@ -41,22 +41,28 @@ def estate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Estate]:
         yield made
 
 
-def test_a_name_is_only_shown(chromium: Any, estate: Estate) -> None:
+@pytest.fixture(scope="module")
+def addresses(estate: Estate) -> dict[str, str]:
+    """The pages about the job, with its archive open and a restore begun."""
     code = f"import json; from tests.e2e import inside; print(json.dumps(inside.addresses({JOB!r}, '')))"
-    found: dict[str, str] = json.loads(estate.product.python(code))
+    return dict(json.loads(estate.product.python(code)))
+
+
+def test_a_name_is_only_shown(chromium: Any, estate: Estate, addresses: dict[str, str]) -> None:
     alice = visit(chromium, estate.product, "alice")
     alice.page.on("dialog", lambda dialog: alice.problems.append(f"{alice.page.url} asks: {dialog.message}"))
     pages = {
-        **found,
+        **addresses,
         **{name: f"/{name}/" for name in ("jobs", "archives", "tasks", "restores")},
         "dashboard": "/",
-        "pick": f"{found['archive']}restore/",
+        "pick": f"{addresses['archive']}restore/",
         "admin": "/admin/backups/backupjob/",
-        "admin tasks": "/admin/phpborg_tasks/task/",
+        "admin tasks": "/admin/tasks/task/",
     }
     owned = []
     for name, address in pages.items():
-        alice.open(address)
+        answer = alice.page.goto(alice.url + address)
+        assert answer.status == 200, name
         alice.page.wait_for_timeout(200)
         if alice.page.title() == "owned" or alice.page.locator("main :is(img[src=x], svg[onload], b[hx-get])").count():
             owned.append(name)
@@ -64,23 +70,19 @@ def test_a_name_is_only_shown(chromium: Any, estate: Estate) -> None:
     assert alice.problems == []
 
 
-def test_the_browser_shows_each_name_as_it_is(chromium: Any, estate: Estate) -> None:
-    code = f"import json; from tests.e2e import inside; print(json.dumps(inside.addresses({JOB!r}, '')))"
-    browse = json.loads(estate.product.python(code))["browse"]
+def test_the_browser_shows_each_name_as_it_is(chromium: Any, estate: Estate, addresses: dict[str, str]) -> None:
     alice = visit(chromium, estate.product, "alice")
-    alice.open(browse)
+    alice.open(addresses["browse"])
     text = alice.page.locator("main").inner_text()
     for name in NAMES:
         assert name.replace("\u202e", "<U+202E>").replace("\n", "␊") in text, name
     assert "\u202e" not in text
 
 
-def test_a_file_that_is_html_is_text_or_a_download(chromium: Any, estate: Estate) -> None:
+def test_a_file_that_is_html_is_text_or_a_download(chromium: Any, estate: Estate, addresses: dict[str, str]) -> None:
     """As a page of its own it could do whatever its reader may do."""
-    code = f"import json; from tests.e2e import inside; print(json.dumps(inside.addresses({JOB!r}, '')))"
-    browse = json.loads(estate.product.python(code))["browse"]
     alice = visit(chromium, estate.product, "alice")
-    alice.open(browse)
+    alice.open(addresses["browse"])
     links = alice.page.locator("main a[href*='/file/']").evaluate_all("all => all.map(one => one.getAttribute('href'))")
     assert len(links) == len(NAMES)
     for link in links:
