@@ -13,16 +13,18 @@ import selectors
 import signal
 import subprocess
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import IO, Protocol
 
-Argument = str | bytes
-OnLine = Callable[[bytes], None]
+from phpborg.process_output import Exit as Exit
+from phpborg.process_output import OnLine as OnLine
+from phpborg.process_output import Output
+from phpborg.process_output import TooMuchOutput as TooMuchOutput
 
-_LINE_LIMIT = 1 << 20
+Argument = str | bytes
+
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -33,10 +35,6 @@ class Stop(Protocol):
     def is_set(self) -> bool: ...
 
 
-class TooMuchOutput(Exception):
-    """A process printed more than its caller is willing to hold."""
-
-
 class Never:
     """A stop that never comes."""
 
@@ -45,51 +43,11 @@ class Never:
 
 
 @dataclass(frozen=True)
-class Exit:
-    """How a process ended.
-
-    `code` is the exit status, or None when a signal ended it; `signal` is that signal's number.
-    `stopped` says that we ended it ourselves. `stderr_tail` holds its last lines, decoded with
-    replacement, for a message to a person.
-    """
-
-    code: int | None
-    signal: int | None = None
-    stopped: bool = False
-    stderr_tail: str = ""
-    stdout: bytes = b""
-
-    @property
-    def ok(self) -> bool:
-        """Exit status 0 and nobody stopped it."""
-        return self.code == 0 and not self.stopped
-
-
-@dataclass(frozen=True)
 class Graces:
     """Seconds between the three signals."""
 
     interrupt: float = 30.0
     terminate: float = 10.0
-
-
-@dataclass
-class _Lines:
-    """Splits a byte stream into lines; a line over 1 MiB is cut, never collected without bound."""
-
-    emit: OnLine
-    rest: bytearray = field(default_factory=bytearray)
-
-    def feed(self, chunk: bytes) -> None:
-        self.rest += chunk
-        *lines, last = self.rest.split(b"\n")
-        self.rest = bytearray(last[:_LINE_LIMIT])
-        for line in lines:
-            self.emit(bytes(line[:_LINE_LIMIT]))
-
-    def close(self) -> None:
-        if self.rest:
-            self.emit(bytes(self.rest))
 
 
 def _die_with_parent() -> None:
@@ -152,135 +110,169 @@ def stream(
     Raises OSError when the program cannot be started, TooMuchOutput, and whatever a callback raises,
     after the process has ended.
     """
-    output = _Output(on_stdout, on_stderr, most_bytes)
-    deadline = None if timeout is None else time.monotonic() + timeout
-    child = subprocess.Popen(
-        list(argv),
-        stdin=subprocess.PIPE if attached is None else attached,
-        stdout=subprocess.PIPE if attached is None else attached,
-        stderr=subprocess.PIPE,
-        env={**base_environment(), **(env or {})},
-        pass_fds=tuple(pass_fds),
-        cwd=cwd,
-        process_group=0,
-        preexec_fn=_die_with_parent,  # noqa: PLW1509  (two system calls, no lock taken)
-    )
-    try:
+    output = Output(on_stdout, on_stderr, most_bytes)
+    with Child(argv, env=env, pass_fds=pass_fds, cwd=cwd, attached=attached) as child:
         if on_start:
             on_start(child.pid)
-        _feed(child, stdin, keep_open=tick is not None)
-        stopped = _pump(child, output.readers(child), stop or Never(), deadline, graces, tick, ask_stop)
+        child.feed(stdin)
+        if tick is None:
+            child.close_input()
+        stopped = child.pump(output, stop=stop, timeout=timeout, graces=graces, tick=tick, ask_stop=ask_stop)
         output.close()
-        child.wait()
-    finally:
-        end_group(child, Graces(interrupt=2, terminate=2) if child.poll() is None else graces)
-        for file in (child.stdin, child.stdout, child.stderr):
+    return output.exit(child.code, stopped)
+
+
+class Child:
+    """A started process, and at the end of the `with` none of its group any more.
+
+    `stream` is one whole life of it. Who has several things to say to one process feeds and pumps in
+    turns. The arguments are those of `stream`, and so are the errors.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[Argument],
+        *,
+        env: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
+        cwd: str | bytes | None = None,
+        attached: int | None = None,
+    ) -> None:
+        self._process = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.PIPE if attached is None else attached,
+            stdout=subprocess.PIPE if attached is None else attached,
+            stderr=subprocess.PIPE,
+            env={**base_environment(), **(env or {})},
+            pass_fds=tuple(pass_fds),
+            cwd=cwd,
+            process_group=0,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509  (two system calls, no lock taken)
+        )
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    @property
+    def pid(self) -> int:
+        """Its process id, which is also its process group's."""
+        return self._process.pid
+
+    @property
+    def code(self) -> int:
+        """As subprocess tells it: a signal is a negative number. Only after the end."""
+        return int(self._process.returncode)
+
+    def alive(self) -> bool:
+        """Does it still run?"""
+        return self._process.poll() is None
+
+    def feed(self, data: bytes) -> None:
+        """Hand over standard input; a child that left early is found by its exit status."""
+        if self._process.stdin:
+            with suppress(BrokenPipeError):
+                self._process.stdin.write(data)
+                self._process.stdin.flush()
+
+    def close_input(self) -> None:
+        """There is no more to come."""
+        if self._process.stdin:
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
+
+    def pump(
+        self,
+        output: Output,
+        *,
+        until: Callable[[], bool] | None = None,
+        stop: Stop | None = None,
+        timeout: float | None = None,
+        graces: Graces = Graces(),
+        tick: Callable[[IO[bytes]], None] | None = None,
+        ask_stop: Callable[[IO[bytes]], None] | None = None,
+    ) -> bool:
+        """Read until both streams end and the process has, or `until` is true; True when we had to end it."""
+        readers = output.readers(self._process)
+        reading = _Pump(self._process, stop or Never(), timeout, graces, tick, ask_stop)
+        if not reading.read(readers, until or Never().is_set):
+            self._process.wait()
+        return reading.stopped_at is not None
+
+    def end(self) -> None:
+        """It and all that it started are gone; one that has not ended by itself is given 2 s to."""
+        end_group(self._process, Graces(interrupt=2, terminate=2))
+        for file in (self._process.stdin, self._process.stdout, self._process.stderr):
             if file:
                 with suppress(OSError):
                     file.close()
-    return output.exit(child.returncode, stopped)
 
 
-class _Output:
-    """Both streams of a child: its lines handed over, and what of them its Exit keeps."""
+class _Pump:
+    """Reads both streams of a process, and brings about its end when that is asked for."""
 
-    def __init__(self, on_stdout: OnLine | None, on_stderr: OnLine | None, most_bytes: int | None = None) -> None:
-        self._on_stderr = on_stderr
-        self._collected: list[bytes] = []
-        self._room = most_bytes
-        self._tail: deque[bytes] = deque(maxlen=60)
-        self._out = _Lines(on_stdout) if on_stdout else None
-        self._errors = _Lines(self._keep)
+    def __init__(
+        self,
+        child: subprocess.Popen[bytes],
+        stop: Stop,
+        timeout: float | None,
+        graces: Graces,
+        tick: Callable[[IO[bytes]], None] | None,
+        ask_stop: Callable[[IO[bytes]], None] | None,
+    ) -> None:
+        self.stopped_at: float | None = None
+        self._child = child
+        self._stop = stop
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._graces = graces
+        self._tick = tick
+        self._ask_stop = ask_stop
+        self._ticked = 0.0
+        self._ended_at = 0.0
 
-    def _keep(self, line: bytes) -> None:
-        self._tail.append(line[:4000])
-        if self._on_stderr:
-            self._on_stderr(line)
-
-    def _collect(self, chunk: bytes) -> None:
-        if self._room is not None:
-            self._room -= len(chunk)
-            if self._room < 0:
-                raise TooMuchOutput
-        self._collected.append(chunk)
-
-    def readers(self, child: subprocess.Popen[bytes]) -> dict[int, Callable[[bytes], None]]:
-        """What takes the bytes of each descriptor."""
-        assert child.stderr
-        readers: dict[int, Callable[[bytes], None]] = {child.stderr.fileno(): self._errors.feed}
-        if child.stdout:
-            readers[child.stdout.fileno()] = self._out.feed if self._out else self._collect
-        return readers
-
-    def close(self) -> None:
-        """Hand over last lines that no newline ended."""
-        if self._out:
-            self._out.close()
-        self._errors.close()
-
-    def exit(self, code: int, stopped: bool) -> Exit:
-        """How it ended; subprocess tells a signal by a negative code."""
-        return Exit(
-            code=code if code >= 0 else None,
-            signal=-code if code < 0 else None,
-            stopped=stopped,
-            stderr_tail=b"\n".join(self._tail).decode("utf-8", "replace"),
-            stdout=b"".join(self._collected),
-        )
-
-
-def _feed(child: subprocess.Popen[bytes], stdin: bytes, *, keep_open: bool) -> None:
-    """Hand over the standard input; a child that left early is found by its exit status."""
-    if child.stdin is None:
-        return
-    with suppress(BrokenPipeError):
-        child.stdin.write(stdin)
-        child.stdin.flush()
-    if not keep_open:
-        with suppress(BrokenPipeError):
-            child.stdin.close()
-
-
-def _pump(
-    child: subprocess.Popen[bytes],
-    readers: Mapping[int, Callable[[bytes], None]],
-    stop: Stop,
-    deadline: float | None,
-    graces: Graces,
-    tick: Callable[[IO[bytes]], None] | None,
-    ask_stop: Callable[[IO[bytes]], None] | None,
-) -> bool:
-    """Read until both streams end; True when we had to end the process ourselves."""
-    stopped_at: float | None = None
-    ticked = ended_at = 0.0
-    with selectors.DefaultSelector() as selector:
-        for descriptor in readers:
-            os.set_blocking(descriptor, False)
-            selector.register(descriptor, selectors.EVENT_READ)
-        while selector.get_map():
-            ready = selector.select(timeout=0.25)
-            for key, _ in ready:
-                chunk = os.read(key.fd, 1 << 16)
-                if chunk:
-                    readers[key.fd](chunk)
-                else:
-                    selector.unregister(key.fd)
-            now = time.monotonic()
-            if tick and child.stdin and now - ticked >= 1:
-                ticked = now
-                with suppress(OSError, ValueError):
-                    tick(child.stdin)
-            if stopped_at is None and (stop.is_set() or (deadline is not None and now > deadline)):
-                stopped_at = now
-                _first_stop(child, ask_stop)
-            if stopped_at is not None:
-                _escalate(child.pid, now - stopped_at, graces)
-            if child.poll() is not None:
-                # A grandchild may hold the pipes open: give the last bytes a moment, then leave.
-                ended_at = ended_at or now
-                if now - ended_at > 2 and not ready:
+    def read(self, readers: Mapping[int, Callable[[bytes], None]], until: Callable[[], bool]) -> bool:
+        """Until both streams end (False), or `until` is true (True)."""
+        with selectors.DefaultSelector() as selector:
+            for descriptor in readers:
+                os.set_blocking(descriptor, False)
+                selector.register(descriptor, selectors.EVENT_READ)
+            while selector.get_map():
+                ready = selector.select(timeout=0.25)
+                for key, _ in ready:
+                    chunk = os.read(key.fd, 1 << 16)
+                    if chunk:
+                        readers[key.fd](chunk)
+                    else:
+                        selector.unregister(key.fd)
+                if until():
+                    return True
+                self._look(time.monotonic())
+                if self._is_over(bool(ready)):
                     break
-    return stopped_at is not None
+        return False
+
+    def _look(self, now: float) -> None:
+        """The caller's second, and whether somebody wants the end."""
+        if self._tick and self._child.stdin and now - self._ticked >= 1:
+            self._ticked = now
+            with suppress(OSError, ValueError):
+                self._tick(self._child.stdin)
+        late = self._deadline is not None and now > self._deadline
+        if self.stopped_at is None and (self._stop.is_set() or late):
+            self.stopped_at = now
+            _first_stop(self._child, self._ask_stop)
+        if self.stopped_at is not None:
+            _escalate(self._child.pid, now - self.stopped_at, self._graces)
+
+    def _is_over(self, heard: bool) -> bool:
+        """A grandchild may hold the pipes of a process that has ended: give the last bytes a moment, then leave."""
+        if self._child.poll() is None:
+            return False
+        now = time.monotonic()
+        self._ended_at = self._ended_at or now
+        return now - self._ended_at > 2 and not heard
 
 
 def _first_stop(child: subprocess.Popen[bytes], ask_stop: Callable[[IO[bytes]], None] | None) -> None:

@@ -256,7 +256,7 @@ class BorgRepository:
             lock_wait=lock_wait,
             bypass_lock=bypass_lock,
         )
-        ended, _ = self._run(command)
+        ended, _ = self._run(command, only_lists=True)
         listing = results.listing(ended.stdout)
         if pinned and listing.encryption != self.mode:
             raise e.EncryptionChanged(expected=self.mode.value, found=listing.encryption)
@@ -276,11 +276,21 @@ class BorgRepository:
         on_event: OnEvent | None = None,
         stop: process.Stop | None = None,
         cwd: str | None = None,
+        only_lists: bool = False,
     ) -> tuple[process.Exit, Report]:
         self._same(read_id(Path(self.path)))
         where = Where(repository=self.path, archive=archive)
         try:
-            return run(command, self._access, where, timeout=timeout, on_event=on_event, stop=stop, cwd=cwd)
+            return run(
+                command,
+                self._access,
+                where,
+                timeout=timeout,
+                on_event=on_event,
+                stop=stop,
+                cwd=cwd,
+                only_lists=only_lists,
+            )
         except e.LockBusy as error:
             raise self._busy(error, self.lock_state()) from error
 

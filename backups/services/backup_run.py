@@ -88,8 +88,9 @@ class BackupRun:
         graded: Graded | None = None
         error: BaseException | None = None
         try:
-            self._step("connect", self._connect)
-            graded = self._to_proof()
+            with self.host.one_connection():
+                self._step("connect", self._connect)
+                graded = self._to_proof()
         except BaseException as problem:
             # What breaks while somebody stops us is noise; the reason counts.
             judged = "task_fields" in vars(problem)

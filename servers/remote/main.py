@@ -4,6 +4,7 @@ import os
 import resource
 import signal
 import sys
+from functools import partial
 from importlib import import_module
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
@@ -46,7 +47,7 @@ class _End(NamedTuple):
 def _carry_out(request: wire.Request) -> _End:
     guard = children.start_guard()
     children.use_guard(guard)
-    control = wire.Control(request.keepalive)
+    control = wire.Control(request.silence)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, control.stop)
     # The terminal or sshd may hang up on us; the end is read from standard input, in good order.
@@ -55,6 +56,8 @@ def _carry_out(request: wire.Request) -> _End:
     try:
         request.check_protocol()
         outcome = _verb(request.verb)(request, control) or (0, None)
+        if request.keep:
+            control.finish()
     except wire.Refused as refusal:
         wire.refuse(request.nonce, refusal)
         return _End(None, None, 3)
@@ -66,7 +69,8 @@ def _carry_out(request: wire.Request) -> _End:
         message = ": ".join([*names, error.strerror or str(error)])
         wire.refuse(request.nonce, wire.Refused("io", message, errno=error.errno))
         return _End(None, None, 3)
-    return _End(outcome[0], outcome[1], 0)
+    # After a tool that failed nothing follows on the same connection.
+    return _End(outcome[0], outcome[1], 1 if request.keep and outcome != (0, None) else 0)
 
 
 def _make_room() -> None:
@@ -78,7 +82,7 @@ def _make_room() -> None:
 
 
 def main(argv: List[str]) -> int:
-    """Serve one request. `--relay SOCKET` is what borg starts for its connection; nothing else is an argument."""
+    """Serve what standard input asks. `--relay SOCKET` is what borg starts for its connection; no other arguments."""
     os.umask(0o077)
     if len(argv) >= 3 and argv[1] == "--relay":
         from .relay import relay
@@ -89,11 +93,33 @@ def main(argv: List[str]) -> int:
         return 64
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     try:
-        request = wire.read_request()
+        return _serve_all()
     except wire.Refused as refusal:
         sys.stderr.write(f"phpborg-remote {VERSION}: {refusal.message} (protocol {PROTOCOL})\n")
         return 65
+
+
+def _serve_all() -> int:
+    """One request after the other, as long as they say that another one follows and end well.
+
+    Each of those is carried out in a process of its own: what it did to itself (a view of the
+    filesystems, a signal's meaning) is nothing to the next. The last one is this process.
+    """
+    request = wire.read_request()
+    if request is None:
+        raise wire.Refused("invalid", "no request was sent")
     _make_room()
+    while request.keep:
+        status = children.in_own_process(partial(_serve, request))
+        if status != 0:
+            return status
+        request = wire.read_request(patience=request.silence)
+        if request is None:
+            return 0
+    return _serve(request)
+
+
+def _serve(request: wire.Request) -> int:
     wire.ready(request.nonce)
     end = _carry_out(request)
     wire.finish(request.nonce, end.code, end.signal)

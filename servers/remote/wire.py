@@ -2,7 +2,8 @@
 
 Standard output carries `phpborg-remote NONCE ready` and then only what the verb prints, so login
 scripts cannot be mistaken for data. Standard error carries the same marker, then the tool's own
-lines, and ends with `phpborg-remote NONCE exit CODE SIGNAL`.
+lines, and ends with `phpborg-remote NONCE exit CODE SIGNAL`. A request that says `keep` is followed by
+another one in the same way, sent after that last line.
 """
 
 import json
@@ -51,6 +52,12 @@ class Request:
         self.secrets = self._table(data.get("secrets"))
         keepalive = data.get("keepalive", 15)
         self.keepalive = float(keepalive) if isinstance(keepalive, (int, float)) and 0.2 <= keepalive <= 3600 else 15.0
+        self.keep = data.get("keep") is True
+
+    @property
+    def silence(self) -> float:
+        """So many seconds without a word mean that the other side is gone."""
+        return self.keepalive * _SILENT_INTERVALS
 
     @staticmethod
     def _table(value: Any) -> Dict[str, Any]:
@@ -66,13 +73,20 @@ class Request:
             raise Refused("outdated", f"this program speaks protocol {PROTOCOL}")
 
 
-def read_request() -> Request:
-    """Read the first line of standard input, and not one byte more."""
+def read_request(patience: Optional[float] = None) -> Optional[Request]:
+    """Read one line of standard input, and not one byte more; None when nothing (more) is asked.
+
+    `patience` seconds without a first byte mean the same.
+    """
     line = bytearray()
     while not line.endswith(b"\n"):
+        if not line and not select.select([0], [], [], patience)[0]:
+            return None
         chunk = os.read(0, 1)
         if not chunk:
-            raise Refused("invalid", "no request was sent")
+            if line:
+                raise Refused("invalid", "the request has no end")
+            return None
         line += chunk
         if len(line) == 1 and chunk == b".":
             line.clear()
@@ -84,19 +98,28 @@ def read_request() -> Request:
 class Control:
     """What comes after the request: keep-alives, `stop`, or the end of the other side."""
 
-    def __init__(self, keepalive: float) -> None:
-        self._silence = keepalive * _SILENT_INTERVALS
+    def __init__(self, silence: float) -> None:
+        self._silence = silence
         self._stop = threading.Event()
+        self._wake, self._waker = os.pipe()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
 
     def start(self) -> None:
         """Listen beside the verb."""
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener.start()
+
+    def finish(self) -> None:
+        """Leave what comes from now on for the next request."""
+        os.write(self._waker, b".")
+        self._listener.join()
 
     def _listen(self) -> None:
         pending = b""
         heard = time.monotonic()
         while not self._stop.is_set():
-            ready, _, _ = select.select([0], [], [], 0.5)
+            ready, _, _ = select.select([0, self._wake], [], [], 0.5)
+            if self._wake in ready:
+                return
             if ready:
                 try:
                     chunk = os.read(0, 4096)

@@ -7,11 +7,11 @@ import re
 import secrets as random
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from phpborg.process import Exit, OnLine, Stop
+from phpborg.process import Exit, Never, OnLine, Stop
 from servers.remote import PROTOCOL
 
 _NOISE_BYTES = 4000
@@ -28,11 +28,23 @@ def _refusal(text: bytes) -> dict[str, Any]:
     return said if isinstance(said, dict) else {"message": text[:_NOISE_BYTES].decode("utf-8", "replace")}
 
 
-def request_line(nonce: str, verb: str, args: Mapping[str, Any], secrets: Mapping[str, str], keepalive: int) -> bytes:
-    """The one line that is sent."""
-    request = {"v": PROTOCOL, "nonce": nonce, "verb": verb, "args": args, "secrets": secrets, "keepalive": keepalive}
-    # ASCII only: a path that is not UTF-8 travels as an escaped surrogate.
-    return json.dumps(request).encode("ascii") + b"\n"
+@dataclass(frozen=True)
+class Request:
+    """What is asked of phpborg-remote, and within which bounds. `keep`: another request will follow it."""
+
+    verb: str
+    args: Mapping[str, Any]
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    timeout: float | None = None
+    stop: Stop = field(default_factory=Never)
+    tick: Callable[[], None] | None = None
+    keep: bool = False
+
+    def line(self, nonce: str, keepalive: int) -> bytes:
+        """The one line that is sent."""
+        request = {"v": PROTOCOL, "nonce": nonce, "verb": self.verb, "args": self.args, "secrets": self.secrets}
+        # ASCII only: a path that is not UTF-8 travels as an escaped surrogate.
+        return json.dumps({**request, "keepalive": keepalive, "keep": self.keep}).encode("ascii") + b"\n"
 
 
 @dataclass
@@ -79,6 +91,10 @@ class Conversation:
         self._stdout_started = bool(found)
         self.noise = before[:_NOISE_BYTES]
         return after if found else b""
+
+    def answered(self, output: bytes) -> bool:
+        """Is all of it here that an answering verb says (its one line), although the launcher lives on?"""
+        return self.ended is not None and output.endswith(b"\n") and bool(self.stdout_bytes(output))
 
     def stderr_line(self, line: bytes) -> None:
         """One line of standard error: noise, the tool's, or a marker."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from typing import IO, Any, NoReturn
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 from django.conf import settings
 
@@ -17,24 +17,19 @@ from phpborg.errors import PhpBorgError
 from phpborg.process import Exit, OnLine, Stop
 from servers import errors
 from servers.transport.base import Arguments, Link, RemoteExit, Target
-from servers.transport.conversation import Conversation, HandshakeStop, request_line
-
-# The far end gives borg 30 s for its checkpoint, then 10 s; only after that is the launcher ended.
-_GRACES = process.Graces(interrupt=50, terminate=5)
-_ANSWER_GRACES = process.Graces(interrupt=6, terminate=2)
-
-
-# The largest answer is a page of names, each with a path of at most 4 KiB; a hostile server has no end.
-_MOST_ANSWER = 64 << 20
+from servers.transport.conversation import Conversation, HandshakeStop, Request
+from servers.transport.launch import Launch
 
 _SUDO_SAYS = re.compile(r"^sudo: |is not allowed to (run|execute)|not in the sudoers file|may not run sudo")
 
 
 class HelperHost(ABC):
-    """Launches phpborg-remote for each request and reads its two streams."""
+    """Launches phpborg-remote for each request, or for some in a row, and reads its two streams."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
+        self._keeps = False
+        self._kept: Launch | None = None
 
     @abstractmethod
     def launcher(self, *, options: tuple[str, ...], as_login: bool) -> tuple[str, ...]:
@@ -55,7 +50,8 @@ class HelperHost(ABC):
     ) -> dict[str, Any]:
         """A verb that answers facts; see `Host.call`."""
         talk = Conversation(self._keepalive, answers=True)
-        result = self._converse(verb, args or {}, {}, talk, stop, timeout, (), as_login, None)
+        request = Request(verb, args or {}, timeout=timeout, stop=stop or process.Never(), keep=self._keeps)
+        result = self._converse(request, talk, as_login=as_login)
         if result.exit.code != 0:
             if result.launcher.stopped:
                 raise errors.TimedOut(f"{timeout:g} s", address=self.target.label)
@@ -88,54 +84,23 @@ class HelperHost(ABC):
             args = {**(args or {}), "link": dict(argument)}
             on_stderr = link.on_stderr = _one_at_a_time(on_stderr)
         talk = Conversation(self._keepalive, on_stdout, on_stderr)
-        return self._converse(verb, args or {}, secrets or {}, talk, stop, timeout, options, False, tick)
+        request = Request(verb, args or {}, secrets or {}, timeout, stop or process.Never(), tick)
+        return self._converse(request, talk, options=options)
 
     @property
     def _keepalive(self) -> int:
         return int(settings.SSH_KEEPALIVE_SECONDS)
 
     def _converse(
-        self,
-        verb: str,
-        args: Arguments,
-        secrets: Mapping[str, str],
-        talk: Conversation,
-        stop: Stop | None,
-        timeout: float | None,
-        options: tuple[str, ...],
-        as_login: bool,
-        tick: Callable[[], None] | None,
+        self, request: Request, talk: Conversation, *, options: tuple[str, ...] = (), as_login: bool = False
     ) -> RemoteExit:
-        waiting = HandshakeStop(talk, stop or process.Never())
         argv = self.launcher(options=options, as_login=as_login)
-
-        launched: list[int] = []
-
-        def each_second(stdin: IO[bytes]) -> None:
-            talk.tick(stdin)
-            if tick:
-                tick()
-
-        def ask_stop(stdin: IO[bytes]) -> None:
-            if talk.started:
-                talk.ask_stop(stdin)
-            else:
-                process.signal_group(launched[0], signal.SIGTERM)
-
+        waiting = HandshakeStop(talk, request.stop)
         try:
-            launcher = process.stream(
-                argv,
-                stdin=request_line(talk.nonce, verb, args, secrets, talk.keepalive),
-                on_stdout=talk.stdout_line if talk.on_stdout else None,
-                on_stderr=talk.stderr_line,
-                stop=waiting,
-                timeout=timeout,
-                graces=_ANSWER_GRACES if talk.answers else _GRACES,
-                tick=each_second,
-                ask_stop=ask_stop,
-                on_start=launched.append,
-                most_bytes=_MOST_ANSWER,
-            )
+            launcher = self._over_kept(argv, request, talk, waiting)
+            if launcher is None:
+                waiting = HandshakeStop(talk, request.stop)
+                launcher = self._carry(Launch(argv), request, talk, waiting)
         except FileNotFoundError as error:
             raise errors.HelperMissing(address=self.target.label, path=str(error.filename)) from error
         except process.TooMuchOutput as error:
@@ -143,6 +108,42 @@ class HelperHost(ABC):
         stdout = b"" if talk.on_stdout else talk.stdout_bytes(launcher.stdout)
         self._raise_for(launcher, talk, waiting)
         return RemoteExit(talk.tool_exit(launcher, stdout), launcher, talk.heard)
+
+    def _carry(self, launch: Launch, request: Request, talk: Conversation, waiting: HandshakeStop) -> Exit:
+        """Through this launch, which is closed then or stays for the next request."""
+        try:
+            launcher = launch.carry(request, talk, waiting)
+        except BaseException:
+            launch.close()
+            raise
+        if launch.stays:
+            self._kept = launch
+        return launcher
+
+    def _over_kept(
+        self, argv: tuple[str, ...], request: Request, talk: Conversation, waiting: HandshakeStop
+    ) -> Exit | None:
+        """Through the connection that the request before has left; None when nobody listens there any more."""
+        launch, self._kept = self._kept, None
+        if launch is None:
+            return None
+        if not launch.serves(argv):
+            launch.close()
+            return None
+        launcher = self._carry(launch, request, talk, waiting)
+        return launcher if talk.started or talk.heard or launcher.stopped else None
+
+    @contextmanager
+    def one_connection(self) -> Iterator[None]:
+        """See `Host.one_connection`."""
+        self._keeps = True
+        try:
+            yield
+        finally:
+            self._keeps = False
+            if self._kept is not None:
+                self._kept.close()
+                self._kept = None
 
     def _raise_for(self, launcher: Exit, talk: Conversation, waiting: HandshakeStop) -> None:
         if talk.refusal is not None:

@@ -11,7 +11,7 @@ import pytest
 
 from phpborg import process
 from servers import errors
-from servers.transport import host as transport_host
+from servers.transport import launch
 from servers.transport.base import Target
 from servers.transport.conversation import Conversation
 from servers.transport.local import LocalHost
@@ -44,7 +44,7 @@ def test_an_answer_that_is_no_table_is_an_expected_error(tmp_path, answer):
 
 
 def test_an_answer_without_end_is_not_collected(tmp_path, monkeypatch):
-    monkeypatch.setattr(transport_host, "_MOST_ANSWER", 100_000)
+    monkeypatch.setattr(launch, "_MOST_ANSWER", 100_000)
     with pytest.raises(errors.RemoteFailed, match="no end"):
         helper(tmp_path, "x" * 1_000_000).call("hello")
 
