@@ -195,7 +195,8 @@ class Child:
         ask_stop: Callable[[IO[bytes]], None] | None = None,
     ) -> bool:
         """Read until both streams end and the process has, or `until` is true; True when we had to end it."""
-        readers = output.readers(self._process)
+        assert self._process.stderr
+        readers = output.readers(self._process.stdout, self._process.stderr)
         reading = _Pump(self._process, stop or Never(), timeout, graces, tick, ask_stop)
         if not reading.read(readers, until or Never().is_set):
             self._process.wait()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import IO
 
 OnLine = Callable[[bytes], None]
 
@@ -79,12 +79,11 @@ class Output:
                 raise TooMuchOutput
         self._collected.append(chunk)
 
-    def readers(self, child: subprocess.Popen[bytes]) -> dict[int, Callable[[bytes], None]]:
+    def readers(self, stdout: IO[bytes] | None, stderr: IO[bytes]) -> dict[int, Callable[[bytes], None]]:
         """What takes the bytes of each descriptor."""
-        assert child.stderr
-        readers: dict[int, Callable[[bytes], None]] = {child.stderr.fileno(): self._errors.feed}
-        if child.stdout:
-            readers[child.stdout.fileno()] = self._out.feed if self._out else self._collect
+        readers: dict[int, Callable[[bytes], None]] = {stderr.fileno(): self._errors.feed}
+        if stdout:
+            readers[stdout.fileno()] = self._out.feed if self._out else self._collect
         return readers
 
     def collected(self) -> bytes:

@@ -162,7 +162,9 @@ class Cron:
         at = _next_minute(moment, zone)
         while True:
             local = at.astimezone(zone)
-            if not self._holds_on(local.date()):
+            if self._yesterday_returns(at, local, zone):
+                at = _next_minute(at, zone)
+            elif not self._holds_on(local.date()):
                 start = self._start_of_next_date(at, local, zone)
                 if start is None:
                     return None
@@ -171,6 +173,12 @@ class Cron:
                 return at
             else:
                 at = self._skip_minutes(at, local, zone)
+
+    def _yesterday_returns(self, at: datetime, local: datetime, zone: ZoneInfo) -> bool:
+        """Not today, but yesterday was chosen, and a clock set back over midnight will show it again."""
+        if self._holds_on(local.date()) or not self._holds_on(local.date() - timedelta(days=1)):
+            return False
+        return at < _instant(datetime.combine(local.date(), time()), zone, fold=1)
 
     def _start_of_next_date(self, at: datetime, local: datetime, zone: ZoneInfo) -> datetime | None:
         for day in self._dates_from(local.date()):

@@ -145,7 +145,13 @@ def test_a_mount_inside_stops_the_removal(monkeypatch):
 
 
 def test_a_process_is_named_by_its_start_time_and_ends():
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], process_group=0)
+    # Who starts the tests in the background makes its children ignore SIGINT: this one hears it.
+    hears = "signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"import signal, time; {hears}; print(flush=True); time.sleep(60)"
+    child = subprocess.Popen(
+        [sys.executable, "-c", code], process_group=0, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert child.stdout.readline()
     started = leases.process_started_at(child.pid)
     assert started
     leases.end_process({"pid": child.pid, "started": "1"})  # somebody else's
