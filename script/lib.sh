@@ -24,6 +24,20 @@ redis-server:redis-server
 python3-venv:/usr/lib/python3.*/ensurepip/__init__.py
 "
 
+# shellcheck disable=SC2034
+LAB_PACKAGES="
+docker.io:/usr/sbin/dockerd
+debootstrap:/usr/sbin/debootstrap
+openssh-client:ssh
+openssh-server:/usr/sbin/sshd
+qemu-system-x86:qemu-system-x86_64
+e2fsprogs:/usr/sbin/mke2fs
+btrfs-progs:/usr/sbin/mkfs.btrfs
+xfsprogs:/usr/sbin/mkfs.xfs
+mount:/usr/sbin/losetup
+util-linux:setpriv
+"
+
 is_here() {
     case $1 in
         /*) compgen -G "$1" >/dev/null ;;
@@ -64,7 +78,7 @@ disable_service() {
 
 # ensure_packages LIST: install what is missing. Without root it says what to install and ends.
 ensure_packages() {
-    local missing service log
+    local missing pair log
     missing=$(missing_packages "$1")
     [ -n "$missing" ] || return 0
     if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
@@ -82,8 +96,10 @@ Install them first, as root:
         die "apt-get could not install: $missing"
     fi
     rm -f "$log"
-    for service in redis-server ssh; do
-        case " $missing" in *" $service "* | *" openssh-server "*) disable_service "$service" ;; esac
+    # Servers of our own are started by whoever needs one; the machine's shall not begin at its next boot because of us.
+    for pair in redis-server:redis-server openssh-server:ssh docker.io:docker.service docker.io:docker.socket \
+        postgresql-15:postgresql mariadb-server:mariadb; do
+        case " $missing" in *" ${pair%%:*} "*) disable_service "${pair#*:}" ;; esac
     done
     missing=$(missing_packages "$1")
     [ -z "$missing" ] || die "Still missing after the installation: $missing"

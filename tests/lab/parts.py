@@ -1,0 +1,74 @@
+"""The parts that `script/lab` starts, shows and ends, in the order in which they build on each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from tests.lab import guest_image, images, servers
+from tests.lab.engine import Engine
+
+
+@dataclass(frozen=True)
+class Status:
+    """One line of the table. `address` is empty for what does not run or is only a file."""
+
+    built: bool
+    running: bool | None
+    address: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """`up` builds what is missing and starts it, or does nothing; `down` may be called at any time.
+
+    The engine runs during `up`. `down` is called before the engine ends; None: it ends with the engine.
+    """
+
+    name: str
+    up: Callable[[Engine], None]
+    status: Callable[[Engine], Status]
+    down: Callable[[Engine], None] | None = None
+
+
+def _engine_status(engine: Engine) -> Status:
+    answers = engine.pid is not None and engine.answers()
+    return Status(engine.data.is_dir(), answers, f"unix://{engine.socket}" if answers else "")
+
+
+def _image(image: images.Image) -> Part:
+    return Part(
+        f"image {image.name.removesuffix(':latest')}",
+        lambda engine: images.ensure(engine, image),
+        lambda engine: Status(images.built(engine, image), None),
+    )
+
+
+def _server_status(kind: servers.Kind, engine: Engine) -> Status:
+    server = servers.running(engine, kind)
+    shown = f"sshd {server.address}:{server.port}, database {', '.join(map(str, kind.ports))}" if server else ""
+    return Status(images.built(engine, kind.image), server is not None, shown)
+
+
+def _server(kind: servers.Kind) -> Part:
+    return Part(
+        f"server {kind.name}",
+        lambda engine: servers.ensure_running(engine, kind),
+        partial(_server_status, kind),
+    )
+
+
+def _build_guest(engine: Engine) -> None:
+    guest_image.drives()
+
+
+# Started by the test that wants one, from drives that forget what was written to them.
+_GUEST = Part("virtual machine", _build_guest, lambda engine: Status(guest_image.is_built(), None))
+
+PARTS = (
+    Part("engine", lambda engine: None, _engine_status),
+    *(_image(image) for image in images.IMAGES),
+    *(_server(kind) for kind in servers.KINDS),
+    _GUEST,
+)
