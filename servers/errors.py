@@ -172,6 +172,32 @@ class RemotePathMissing(PhpBorgError):
     advice = _("The detail names it.")
 
 
+class StreamFailed(PhpBorgError):
+    """What a tool was to print into an archive is not whole: there is no archive of it; fact `address`."""
+
+    code = "HLP-12"
+    title = _("The data that a tool on {address} was to hand over is not complete.")
+    advice = _(
+        "The detail has the tool's own words. Nothing of it was kept as an archive; mend the cause, run it again."
+    )
+
+
+class SnapshotFailed(PhpBorgError):
+    """A snapshot could not be made, mounted or removed; fact `address`."""
+
+    code = "HLP-13"
+    title = _("A snapshot on {address} failed.")
+    advice = _("The detail has the words of the volume manager. What was half made was removed again.")
+
+
+class SnapshotNoRoom(PhpBorgError):
+    """The volume group has not the room that a snapshot needs; fact `address`."""
+
+    code = "HLP-14"
+    title = _("A snapshot on {address} does not fit.")
+    advice = _("Free space in the volume group or add a disk to it; the detail has the numbers.")
+
+
 # What phpborg-remote calls it, and what it is for us.
 REFUSALS: dict[str, type[PhpBorgError]] = {
     "invalid": RequestRefused,
@@ -183,4 +209,7 @@ REFUSALS: dict[str, type[PhpBorgError]] = {
     "exists": RemoteFailed,
     "stopped": RemoteStopped,
     "missing": RemotePathMissing,
+    "stream": StreamFailed,
+    "snapshot": SnapshotFailed,
+    "no-room": SnapshotNoRoom,
 }

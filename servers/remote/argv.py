@@ -99,6 +99,22 @@ _OPTIONS: Dict[str, Dict[str, Optional[Pattern[str]]]] = {
     },
 }
 
+# What `create` knows too, for an archive whose members come as a tar stream.
+_OPTIONS["import-tar"] = {
+    name: _OPTIONS["create"][name]
+    for name in (
+        "--json",
+        "--stats",
+        "--list",
+        "--filter",
+        "--compression",
+        "--chunker-params",
+        "--checkpoint-interval",
+        "--comment",
+        "--timestamp",
+    )
+}
+
 _REMOTE = re.compile(r"ssh://phpborg(/.+)", re.DOTALL)
 _ARCHIVE = re.compile(r"[^/{}\n\r\0]{1,250}")
 
@@ -113,11 +129,14 @@ class Command(NamedTuple):
     paths: List[str]
 
 
-def parse(argv: List[str], local: bool) -> Command:
-    """Check a borg command line (without the program); Refused when anything is not on the list."""
+def parse(argv: List[str], local: bool, streams: bool = False) -> Command:
+    """Check a borg command line (without the program); Refused when anything is not on the list.
+
+    `streams`: what is to be read comes from pipes too, so no path need be named.
+    """
     subcommands = [word for word in argv if word in _OPTIONS]
     if not subcommands:
-        raise wire.Refused("invalid", "the borg command must be create, extract or list")
+        raise wire.Refused("invalid", "the borg command must be create, import-tar, extract or list")
     subcommand = subcommands[0]
     table = dict(_COMMON, **_SELECT)
     table.update(_OPTIONS[subcommand])
@@ -137,7 +156,9 @@ def parse(argv: List[str], local: bool) -> Command:
         raise wire.Refused("invalid", "the borg command has no location")
     repository, archive = _location(rest[0], local, needs_archive=subcommand != "list")
     paths = rest[1:]
-    _check_paths(subcommand, paths, archive)
+    if streams and subcommand != "create":
+        raise wire.Refused("invalid", "streams are for create alone")
+    _check_paths(subcommand, paths, archive, streams)
     return Command(subcommand, options, repository, archive, paths)
 
 
@@ -179,15 +200,18 @@ def _location(word: str, local: bool, needs_archive: bool) -> Tuple[bytes, str]:
     return repository, archive
 
 
-def _check_paths(subcommand: str, paths: List[str], archive: str) -> None:
+def _check_paths(subcommand: str, paths: List[str], archive: str, streams: bool) -> None:
     if subcommand == "create":
-        if not paths:
+        if not paths and not streams:
             raise wire.Refused("invalid", "nothing to back up was named")
         for path in paths:
             validate.absolute(path, "source")
+    elif subcommand == "import-tar":
+        if paths != ["-"]:
+            raise wire.Refused("invalid", "import-tar reads standard input")
     elif paths and not archive:
         raise wire.Refused("invalid", "paths without an archive")
-    for path in paths if subcommand != "create" else []:
+    for path in paths if subcommand in ("extract", "list") else []:
         # A bare name could be read as a pattern (`sh:z`) or an option (`-rf`).
         if not re.match(r"(?:pp|pf|sh|fm|re):.", path, re.DOTALL):
             raise wire.Refused("invalid", "a path in an archive needs its style, as in pp:etc/hosts: {!r}".format(path))

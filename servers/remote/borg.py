@@ -1,15 +1,17 @@
 """The verb `borg`: one checked borg command on this server, its passphrase by a pipe."""
 
+import json
 import os
 import re
 import shlex
 import stat
+import subprocess
 import sys
 import tempfile
 from typing import Any, Dict, List, Optional, Tuple
 
 from . import argv as lines
-from . import children, confine, places, policy, staging, validate, wire
+from . import children, confine, feeding, places, policy, producers, staging, streams, validate, wire
 
 _LOG_BYTES = 1 << 16
 _YES_NO = re.compile(r"yes|no")
@@ -130,17 +132,105 @@ def _run(
 ) -> Tuple[Optional[int], Optional[int]]:
     args = request.args
     local, connection = _connection(link, log)
-    command = lines.parse(validate.texts(args.get("argv"), "argv"), local)
+    asked = producers.streams(args["streams"]) if "streams" in args else []
+    command = lines.parse(validate.texts(args.get("argv"), "argv"), local, streams=bool(asked))
     if command.subcommand == "create":
         for path in command.paths:
             policy.check_read(wire.raw(path), real=True)
-    directory: Optional[int] = None
+    if asked:
+        with streams.Pipes(validate.token(args.get("token")), asked) as pipes:
+            return _run_fed(request, control, _with_pipes(command, asked), local, connection, pipes, asked)
+    if command.subcommand == "import-tar":
+        return _run_tar(request, control, command, local, connection)
+    return _start(request, command, local, connection, None).wait(control)
+
+
+def _run_fed(
+    request: wire.Request,
+    control: wire.Control,
+    command: lines.Command,
+    local: bool,
+    connection: Dict[str, str],
+    pipes: streams.Pipes,
+    asked: List[streams.Stream],
+) -> Tuple[Optional[int], Optional[int]]:
+    """Borg with a producer beside it. Raises Refused when a stream is not whole: then there is no archive of it."""
+    tool = _start(request, command, local, connection, pipes.path)
+    feeder = streams.Feeder(pipes, asked, tool, control)
+    feeder.start()
+    try:
+        outcome = tool.wait(control)
+    finally:
+        feeder.finish()
+    _tell(feeder.done)
+    if feeder.failed is not None and not control.is_set():
+        stream, reason = feeder.failed
+        if reason != streams.NOT_READ or _made_an_archive(outcome[0]):
+            raise wire.Refused("stream", reason, stream=wire.shown(stream.name), what=stream.producer.what)
+    return outcome
+
+
+def _run_tar(
+    request: wire.Request, control: wire.Control, command: lines.Command, local: bool, connection: Dict[str, str]
+) -> Tuple[Optional[int], Optional[int]]:
+    """`import-tar` with what `feed` asks for as its input. Raises Refused when it is not whole."""
+    if not isinstance(request.args.get("feed"), dict):
+        raise wire.Refused("invalid", "the request has no feed")
+    feed = feeding.Feed(request.args["feed"])
+    source, sink = os.pipe()
+    os.set_inheritable(sink, False)
+    try:
+        tool = _start(request, command, local, connection, None, stdin=source)
+    finally:
+        os.close(source)
+    feeder = feeding.TarFeeder(feed, sink, tool, control)
+    feeder.start()
+    try:
+        outcome = tool.wait(control)
+    finally:
+        feeder.finish()
+    _tell(feeder.done)
+    if feeder.failed is not None and not control.is_set():
+        if feeder.failed != streams.NOT_READ or _made_an_archive(outcome[0]):
+            raise wire.Refused("stream", feeder.failed, what=feed.producer.what)
+    return outcome
+
+
+def _tell(done: List[Dict[str, Any]]) -> None:
+    """One line of JSON on standard error for each stream that is whole, among borg's own."""
+    for row in done:
+        wire.write_all(2, json.dumps(dict(row, type="phpborg_stream")).encode() + b"\n")
+
+
+def _made_an_archive(code: Optional[int]) -> bool:
+    """0, or a warning of old (1) or new kind (100 to 127)."""
+    return code is not None and (code in (0, 1) or 100 <= code <= 127)
+
+
+def _with_pipes(command: lines.Command, asked: List[streams.Stream]) -> lines.Command:
+    """Pipes are read as files, and so would every device and pipe below the other paths: those are left out."""
+    left_out = ["--exclude=pp:" + wire.shown(path) for path in streams.special_files(command.paths)]
+    names = [wire.shown(stream.name) for stream in asked]
+    return command._replace(options=[*command.options, *left_out, "--read-special"], paths=[*names, *command.paths])
+
+
+def _start(
+    request: wire.Request,
+    command: lines.Command,
+    local: bool,
+    connection: Dict[str, str],
+    folder: Optional[str],
+    stdin: int = subprocess.DEVNULL,
+) -> children.Tool:
+    """Borg, in the staging directory of a restore or in `folder`."""
+    args = request.args
+    directory = None if folder is None else os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     if command.subcommand == "extract" and not {"--stdout", "--dry-run"} & set(command.options):
         directory = staging.open_staging(args.get("staging"))
     borg = find_borg()
     env = dict(_environment(args, local, command.subcommand), **connection)
     env["BORG_DISPLAY_PASSPHRASE"] = "no"
-    if directory is not None:
+    if directory is not None and folder is None:
         # Borg's own temporary files would otherwise be part of what is restored.
         env["TMPDIR"] = env["BORG_BASE_DIR"]
         needed = [os.fsencode(env["BORG_BASE_DIR"]), *([command.repository] if local else [])]
@@ -151,8 +241,7 @@ def _run(
             fds = [_secret_pipe(request.secrets["passphrase"])]
             env["BORG_PASSPHRASE_FD"] = str(fds[0])
         words = [*_polite(args), borg, *lines.command_line(command, local)]
-        tool = children.Tool(words, env, fds, directory)
+        return children.Tool(words, env, fds, directory, stdin=stdin)
     finally:
         for descriptor in fds + ([directory] if directory is not None else []):
             os.close(descriptor)
-    return tool.wait(control)

@@ -14,8 +14,11 @@ _MAIN = b"import sys\n\nfrom remote.main import main\n\nsys.exit(main(sys.argv))
 
 
 def _sources() -> "dict[str, bytes]":
-    paths = [path for path in sorted(_HERE.glob("*.py")) if path.name not in _LEFT_OUT]
-    return {"__main__.py": _MAIN, **{f"remote/{path.name}": path.read_bytes() for path in paths}}
+    names = sorted(path.relative_to(_HERE).as_posix() for path in _HERE.rglob("*.py"))
+    return {
+        "__main__.py": _MAIN,
+        **{f"remote/{name}": (_HERE / name).read_bytes() for name in names if name not in _LEFT_OUT},
+    }
 
 
 def helper_version() -> str:

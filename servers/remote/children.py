@@ -6,6 +6,7 @@ group should we vanish without a word (kill -9).
 
 import ctypes
 import os
+import pwd
 import select
 import signal
 import subprocess
@@ -121,9 +122,16 @@ def _trusted(path: str) -> bool:
     return status.st_uid == 0 and not status.st_mode & 0o022
 
 
-def _in_child(directory: Optional[int]) -> Callable[[], None]:
+def end_with_parent() -> None:
+    """This process gets SIGTERM when the one that started it is gone, also by kill -9."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def prepare_child(directory: Optional[int]) -> Callable[[], None]:
+    """For `preexec_fn`: the child ends with us, signals mean what they always mean, and this is its directory."""
+
     def prepare() -> None:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        end_with_parent()
         for number in (signal.SIGPIPE, signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         if directory is not None:
@@ -141,7 +149,7 @@ def in_own_process(function: Callable[[], int]) -> int:
         return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 1
     code = 1
     try:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        end_with_parent()
         if os.getppid() == ours:
             code = function()
     except BaseException:
@@ -149,6 +157,51 @@ def in_own_process(function: Callable[[], int]) -> int:
     finally:
         sys.stderr.flush()
         os._exit(code)
+
+
+def prepare_as(user: Optional[str]) -> Callable[[], None]:
+    """As `prepare_child`, and as this account when we are root. Raises KeyError when there is no such account."""
+    account = pwd.getpwnam(user) if user and os.geteuid() == 0 else None
+    prepare = prepare_child(None)
+
+    def become() -> None:
+        if account is not None:
+            os.initgroups(account.pw_name, account.pw_gid)
+            os.setgid(account.pw_gid)
+            os.setuid(account.pw_uid)
+        # After the account: a change of account takes the wish to end with the parent away.
+        prepare()
+
+    return become
+
+
+def start(argv: Sequence[str], user: Optional[str], env: Dict[str, str], stderr: int) -> "subprocess.Popen[bytes]":
+    """A tool whose standard output is ours to read, as another account; in a group of its own that the guard watches.
+
+    Raises OSError when it cannot be started, also when there is no such account.
+    """
+    try:
+        prepare = prepare_as(user)
+    except KeyError:
+        raise OSError("there is no account {}".format(user)) from None
+    home = {"HOME": pwd.getpwnam(user).pw_dir} if user else {}
+    child = subprocess.Popen(
+        [wire.raw(word) for word in argv],
+        env={os.fsencode(name): wire.raw(value) for name, value in environment(dict(home, **env)).items()},
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        start_new_session=True,
+        preexec_fn=prepare,
+    )
+    _tell_guard(child.pid)
+    return child
+
+
+def forget(group: int) -> None:
+    """The guard need not watch this group any more."""
+    _tell_guard(-group)
 
 
 class Tool:
@@ -160,6 +213,7 @@ class Tool:
         env: Dict[str, str],
         fds: Sequence[int] = (),
         directory: Optional[int] = None,
+        stdin: int = subprocess.DEVNULL,
         **streams: Any,
     ) -> None:
         self.process = subprocess.Popen(
@@ -167,9 +221,9 @@ class Tool:
             env={os.fsencode(name): wire.raw(value) for name, value in env.items()},
             pass_fds=tuple(fds),
             cwd=None if directory is not None else "/",
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             start_new_session=True,
-            preexec_fn=_in_child(directory),
+            preexec_fn=prepare_child(directory),
             **streams,
         )
         _tell_guard(self.process.pid)

@@ -27,6 +27,10 @@ VERBS: Dict[str, Tuple[str, str]] = {
     "stage": ("staging", "stage"),
     "place": ("placing", "place"),
     "unstage": ("staging", "unstage"),
+    "capabilities": ("capabilities", "capabilities"),
+    "statistics": ("statistics", "statistics"),
+    "snapshot": ("snapshots", "snapshot"),
+    "stream_dir": ("streams", "stream_dir"),
 }
 
 

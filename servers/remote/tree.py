@@ -84,7 +84,7 @@ def mount_points(below: bytes) -> List[Tuple[bytes, str]]:
     with open("/proc/self/mountinfo", "rb") as file:
         for line in file:
             left, _, right = line.partition(b" - ")
-            path = _unescape(left.split()[4])
+            path = unescape(left.split()[4])
             if below == b"/" or path == below or path.startswith(below.rstrip(b"/") + b"/"):
                 found.append((path, right.split()[0].decode("ascii", "replace")))
     return found
@@ -94,10 +94,11 @@ def mounts() -> List[Tuple[bytes, List[str]]]:
     """(path, its own options) of every mount."""
     with open("/proc/self/mountinfo", "rb") as file:
         fields = [line.split() for line in file]
-    return [(_unescape(words[4]), words[5].decode("ascii", "replace").split(",")) for words in fields]
+    return [(unescape(words[4]), words[5].decode("ascii", "replace").split(",")) for words in fields]
 
 
-def _unescape(path: bytes) -> bytes:
+def unescape(path: bytes) -> bytes:
+    """A path as mountinfo writes it, in its own bytes."""
     for code, char in ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n"), (b"\\134", b"\\")):
         path = path.replace(code, char)
     return path

@@ -157,7 +157,7 @@ def test_stop_lets_borg_finish_and_leaves_nothing(host, place, repository, token
             stop.set()
 
     began = time.monotonic()
-    options = ("--progress", "--upload-ratelimit=1500", "--checkpoint-interval=1")
+    options = ("--progress", "--upload-ratelimit=6000", "--checkpoint-interval=1")
     result = backup(host, repository, "one", source, token=token, options=options, stop=stop, on_stderr=heard)
     assert result.exit.stopped
     assert result.exit.code != 0

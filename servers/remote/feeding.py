@@ -1,0 +1,114 @@
+"""A base backup on its way into an archive: the tool's tar stream is borg's standard input, nothing lies on a disk.
+
+As with `streams`: what does not end well is never given its end, and borg is ended before it could commit.
+"""
+
+import os
+import signal
+import threading
+from typing import Any, Dict, List, Optional, Tuple
+
+from . import children, policy, streams, tarflow, validate, wire
+from .producers import base_backup
+
+MOST_EXTRAS = 1000
+
+
+class Feed:
+    """What the request asks for: the producer, the folder of its members, and what follows them."""
+
+    def __init__(self, args: Dict[str, Any]) -> None:
+        self.producer = base_backup(args)
+        self.folder = validate.absolute(args.get("folder"), "folder")
+        self.extras = [validate.absolute(path, "extra") for path in validate.texts(args.get("extras", []), "extras")]
+        if len(self.extras) > MOST_EXTRAS:
+            raise wire.Refused("invalid", "too many extra files")
+        for path in [self.folder, *self.extras]:
+            policy.check_read(path, real=True)
+
+
+class TarFeeder:
+    """Fills borg's standard input beside it. `failed` says why borg was ended, or None."""
+
+    def __init__(self, feed: Feed, sink: int, borg: children.Tool, control: wire.Control) -> None:
+        self.failed: Optional[str] = None
+        self.done: List[Dict[str, Any]] = []
+        self._feed = feed
+        self._sink = sink
+        self._borg = borg
+        self._control = control
+        self._over = threading.Event()
+        self._running: Any = None
+        self._thread = threading.Thread(target=self._work, daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Borg has ended: so does the producer that still runs."""
+        self._over.set()
+        running = self._running
+        if running is not None:
+            children.signal_group(running.pid, signal.SIGTERM)
+        self._thread.join(10)
+        if running is not None:
+            children.signal_group(running.pid, signal.SIGKILL)
+        if self.failed is None and not self.done:
+            self.failed = streams.NOT_READ
+
+    def _work(self) -> None:
+        reason = self._fill()
+        if reason is not None and not self._over.is_set():
+            self.failed = reason
+            streams.interrupt(self._borg, self._over)
+        os.close(self._sink)
+
+    def _fill(self) -> Optional[str]:
+        """All of it, up to the end of the archive; None when it is whole, else the reason."""
+        producer = self._feed.producer
+        with streams.Said() as said:
+            try:
+                child = children.start(producer.argv, producer.user, producer.env, said.descriptor)
+            except OSError as error:
+                return str(error)
+            self._running = child
+            assert child.stdout is not None
+            flow = tarflow.Flow(child.stdout.fileno(), self._sink, self._feed.folder)
+            broken, code = self._copy(flow, child)
+            reason = streams.ended(producer, code, said.text()) or broken
+            if reason is None:
+                self._finish(flow)
+                row = {"name": wire.shown(self._feed.folder), "bytes": flow.bytes, "members": flow.members}
+                self.done.append(dict(row, what=producer.what, said=said.text()))
+            return reason
+
+    def _copy(self, flow: tarflow.Flow, child: Any) -> Tuple[Optional[str], int]:
+        broken: Optional[str] = None
+        try:
+            flow.add(self._feed.folder, self._feed.folder)
+            flow.copy(self._control.check)
+        except (tarflow.Broken, OSError, wire.Stopped) as error:
+            broken = str(error) or "stopped before the end"
+            children.signal_group(child.pid, signal.SIGTERM)
+        child.stdout.close()
+        code = child.wait()
+        children.signal_group(child.pid, signal.SIGKILL)
+        children.forget(child.pid)
+        self._running = None
+        return broken, code
+
+    def _finish(self, flow: tarflow.Flow) -> None:
+        for top in self._feed.extras:
+            for path in _below(top):
+                flow.add(path, path)
+        flow.finish()
+
+
+def _below(top: bytes) -> List[bytes]:
+    """A path and all below it, folders before what is in them; links are not followed."""
+    found = [top]
+    if os.path.isdir(top) and not os.path.islink(top):
+        for name in sorted(os.listdir(top)):
+            found += _below(os.path.join(top, name))
+    return found

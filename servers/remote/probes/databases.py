@@ -1,0 +1,303 @@
+"""What the probes of databases share: who listens where, the data directory, logins that may be tried.
+
+A process may be anybody's, and so may what it says of itself: its files are read without waiting, and what is
+secret is shown only to servers of system accounts, or to the one that the administrator named.
+"""
+
+import os
+import re
+import socket
+import struct
+import time
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
+
+from .. import wire
+from .base import Look, Process, Ran, plain_file
+
+ANSWER_SECONDS = 3.0
+_LEAST_SECONDS = 0.5
+_WAITING_SECONDS = 12.0
+_READ_LIMIT = 1 << 20
+_LISTENS = 0x10000
+# Below this number are the accounts of the system and its services (login.defs: UID_MIN).
+_FIRST_PERSON = 1000
+
+# A place where data may lie, how we know, how sure that is.
+Candidate = Tuple[str, str, str]
+
+
+class Listening(NamedTuple):
+    """Where a process listens: (address, port) of TCP, paths of unix sockets."""
+
+    ports: List[Tuple[str, int]]
+    sockets: List[str]
+
+
+class Patience:
+    """How long servers are waited for: 3 s each, and hardly at all once others have used up the time."""
+
+    def __init__(self) -> None:
+        self._until = time.monotonic() + _WAITING_SECONDS
+
+    def seconds(self) -> float:
+        """What the next answer may take."""
+        return max(_LEAST_SECONDS, min(ANSWER_SECONDS, self._until - time.monotonic()))
+
+
+class Door(NamedTuple):
+    """Where a server is reached: a unix socket, or an address and a port."""
+
+    path: Optional[str]
+    address: Optional[str] = None
+    port: Optional[int] = None
+
+    def connect(self, seconds: float) -> socket.socket:
+        """A connection whose every step takes at most so long. Raises OSError."""
+        if self.path is None:
+            return socket.create_connection((str(self.address), int(self.port or 0)), seconds)
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(seconds)
+        try:
+            connection.connect(wire.raw(self.path))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def doors(listening: Listening) -> List[Door]:
+    """The ways in, sockets first: they need no network and tell the server who we are."""
+    # A hardened service may have a /tmp of its own, and a cleaner may have taken the file away.
+    known = [Door(path) for path in listening.sockets if os.path.exists(wire.raw(path))]
+    return known + [Door(None, near(address), port) for address, port in listening.ports]
+
+
+def near(address: str) -> str:
+    """Where to reach a server of this machine that listens there."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
+
+
+def loopback(address: str) -> bool:
+    """Does what is sent there never leave this machine?"""
+    return address == "::1" or address.startswith("127.") or address.startswith("::ffff:127.")
+
+
+def why(error: OSError, seconds: float) -> str:
+    """In words, why a server could not be asked."""
+    if isinstance(error, socket.timeout):
+        return "it does not answer within {:g} s: look whether its process hangs".format(seconds)
+    return error.strerror or str(error) or type(error).__name__
+
+
+def receive(connection: socket.socket, size: int) -> bytes:
+    """Exactly so many bytes. Raises OSError when the other side ends before."""
+    data = b""
+    while len(data) < size:
+        chunk = connection.recv(min(size - len(data), 1 << 16))
+        if not chunk:
+            raise ConnectionResetError("it ended the connection")
+        data += chunk
+    return data
+
+
+def peer(path: str) -> Optional[int]:
+    """The process that listens on a unix socket: None when nobody does, 0 when it is not visible from here."""
+    try:
+        connection = Door(path).connect(_LEAST_SECONDS)
+    except OSError:
+        return None
+    with connection:
+        pid, _, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return int(pid)
+
+
+def listening(pid: int) -> Listening:
+    """Where the process listens; nothing when we may not look at it."""
+    place = "/proc/{}/".format(pid)
+    inodes = set()
+    try:
+        for name in os.listdir(place + "fd"):
+            try:
+                target = os.readlink(place + "fd/" + name)
+            except OSError:
+                continue
+            if target.startswith("socket:["):
+                inodes.add(int(target[8:-1]))
+    except OSError:
+        return Listening([], [])
+    tables = [_table(place + "net/" + name) for name in ("tcp", "tcp6", "unix")]
+    ports = [found for table in tables[:2] for inode, found in tcp_listeners(table).items() if inode in inodes]
+    bound = [found for inode, found in unix_listeners(tables[2]).items() if inode in inodes]
+    # A relative one was bound where the server stood; most stay there.
+    sockets = [path if path[0] in "/@" else os.path.join(working_directory(pid) or "/", path) for path in bound]
+    return Listening(sorted(set(ports), key=lambda found: (found[1], found[0])), sorted(set(sockets)))
+
+
+def _table(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
+def tcp_listeners(table: bytes) -> Dict[int, Tuple[str, int]]:
+    """(address, port) by inode, from /proc/net/tcp or tcp6."""
+    found = {}
+    for line in table.decode("ascii", "replace").splitlines()[1:]:
+        words = line.split()
+        if len(words) > 9 and words[3] == "0A":
+            address, port = words[1].split(":")
+            found[int(words[9])] = (_address(address), int(port, 16))
+    return found
+
+
+def _address(text: str) -> str:
+    # Each word of four bytes stands in the machine's own order.
+    packed = b"".join(struct.pack("=I", int(text[at : at + 8], 16)) for at in range(0, len(text), 8))
+    return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)
+
+
+def unix_listeners(table: bytes) -> Dict[int, str]:
+    """Paths by inode, from /proc/net/unix; a path may hold blanks."""
+    found = {}
+    for line in table.split(b"\n")[1:]:
+        words = line.split(None, 7)
+        if len(words) == 8 and int(words[3], 16) & _LISTENS:
+            found[int(words[6])] = wire.shown(words[7])
+    return found
+
+
+def parent(pid: int) -> Optional[int]:
+    """The process that started it."""
+    text = read("/proc/{}/stat".format(pid)) or ""
+    words = text[text.rfind(")") + 1 :].split()
+    return int(words[1]) if len(words) > 1 else None
+
+
+def leaders(processes: Iterable[Process]) -> List[Process]:
+    """Those that are no child of another one: the servers without the helpers that they fork."""
+    found = list(processes)
+    pids = {process.pid for process in found}
+    return [process for process in found if parent(process.pid) not in pids]
+
+
+def environment_of(pid: int) -> Dict[str, str]:
+    """The variables that a process was started with; {} when we may not know."""
+    pairs = [word.split(b"=", 1) for word in _table("/proc/{}/environ".format(pid)).split(b"\0")]
+    return {wire.shown(pair[0]): wire.shown(pair[1]) for pair in pairs if len(pair) == 2}
+
+
+def working_directory(pid: int) -> Optional[str]:
+    """Where a process stands; None when we may not know or it is gone."""
+    try:
+        path = wire.shown(os.readlink("/proc/{}/cwd".format(pid).encode()))
+    except OSError:
+        return None
+    return path if os.path.isdir(wire.raw(path)) else None
+
+
+def read(path: str) -> Optional[str]:
+    """A plain file's text, bytes that are no UTF-8 kept; None for anything else."""
+    content = plain_file(path, _READ_LIMIT)
+    return None if content is None else wire.shown(content)
+
+
+def option(argv: List[str], *names: str) -> Optional[str]:
+    """The last value of `--name=value` or `--name value`; a hyphen and an underscore are the same in a name."""
+    found = None
+    for index, word in enumerate(argv):
+        name, equals, value = word.partition("=")
+        if name.replace("_", "-") in names:
+            found = value if equals else (argv[index + 1] if index + 1 < len(argv) else found)
+    return found
+
+
+def directory(candidates: Iterable[Candidate]) -> Optional[Dict[str, Any]]:
+    """The data directory: the first candidate; a usual place is only considered. Surest first."""
+    known: Dict[str, Candidate] = {}
+    for path, method, confidence in candidates:
+        plain = path.rstrip("/") or "/"
+        known.setdefault(plain, (plain, method, confidence))
+    chosen = [found for found in known.values() if found[1] != "common"]
+    if not chosen:
+        return None
+    listed = [dict(zip(("path", "method", "confidence"), found)) for found in known.values()]
+    return dict(listed[list(known.values()).index(chosen[0])], candidates=listed, size_bytes=None, size_problem=None)
+
+
+def measure(look: Look, found: Optional[Dict[str, Any]]) -> None:
+    """Write the size of a data directory into it."""
+    if found is not None:
+        found["size_bytes"], found["size_problem"] = look.size(found["path"])
+
+
+def outside(paths: Iterable[str], top: str) -> List[str]:
+    """Those that lie outside `top` once all links are followed, each once, in this order."""
+    real = os.path.realpath(wire.raw(top))
+    found: Dict[str, None] = {}
+    for path in paths:
+        target = os.path.realpath(wire.raw(path))
+        if target != real and not target.startswith(real.rstrip(b"/") + b"/"):
+            found[wire.shown(target)] = None
+    return list(found)
+
+
+def login(
+    works: bool,
+    method: Optional[str] = None,
+    user: Optional[str] = None,
+    file: Optional[str] = None,
+    problem: Optional[str] = None,
+) -> Dict[str, Any]:
+    """How we get in, or why not."""
+    return {"works": works, "method": method, "user": user, "file": file, "problem": problem}
+
+
+def trusted(uid: Optional[int]) -> bool:
+    """May a server of this account see a secret that was not meant for it by name?"""
+    return uid is not None and uid < _FIRST_PERSON
+
+
+def given(look: Look, probe: str, port: Optional[int], sockets: Iterable[str], safe: bool) -> Optional[Dict[str, str]]:
+    """The login that the administrator gave for this server, as {"user", "password"}; None without one.
+
+    One that names a port or a socket is for that server alone; any other is for all servers of system accounts.
+    """
+    found = look.given.get(probe)
+    if not isinstance(found, dict):
+        return None
+    by_port, by_socket = found.get("port"), found.get("socket")
+    if (by_port and str(by_port) != str(port)) or (by_socket and by_socket not in list(sockets)):
+        return None
+    if not (safe or by_port or by_socket):
+        return None
+    return {key: found[key] if isinstance(found.get(key), str) else "" for key in ("user", "password")}
+
+
+def programs(look: Look, names: Iterable[str]) -> Dict[str, Dict[str, Optional[str]]]:
+    """Those that are there, with what they say of their version."""
+    found = {}
+    for name in names:
+        path = look.find(name)
+        if path is not None:
+            found[name] = {"path": path, "version": program_version(look, path)}
+    return found
+
+
+def program_version(look: Look, path: str) -> Optional[str]:
+    """What a program says when asked for its version; None when it does not."""
+    ran = look.run([path, "--version"], timeout=ANSWER_SECONDS)
+    return version_in(ran.out + ran.err) if ran.ok else None
+
+
+def version_in(text: str) -> Optional[str]:
+    """The version in a sentence such as "mysql  Ver 15.1 Distrib 10.11.6-MariaDB, for debian-linux-gnu"."""
+    found = re.search(r"(?:Distrib|from|server) (\d+(?:\.\d+)+)", text) or re.search(r"(\d+(?:\.\d+)+)", text)
+    return found.group(1) if found else None
+
+
+def last_words(ran: Ran) -> str:
+    """Why a tool failed, in its own words."""
+    lines = [line.strip() for line in ran.err.splitlines() if line.strip()]
+    return lines[-1] if lines else "it ended with exit status {}".format(ran.code)

@@ -1,0 +1,94 @@
+"""A read-only snapshot of a btrfs subvolume, made at the top of its filesystem where no application looks."""
+
+import os
+import re
+from typing import Any, Dict, List, Tuple
+
+from .. import tree, validate, wire
+from . import Mounted, Place, mount, run, unmount
+
+_DEVICE = re.compile(r"/dev/[A-Za-z0-9+_.:/-]{1,200}")
+_TOP = 5  # the id of a filesystem's top subvolume
+Volume = Tuple[str, str]
+
+
+def volume(args: Dict[str, Any]) -> Volume:
+    """A device of the filesystem, as it is mounted, and the subvolume's path from the top ("/" is the top itself)."""
+    device = validate.text(args.get("device"), "device", _DEVICE)
+    if ".." in device.split("/"):
+        raise wire.Refused("unsafe", "this is no device: {}".format(device))
+    return device, wire.shown(validate.absolute(args.get("subvolume"), "subvolume"))
+
+
+def make(place: Place, volume: Volume, args: Dict[str, Any]) -> Dict[str, Any]:
+    """Answers `left_out` too: subvolumes below this one, which a snapshot does not hold."""
+    device, subvolume = volume
+    origins = [_seen_at(found, subvolume) for found in _mounts(device) if _holds(found.root, subvolume)]
+    if not origins:
+        raise wire.Refused("missing", "the subvolume {} of {} is not mounted".format(subvolume, device))
+    _open_top(place, device)
+    below = run(["btrfs", "subvolume", "list", "-o", "--", _at(place, subvolume)])
+    run(["btrfs", "subvolume", "snapshot", "-r", "--", _at(place, subvolume), _snapshot(place)])
+    unmount(place.top)
+    mount(device, place.mountpoint, "btrfs", ["subvol=/." + place.name])
+    left_out = [line.partition(" path ")[2] for line in below.splitlines() if " path " in line]
+    return {"origins": origins, "device": device, "type": "btrfs", "left_out": left_out}
+
+
+def state(place: Place, volume: Volume) -> Dict[str, Any]:
+    """It takes its room from the filesystem: as long as it is there it is whole."""
+    there = wire.raw(place.mountpoint) in [point for point, _ in tree.mounts()]
+    return {"exists": there, "valid": there, "used_percent": None}
+
+
+def remove(place: Place, volume: Volume) -> bool:
+    """True when it was there."""
+    _open_top(place, volume[0])
+    try:
+        if not os.path.isdir(_snapshot(place)):
+            return False
+        run(["btrfs", "subvolume", "delete", "--commit-after", "--", _snapshot(place)])
+        return True
+    finally:
+        unmount(place.top)
+
+
+def _at(place: Place, subvolume: str) -> str:
+    return place.top + subvolume.rstrip("/")
+
+
+def _snapshot(place: Place) -> str:
+    return os.path.join(place.top, "." + place.name)
+
+
+def _open_top(place: Place, device: str) -> None:
+    """The whole filesystem, for root alone: the directory above is private."""
+    if wire.raw(place.top) in [point for point, _ in tree.mounts()]:
+        return
+    os.makedirs(place.top, mode=0o700, exist_ok=True)
+    options = "nosuid,nodev,noexec,subvolid={}".format(_TOP)
+    run(["mount", "-t", "btrfs", "-o", options, "--", device, place.top])
+
+
+def _mounts(device: str) -> List[Mounted]:
+    """Where the filesystem of this device is mounted: btrfs has no device number of its own in mountinfo."""
+    real = os.path.realpath(device)
+    found = []
+    with open("/proc/self/mountinfo", "rb") as file:
+        for line in file:
+            before, _, after = line.partition(b" - ")
+            kind, source = after.split(b" ")[:2]
+            if kind == b"btrfs" and os.path.realpath(wire.shown(tree.unescape(source))) == real:
+                root, point = (wire.shown(tree.unescape(field)) for field in before.split(b" ")[3:5])
+                found.append(Mounted(point, "btrfs", root))
+    return found
+
+
+def _holds(root: str, subvolume: str) -> bool:
+    return root == "/" or subvolume == root or subvolume.startswith(root + "/")
+
+
+def _seen_at(found: Mounted, subvolume: str) -> str:
+    """The subvolume's own path in the live system."""
+    rest = subvolume if found.root == "/" else subvolume[len(found.root) :]
+    return (found.point.rstrip("/") + rest).rstrip("/") or "/"

@@ -1,0 +1,48 @@
+"""A snapshot of a ZFS dataset."""
+
+import re
+from typing import Any, Dict, List
+
+from .. import validate, wire
+from . import Place, mount, run
+
+# zfs(8): components of letters, digits and _-:. — a leading hyphen would be an option.
+_DATASET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]*(?:/[A-Za-z0-9][A-Za-z0-9_.: -]*)*")
+
+
+def volume(args: Dict[str, Any]) -> str:
+    """The dataset."""
+    return validate.text(args.get("dataset"), "dataset", _DATASET, 255)
+
+
+def make(place: Place, volume: str, args: Dict[str, Any]) -> Dict[str, Any]:
+    """Of this dataset alone: those below it are datasets of their own."""
+    properties = run(["zfs", "get", "-H", "-p", "-o", "value", "mountpoint,mounted", volume]).split("\n")
+    if properties[1:] != ["yes"]:
+        raise wire.Refused("missing", "the dataset {} is not mounted".format(volume))
+    run(["zfs", "snapshot", _name(place, volume)])
+    mount(_name(place, volume), place.mountpoint, "zfs", [])
+    return {"origins": [properties[0]], "device": _name(place, volume), "type": "zfs"}
+
+
+def state(place: Place, volume: str) -> Dict[str, Any]:
+    """It takes its room from the pool: as long as it is there it is whole."""
+    there = _exists(place, volume)
+    return {"exists": there, "valid": there, "used_percent": None}
+
+
+def remove(place: Place, volume: str) -> bool:
+    """True when it was there."""
+    if not _exists(place, volume):
+        return False
+    run(["zfs", "destroy", _name(place, volume)])
+    return True
+
+
+def _name(place: Place, volume: str) -> str:
+    return "{}@{}".format(volume, place.name)
+
+
+def _exists(place: Place, volume: str) -> bool:
+    listed: List[str] = run(["zfs", "list", "-H", "-t", "snapshot", "-o", "name", "-d", "1", volume]).split("\n")
+    return _name(place, volume) in listed

@@ -1,0 +1,274 @@
+"""Streams into an archive: what a tool prints becomes a file of the archive and never touches the disk.
+
+Borg reads each stream from a named pipe (`--read-special`) in the order in which they are asked for; its
+producer starts when borg opens the pipe. A stream that does not end well must not become a restore point:
+its pipe is kept open, so that borg cannot finish the file, until borg has been ended. Success is the exit
+status 0 of the producer and, where a format has one, the last line that only a whole dump has.
+"""
+
+import errno
+import os
+import select
+import signal
+import stat
+import subprocess
+import threading
+import time
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from . import children, places, validate, wire
+
+MOST_STREAMS = 2000
+_CHUNK = 1 << 20
+_TAIL = 4096
+_STDERR_KEPT = 8192
+NOT_READ = "borg ended before this stream was read to its end"
+
+
+class Producer(NamedTuple):
+    """A tool whose output is the stream."""
+
+    argv: List[str]
+    # The account to run as, when we are root; its name for people is in `what`.
+    user: Optional[str] = None
+    env: Dict[str, str] = {}
+    # What the last bytes of a whole stream hold; empty: the format has no such mark.
+    trailer: bytes = b""
+    what: str = ""
+
+
+class Stream(NamedTuple):
+    """A file of the archive (relative, plain) and what makes it."""
+
+    name: bytes
+    producer: Producer
+
+
+class Failed(NamedTuple):
+    """Why a stream is not whole."""
+
+    stream: Stream
+    reason: str
+
+
+class Pipes:
+    """The private directory with one named pipe for each stream; borg's working directory."""
+
+    def __init__(self, token: str, streams: List[Stream]) -> None:
+        self.path = directory(token)
+        os.makedirs(os.path.dirname(self.path), mode=0o711, exist_ok=True)
+        os.mkdir(self.path, 0o700)
+        for stream in streams:
+            place = os.path.join(os.fsencode(self.path), stream.name)
+            os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
+            os.mkfifo(place, 0o600)
+
+    def __enter__(self) -> "Pipes":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        remove(self.path)
+
+
+def directory(token: str) -> str:
+    """Where the pipes of one run are: whoever knows the token can remove what a killed run left."""
+    base = places.RUN if os.geteuid() == 0 else "/tmp/phpborg-streams-{}".format(os.geteuid())
+    return os.path.join(base, "streams-" + token)
+
+
+def remove(path: str) -> bool:
+    """Take pipes and directories away; True when there was something. Nothing else is ever removed there."""
+    if not os.path.isdir(path):
+        return False
+    for folder, names, files in os.walk(path, topdown=False):
+        for name in files:
+            place = os.path.join(folder, name)
+            if stat.S_ISFIFO(os.lstat(place).st_mode):
+                os.unlink(place)
+        for name in names:
+            os.rmdir(os.path.join(folder, name))
+    os.rmdir(path)
+    return True
+
+
+def special_files(paths: List[str]) -> List[bytes]:
+    """Devices, pipes and sockets at or below these paths, and links to one: borg would read these too."""
+    found = []
+    waiting = [wire.raw(path) for path in paths]
+    while waiting:
+        path = waiting.pop()
+        try:
+            mode = os.lstat(path).st_mode
+            if stat.S_ISLNK(mode) and os.path.exists(path) and not os.path.isdir(path):
+                mode = os.stat(path).st_mode
+            if stat.S_ISDIR(mode):
+                waiting += [os.path.join(path, name) for name in os.listdir(path)]
+            elif not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+                found.append(path)
+        except OSError:
+            continue  # borg will say that it cannot be read
+    return found
+
+
+def stream_dir(request: wire.Request, control: wire.Control) -> None:
+    """The verb for the clean-up after a run that was killed: answers {"removed": bool}."""
+    wire.answer({"removed": remove(directory(validate.token(request.args.get("token"))))})
+
+
+class Feeder:
+    """Fills the pipes, one after the other, beside borg. `failed` says why borg was ended, or None."""
+
+    def __init__(self, pipes: Pipes, streams: List[Stream], borg: children.Tool, control: wire.Control) -> None:
+        self.failed: Optional[Failed] = None
+        self.done: List[Dict[str, Any]] = []
+        self._pipes = pipes
+        self._streams = streams
+        self._borg = borg
+        self._control = control
+        self._over = threading.Event()
+        self._running: Optional["subprocess.Popen[bytes]"] = None
+        self._thread = threading.Thread(target=self._feed_all, daemon=True)
+
+    def start(self) -> None:
+        """Begin; borg may be reading already."""
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Borg has ended: so does the producer that still runs, and nothing is fed any more."""
+        self._over.set()
+        running = self._running
+        if running is not None:
+            children.signal_group(running.pid, signal.SIGTERM)
+        self._thread.join(10)
+        if running is not None:
+            children.signal_group(running.pid, signal.SIGKILL)
+        if self.failed is None and len(self.done) < len(self._streams):
+            missing = self._streams[len(self.done)]
+            self.failed = Failed(missing, NOT_READ)
+
+    def _feed_all(self) -> None:
+        for stream in self._streams:
+            sink = self._open(stream)
+            if sink is None:
+                return
+            reason = self._feed(stream, sink)
+            if reason is None:
+                os.close(sink)
+                continue
+            if not self._over.is_set():
+                # The pipe stays open: borg is waiting for more of this file and cannot commit it.
+                self.failed = Failed(stream, reason)
+                interrupt(self._borg, self._over)
+            os.close(sink)
+            return
+
+    def _open(self, stream: Stream) -> Optional[int]:
+        """The pipe's end for writing, once borg has opened the other one; None when borg ended before."""
+        place = os.path.join(os.fsencode(self._pipes.path), stream.name)
+        while not self._over.is_set():
+            try:
+                sink = os.open(place, os.O_WRONLY | os.O_NONBLOCK)
+            except OSError as error:
+                if error.errno != errno.ENXIO:
+                    return None
+                time.sleep(0.02)
+                continue
+            os.set_blocking(sink, True)
+            return sink
+        return None
+
+    def _feed(self, stream: Stream, sink: int) -> Optional[str]:
+        """Run the producer to its end; None when the whole stream is in the pipe, else the reason."""
+        producer = stream.producer
+        with Said() as said:
+            try:
+                child = children.start(producer.argv, producer.user, producer.env, said.descriptor)
+            except OSError as error:
+                return str(error)
+            self._running = child
+            assert child.stdout is not None
+            count, tail = 0, b""
+            try:
+                while True:
+                    if not select.select([child.stdout], [], [], 0.5)[0]:
+                        if self._control.is_set():
+                            children.signal_group(child.pid, signal.SIGTERM)
+                            return "stopped before the end"
+                        continue
+                    chunk = os.read(child.stdout.fileno(), _CHUNK)
+                    if not chunk:
+                        break
+                    count += len(chunk)
+                    tail = (tail + chunk[-_TAIL:])[-_TAIL:]
+                    _write(sink, chunk)
+            except BrokenPipeError:
+                children.signal_group(child.pid, signal.SIGTERM)
+                return "borg stopped reading"
+            finally:
+                child.stdout.close()
+                code = child.wait()
+                children.signal_group(child.pid, signal.SIGKILL)
+                children.forget(child.pid)
+                self._running = None
+            return self._judge(stream, code, count, tail, said.text())
+
+    def _judge(self, stream: Stream, code: int, count: int, tail: bytes, words: str) -> Optional[str]:
+        reason = ended(stream.producer, code, words)
+        if reason is not None:
+            return reason
+        trailer = stream.producer.trailer
+        if trailer and trailer not in tail:
+            name = os.path.basename(stream.producer.argv[0])
+            return "{} ended well, but its output has no end (“{}”)".format(name, trailer.decode())
+        self.done.append({"name": wire.shown(stream.name), "bytes": count, "what": stream.producer.what, "said": words})
+        return None
+
+
+def interrupt(borg: children.Tool, over: threading.Event) -> None:
+    """End borg while its input stays open. It takes a first SIGINT as a wish for after the next data, which will
+    not come, and a second at once.
+    """
+    while not over.wait(0.5):
+        try:
+            borg.process.send_signal(signal.SIGINT)
+        except ProcessLookupError:
+            return
+
+
+def ended(producer: Producer, code: int, words: str) -> Optional[str]:
+    """Why this exit status is a failure, in the tool's own words, or None."""
+    if not code:
+        return None
+    status = "exit {}".format(code) if code > 0 else "signal {}".format(-code)
+    return "{} ended with {}: {}".format(os.path.basename(producer.argv[0]), status, words or "it said nothing")
+
+
+class Said:
+    """The standard error of a producer, the last of it; a file, so that nobody waits for its reader."""
+
+    def __enter__(self) -> "Said":
+        self.descriptor = os.memfd_create("said") if hasattr(os, "memfd_create") else _unnamed()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.descriptor)
+
+    def text(self) -> str:
+        size = os.fstat(self.descriptor).st_size
+        data = os.pread(self.descriptor, _STDERR_KEPT, max(0, size - _STDERR_KEPT))
+        return data.decode("utf-8", "replace").strip()
+
+
+def _unnamed() -> int:
+    """Before Python 3.8."""
+    import tempfile
+
+    descriptor, path = tempfile.mkstemp()
+    os.unlink(path)
+    return descriptor
+
+
+def _write(sink: int, chunk: bytes) -> None:
+    view = memoryview(chunk)
+    while view:
+        view = view[os.write(sink, view) :]

@@ -1,0 +1,150 @@
+"""PostgreSQL's own tools through the helper into an archive, and back into a fresh server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from servers import errors
+from servers.transport.tunnel import link
+from tests.support import postgresql
+from tests.support.postgresql import Cluster
+from tests.transport.conftest import PASSPHRASE
+
+pytestmark = pytest.mark.real
+
+ODD = ["weird-db name", "a$b;c", "-x", "../up", 'it\'s \\ "=x" é']
+
+
+by_sudo = pytest.mark.parametrize("host", ["sudo"], indirect=True)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A server with databases of awkward names, a role and rows."""
+    with tempfile.TemporaryDirectory(prefix="phpborg-pg-") as name:
+        place = Path(name)
+        place.chmod(0o755)
+        with postgresql.running(place / "data dir", place / "run") as made:
+            made.sql("CREATE ROLE shop LOGIN PASSWORD 'se''cret'; CREATE DATABASE shop OWNER shop;")
+            made.sql("CREATE TABLE t AS SELECT i, md5(i::text) AS h FROM generate_series(1, 20000) i;", "shop")
+            for odd in ODD:
+                made.sql('CREATE DATABASE "{}"'.format(odd.replace('"', '""')))
+            yield made
+
+
+@pytest.fixture
+def make(host, repository, token):
+    """Make an archive "one" with the helper."""
+
+    def run(subcommand: str, *paths: str, **args: object):
+        with link(host, str(repository), mode="tunnel", token=token) as way:
+            argv = [subcommand, "--json", "--log-json", way.location("one"), *paths]
+            asked = {"argv": argv, "token": token, **args}
+            return host.run("borg", asked, secrets={"passphrase": PASSPHRASE}, link=way)
+
+    return run
+
+
+@pytest.fixture
+def borg(repository, place):
+    """Borg on this host, with the repository's passphrase."""
+
+    def run(*words: str, cwd: Path = place) -> bytes:
+        env = {
+            **os.environ,
+            "BORG_PASSPHRASE": PASSPHRASE,
+            "BORG_BASE_DIR": str(place / "borg-base"),
+            "BORG_RELOCATED_REPO_ACCESS_IS_OK": "yes",
+        }
+        return subprocess.run(["borg", *words], env=env, check=True, capture_output=True, cwd=cwd).stdout
+
+    return run
+
+
+def names(borg, repository) -> list[str]:
+    return borg("list", "--short", str(repository)).decode().splitlines()
+
+
+def test_dumps_of_every_name_come_back(cluster, make, borg, repository, place):
+    streams = [{"name": "dump/globals.sql", "producer": "pg_globals", **cluster.where}]
+    for number, database in enumerate(["shop", *ODD]):
+        streams.append({"name": f"dump/{number}.sql", "producer": "pg_dump", "database": database, **cluster.where})
+    ended = make("create", streams=streams)
+    assert ended.exit.code == 0, ended.exit.stderr_tail
+    with postgresql.running(place / "fresh", place / "fresh-run") as fresh:
+        for number in (*range(len(ODD) + 1),):
+            if number == 0:
+                text = borg("extract", "--stdout", f"{repository}::one", "pp:dump/globals.sql").decode()
+                fresh.sql(text.replace("CREATE ROLE postgres;", ""))
+            fresh.sql(borg("extract", "--stdout", f"{repository}::one", f"pp:dump/{number}.sql").decode())
+        listed = "SELECT string_agg(datname, E'\\n' ORDER BY datname) FROM pg_database WHERE NOT datistemplate"
+        assert fresh.sql(listed) == cluster.sql(listed)
+        rows = "SELECT count(*), sum(hashtext(h)) FROM t"
+        assert fresh.sql(rows, "shop") == cluster.sql(rows, "shop")
+        roles = "SELECT rolname, rolpassword FROM pg_authid WHERE rolname = 'shop'"
+        assert fresh.sql(roles) == cluster.sql(roles)
+
+
+@by_sudo
+def test_a_database_that_is_not_there_fails_and_leaves_nothing(cluster, make, borg, repository):
+    streams = [
+        {"name": "a.sql", "producer": "pg_dump", "database": "shop", **cluster.where},
+        {"name": "b.sql", "producer": "pg_dump", "database": "no such", **cluster.where},
+    ]
+    with pytest.raises(errors.StreamFailed, match=r'database "no such" does not exist'):
+        make("create", streams=streams)
+    assert names(borg, repository) == []
+    assert not list(Path("/run/phpborg").glob("streams-*"))
+
+
+def test_a_base_backup_starts_again(cluster, make, borg, repository, token, place):
+    (place / "conf").mkdir()
+    (place / "conf/pg_hba.conf").write_text("local all all peer\n")
+    feed = {**cluster.where, "token": token, "folder": str(cluster.data), "extras": [str(place / "conf")]}
+    rows = "SELECT count(*), sum(hashtext(h)) FROM t"
+    expected = cluster.sql(rows, "shop")
+    ended = make("import-tar", "-", feed=feed)
+    assert ended.exit.code == 0, ended.exit.stderr_tail
+    out = place / "out"
+    out.mkdir()
+    out.chmod(0o755)
+    borg("extract", "--numeric-ids", f"{repository}::one", cwd=out)
+    data = out / str(cluster.data)[1:]
+    for folder in data.parents:
+        if folder.is_relative_to(out):
+            folder.chmod(0o755)
+    assert (out / str(place)[1:] / "conf/pg_hba.conf").read_text() == "local all all peer\n"
+    assert data.stat().st_mode & 0o777 == 0o700
+    with postgresql.running(data, place / "again") as again:
+        assert again.sql(rows, "shop") == expected
+    checked = subprocess.run(
+        [postgresql.PROGRAMS / "pg_verifybackup", "--no-parse-wal", "--ignore=postmaster.opts", str(data)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "could not open file" not in checked.stderr
+
+
+@by_sudo
+def test_a_base_backup_that_fails_leaves_nothing(cluster, make, borg, repository, token):
+    feed = {**cluster.where, "port": 1, "token": token, "folder": str(cluster.data)}
+    with pytest.raises(errors.StreamFailed, match="pg_basebackup ended with exit 1"):
+        make("import-tar", "-", feed=feed)
+    assert names(borg, repository) == []
+
+
+@by_sudo
+def test_a_second_tablespace_is_refused_by_the_tool_itself(cluster, make, borg, repository, token, place):
+    elsewhere = postgresql.give(place / "table space")
+    cluster.sql(f"CREATE TABLESPACE elsewhere LOCATION '{elsewhere}'")
+    try:
+        with pytest.raises(errors.StreamFailed, match="tablespace"):
+            make("import-tar", "-", feed={**cluster.where, "token": token, "folder": str(cluster.data)})
+        assert names(borg, repository) == []
+    finally:
+        cluster.sql("DROP TABLESPACE elsewhere")
