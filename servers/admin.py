@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext_lazy as _
 
-from servers.models import Label, Server
+from servers.models import CapabilityReport, Label, Sampling, Server
 from servers.services import bulk
 from servers.views.fleet import say_started
 
@@ -79,3 +79,53 @@ class ServerAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         say_started(request, result)
         if result.not_ready:
             messages.info(request, _("Servers that are not set up yet took no part."))
+
+
+@admin.register(CapabilityReport)
+class CapabilityReportAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """History: made by tasks, shown on the server's page, never changed."""
+
+    list_display = ("server", "taken_at", "seconds", "schema")
+    list_select_related = ("server",)
+    search_fields = ("server__name",)
+    date_hierarchy = "taken_at"
+    list_per_page = 50
+    fields = readonly_fields = ("server", "taken_at", "seconds", "schema", "task_ref", "data")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[CapabilityReport]:
+        """Lists do without the reports themselves, which may be large."""
+        return super().get_queryset(request).defer("data", "server__private_key")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Sampling)
+class SamplingAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Which servers give their statistics and which do not; the samples are on the servers' pages."""
+
+    list_display = ("server", "sampled_at", "due_at", "failures", "error_code")
+    list_select_related = ("server",)
+    list_filter = ("error_code",)
+    search_fields = ("server__name",)
+    list_per_page = 100
+    fields = readonly_fields = ("server", "sampled_at", "due_at", "failures", "error_code", "error_detail", "last")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Sampling]:
+        """Lists do without the last answers and the encrypted keys."""
+        return super().get_queryset(request).defer("last", "server__private_key")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False

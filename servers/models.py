@@ -137,3 +137,100 @@ class Server(models.Model):
                 return None
             value = value.get(name)
         return value
+
+
+class CapabilityReport(models.Model):
+    """What one look at a server found: see docs/capabilities.md. Only the newest few are kept."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    server = models.ForeignKey(Server, on_delete=models.CASCADE, related_name="capability_reports")
+    taken_at = models.DateTimeField(_("taken"))  # by our clock: the server's may be wrong
+    schema = models.PositiveSmallIntegerField()
+    data = models.JSONField()  # read and bounded by servers.capabilities.report; never a password
+    seconds = models.FloatField(_("seconds"), null=True)
+    task_ref = models.UUIDField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("capability report")
+        verbose_name_plural = _("capability reports")
+        ordering = ["-taken_at"]
+        indexes = [models.Index(fields=["server", "-taken_at"], name="capability_report_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.server} {self.taken_at:%Y-%m-%d %H:%M}"
+
+
+class Sampling(models.Model):
+    """How the statistics of one server are gathered: when next, what the last look met, the counters it left.
+
+    A row of its own: it changes 96 times a day, and a server's row does not.
+    """
+
+    server = models.OneToOneField(Server, on_delete=models.CASCADE, primary_key=True, related_name="sampling")
+    due_at = models.DateTimeField(_("next"), db_index=True)
+    sampled_at = models.DateTimeField(_("last sample"), null=True)
+    # The last reading (servers/statistics/sample.py): the figures of now, and counters for the next rates.
+    last = models.JSONField(default=dict)
+    failures = models.PositiveIntegerField(_("failures in a row"), default=0)
+    error_code = models.CharField(max_length=16, blank=True)
+    error_facts = models.JSONField(default=dict)
+    error_detail = models.TextField(blank=True)
+    # Hours before this are summed up; so are the days that ended before it. NULL before the first sample.
+    summed_until = models.DateTimeField(null=True, db_index=True)
+
+    class Meta:
+        verbose_name = _("gathering of statistics")
+        verbose_name_plural = _("gathering of statistics")
+        ordering = ["server__name"]
+
+    def __str__(self) -> str:
+        return str(self.server)
+
+
+class Sample(models.Model):
+    """A server's figures at a moment (fine), or their means over the hour or day that begins then, in UTC.
+
+    What is not known is NULL. All filesystems are in the row, as {mount point: [numbers as in
+    FILESYSTEM_NUMBERS]}: a chart reads every filesystem of one server and never one of all servers, so a
+    table of their own would make five times the rows (8 million for 500 servers) and answer no question
+    that this one does not. An hour or day holds [mean, lowest, highest] for each of them, and [lowest,
+    highest] of the columns in `ranges`.
+    """
+
+    class Resolution(models.TextChoices):
+        FINE = "fine", _("Each look")
+        HOUR = "hour", _("Hour")
+        DAY = "day", _("Day")
+
+    FILESYSTEM_NUMBERS = ("size_bytes", "used_bytes", "available_bytes", "inodes", "inodes_used")
+
+    # No index for the server alone: the unique constraint begins with it.
+    server = models.ForeignKey(Server, on_delete=models.CASCADE, related_name="samples", db_index=False)
+    resolution = models.CharField(_("resolution"), max_length=4, choices=Resolution.choices)
+    taken_at = models.DateTimeField(_("taken"))
+    cpu_share = models.FloatField(null=True)
+    load1 = models.FloatField(null=True)
+    load5 = models.FloatField(null=True)
+    load15 = models.FloatField(null=True)
+    memory_total_bytes = models.BigIntegerField(null=True)
+    memory_available_bytes = models.BigIntegerField(null=True)
+    swap_total_bytes = models.BigIntegerField(null=True)
+    swap_free_bytes = models.BigIntegerField(null=True)
+    received = models.FloatField(_("received, bytes a second"), null=True)
+    sent = models.FloatField(_("sent, bytes a second"), null=True)
+    uptime_seconds = models.FloatField(null=True)
+    filesystems = models.JSONField(default=dict)
+    ranges = models.JSONField(default=dict)
+
+    class Meta:
+        verbose_name = _("sample")
+        verbose_name_plural = _("samples")
+        constraints = [
+            # Also the index of every chart: one server, one resolution, in order of time.
+            models.UniqueConstraint(fields=["server", "resolution", "taken_at"], name="sample_once"),
+        ]
+        # What is too old of each resolution is found without a look at the rest.
+        indexes = [models.Index(fields=["resolution", "taken_at"], name="sample_age")]
+
+    def __str__(self) -> str:
+        return f"{self.resolution} {self.taken_at:%Y-%m-%d %H:%M}"

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from servers.views import add, fleet, removal, server
+from servers.views import add, capabilities, fleet, removal, server, statistics
 
 urlpatterns = [
     path("", fleet.servers, name="servers"),
@@ -17,6 +17,9 @@ urlpatterns = [
     path("<uuid:pk>/setup/", server.server_setup, name="server-setup"),
     path("<uuid:pk>/edit/", server.server_edit, name="server-edit"),
     path("<uuid:pk>/mode/", server.server_mode, name="server-mode"),
+    path("<uuid:pk>/statistics/", statistics.server_statistics, name="server-statistics"),
     path("<uuid:pk>/run-all/", server.server_run_all, name="server-run-all"),
+    path("<uuid:pk>/capabilities/", capabilities.server_capabilities, name="server-capabilities"),
+    path("<uuid:pk>/capabilities/reload/", capabilities.server_capabilities_reload, name="server-capabilities-reload"),
     path("<uuid:pk>/remove/", removal.server_remove, name="server-remove"),
 ]

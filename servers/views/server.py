@@ -17,7 +17,7 @@ from phpborg.ui.answers import page, put_on_form, say, see_other
 from recovery.models import BrowseSession
 from servers.forms import EditForm, ModeForm, SetupForm
 from servers.models import Server
-from servers.services import bulk, enrol, identity, labels, mode, overview, setup
+from servers.services import bulk, capabilities, enrol, identity, labels, mode, overview, setup
 from servers.views.fleet import say_started
 
 
@@ -35,6 +35,7 @@ def server(request: HttpRequest, pk: UUID) -> HttpResponse:
         "seen": seen,
         "sessions": _open_sessions(seen.server),
         "offered": identity.offered(seen.server),
+        "capabilities_at": capabilities.latest_at(seen.server),
         "setup_task": last_setup,
         "setup_is_active": bool(last_setup and last_setup.is_active),
         "mode_form": ModeForm(initial={"mode": seen.server.mode}),

@@ -20,8 +20,10 @@ SAME = set(
     """
     %(shown)s archive|{days} {times}|{minutes}, {hours}|{months}, {sentence}|{times}, {days}
     ARCHIVE|Borg|Configuration (/etc)|Docker|Python|Redis|SSH|STARTTLS|TLS|localhost|phpBorg
-    Actions|Administration|Archive|Archives|Attention|Compression|Dates|Exclusions|Interface|Menu|Messages
-    Minute|Notes|Notifications|Options|Pages|Source|Test|Worker|Workers
+    1 minute|15 minutes
+    Actions|Administration|Archive|Archives|Attention|Certain|Compression|Configuration|Dates|Exclusions|Interface
+    Menu|Messages|Minute|Notes|Notifications|Options|Pages|Port|Possible|Probable|Source|Swap|Tablespaces|Test
+    Version|Volume|Volumes|Worker|Workers
     archive|archives|compression|installation|minute|notes|page|phase|port|socket|source|worker
     """.strip()
     .replace("\n", "|")

@@ -12,12 +12,25 @@ from django.core.management.base import CommandError, CommandParser
 from django.utils.translation import gettext as _
 
 from phpborg import commands
-from phpborg.commands import ExitCode
+from phpborg.commands import ExitCode, exit_code_of
 from phpborg.errors import InvalidInput
 from phpborg.tasks.models import Task
 from phpborg.tasks.states import Trigger
+from servers.capabilities.cards import overview
+from servers.capabilities.report import from_json
 from servers.models import Server
-from servers.services import enrol, fleet, identity, labels, mode, removal, setup
+from servers.services import (
+    capabilities,
+    enrol,
+    fleet,
+    identity,
+    labels,
+    mode,
+    removal,
+    setup,
+    statistics,
+    statistics_history,
+)
 from servers.services.errors import NameNotTyped
 from servers.services.health import Health
 
@@ -42,6 +55,14 @@ class Command(commands.Command):
             "--look-only", action="store_true", help="install nothing, tell what is missing"
         )
         self._one(actions.add_parser("show", help="one server"))
+        look = self._waiting(
+            self._one(actions.add_parser("capabilities", help="what it is, has and runs, as last seen"))
+        )
+        look.add_argument("--reload", action="store_true", help="look again; with --wait show what was found then")
+        figures = self._waiting(
+            self._one(actions.add_parser("statistics", help="its load and filesystems, as last seen"))
+        )
+        figures.add_argument("--now", action="store_true", help="look now; with --wait show what was found then")
         way = self._waiting(self._one(actions.add_parser("mode", help="the way of the data")))
         way.add_argument("mode", choices=Server.Mode.values)
         remove = self._waiting(self._one(actions.add_parser("remove", help="remove a server; its archives stay")))
@@ -197,6 +218,42 @@ class Command(commands.Command):
         if options["wait"]:
             self.report([self.wait_for(task, timeout=options["timeout"])])
         self.emit({"task": str(task.pk)}, _("Queued: {task}").format(task=task.pk))
+
+    def do_capabilities(self, server: Server, options: dict[str, Any]) -> None:
+        if options["reload"]:
+            task = capabilities.reload(server=server, trigger=Trigger.COMMAND)
+            if not options["wait"]:
+                self.emit({"task": str(task.pk)}, _("Queued: {task}").format(task=task.pk))
+                return
+            if exit_code_of(self.wait_for(task, timeout=options["timeout"])) is not ExitCode.GOOD:
+                self.report([task])
+        taken = capabilities.latest(server)
+        if taken is None:
+            raise CommandError(_("Nobody has looked yet. Add: --reload --wait"), returncode=ExitCode.USAGE)
+        report = from_json(taken.data)
+        data = {"server": server.name, "looked_at": taken.taken_at.isoformat(), **report.as_json()}
+        self.emit(data, "\n".join(overview(report)))
+
+    def do_statistics(self, server: Server, options: dict[str, Any]) -> None:
+        if options["now"]:
+            task = statistics.request_now(server=server, trigger=Trigger.COMMAND)
+            if not options["wait"]:
+                self.emit({"task": str(task.pk)}, _("Queued: {task}").format(task=task.pk))
+                return
+            if exit_code_of(self.wait_for(task, timeout=options["timeout"])) is not ExitCode.GOOD:
+                self.report([task])
+        data = statistics_history.as_json(server)
+        if data["sampled_at"] is None:
+            raise CommandError(_("There is no sample yet. Add: --now --wait"), returncode=ExitCode.USAGE)
+        rows = [
+            [one["target"], one["fstype"], one["size_bytes"], one["used_bytes"], one["available_bytes"], one["problem"]]
+            for one in data["filesystems"]
+        ]
+        headers = [_("Filesystem"), _("Kind"), _("Size"), _("Used"), _("Available"), _("Problem")]
+        figures = [
+            f"{name}: {'—' if value is None else value}" for name, value in data.items() if name != "filesystems"
+        ]
+        self.emit(data, "\n".join([*figures, "", self.table(headers, rows)]))
 
     def do_show(self, server: Server, options: dict[str, Any]) -> None:
         row = fleet.with_facts(Server.objects.filter(pk=server.pk)).get()
