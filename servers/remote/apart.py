@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import resource
 import signal
 import time
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from . import children
 
 _PR_SET_CHILD_SUBREAPER = 36
 _END_SECONDS = 1.0
+_MOST_MEMORY = 1 << 30
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -32,6 +34,8 @@ def start(work: Callable[[int], None]) -> Tuple[int, int]:
             signal.signal(number, signal.SIG_DFL)
         children.end_with_parent()
         children.use_guard(-1)
+        # What it is told by others may have no end; it must not take the memory of this machine.
+        resource.setrlimit(resource.RLIMIT_DATA, (_MOST_MEMORY, _MOST_MEMORY))
         nothing = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(nothing, descriptor)

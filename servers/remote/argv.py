@@ -132,7 +132,7 @@ class Command(NamedTuple):
 def parse(argv: List[str], local: bool, streams: bool = False) -> Command:
     """Check a borg command line (without the program); Refused when anything is not on the list.
 
-    `streams`: what is to be read comes from pipes too, so no path need be named.
+    `streams`: what is to be read comes from pipes, and no path is named.
     """
     subcommands = [word for word in argv if word in _OPTIONS]
     if not subcommands:
@@ -202,6 +202,9 @@ def _location(word: str, local: bool, needs_archive: bool) -> Tuple[bytes, str]:
 
 def _check_paths(subcommand: str, paths: List[str], archive: str, streams: bool) -> None:
     if subcommand == "create":
+        if streams and paths:
+            # Pipes are read as files (--read-special), and so would be every device that appears below the paths.
+            raise wire.Refused("invalid", "streams are an archive of their own: no paths beside them")
         if not paths and not streams:
             raise wire.Refused("invalid", "nothing to back up was named")
         for path in paths:

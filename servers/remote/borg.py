@@ -178,7 +178,6 @@ def _run_tar(
         raise wire.Refused("invalid", "the request has no feed")
     feed = feeding.Feed(request.args["feed"])
     source, sink = os.pipe()
-    os.set_inheritable(sink, False)
     try:
         tool = _start(request, command, local, connection, None, stdin=source)
     finally:
@@ -208,10 +207,9 @@ def _made_an_archive(code: Optional[int]) -> bool:
 
 
 def _with_pipes(command: lines.Command, asked: List[streams.Stream]) -> lines.Command:
-    """Pipes are read as files, and so would every device and pipe below the other paths: those are left out."""
-    left_out = ["--exclude=pp:" + wire.shown(path) for path in streams.special_files(command.paths)]
+    """Pipes are read as files; nothing else is named beside them."""
     names = [wire.shown(stream.name) for stream in asked]
-    return command._replace(options=[*command.options, *left_out, "--read-special"], paths=[*names, *command.paths])
+    return command._replace(options=[*command.options, "--read-special"], paths=names)
 
 
 def _start(

@@ -182,9 +182,9 @@ def start(argv: Sequence[str], user: Optional[str], env: Dict[str, str], stderr:
     """
     try:
         prepare = prepare_as(user)
+        home = {"HOME": pwd.getpwnam(user).pw_dir} if user else {}
     except KeyError:
         raise OSError("there is no account {}".format(user)) from None
-    home = {"HOME": pwd.getpwnam(user).pw_dir} if user else {}
     child = subprocess.Popen(
         [wire.raw(word) for word in argv],
         env={os.fsencode(name): wire.raw(value) for name, value in environment(dict(home, **env)).items()},

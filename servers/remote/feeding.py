@@ -11,20 +11,14 @@ from typing import Any, Dict, List, Optional, Tuple
 from . import children, policy, streams, tarflow, validate, wire
 from .producers import base_backup
 
-MOST_EXTRAS = 1000
-
 
 class Feed:
-    """What the request asks for: the producer, the folder of its members, and what follows them."""
+    """What the request asks for: the producer, and the folder of its members in the archive."""
 
     def __init__(self, args: Dict[str, Any]) -> None:
         self.producer = base_backup(args)
         self.folder = validate.absolute(args.get("folder"), "folder")
-        self.extras = [validate.absolute(path, "extra") for path in validate.texts(args.get("extras", []), "extras")]
-        if len(self.extras) > MOST_EXTRAS:
-            raise wire.Refused("invalid", "too many extra files")
-        for path in [self.folder, *self.extras]:
-            policy.check_read(path, real=True)
+        policy.check_read(self.folder, real=True)
 
 
 class TarFeeder:
@@ -58,11 +52,20 @@ class TarFeeder:
             self.failed = streams.NOT_READ
 
     def _work(self) -> None:
-        reason = self._fill()
-        if reason is not None and not self._over.is_set():
-            self.failed = reason
-            streams.interrupt(self._borg, self._over)
-        os.close(self._sink)
+        try:
+            reason = self._fill_safely()
+            if reason is not None and not self._over.wait(1):
+                self.failed = reason
+                streams.interrupt(self._borg, self._over)
+        finally:
+            os.close(self._sink)
+
+    def _fill_safely(self) -> Optional[str]:
+        """Whatever breaks in here is a backup that is not whole, never a borg that waits for ever."""
+        try:
+            return self._fill()
+        except BaseException as error:
+            return "{}: {}".format(type(error).__name__, error)
 
     def _fill(self) -> Optional[str]:
         """All of it, up to the end of the archive; None when it is whole, else the reason."""
@@ -76,9 +79,11 @@ class TarFeeder:
             assert child.stdout is not None
             flow = tarflow.Flow(child.stdout.fileno(), self._sink, self._feed.folder)
             broken, code = self._copy(flow, child)
-            reason = streams.ended(producer, code, said.text()) or broken
+            # After something broke its end is our own doing.
+            ours = broken is not None and code == -signal.SIGTERM
+            reason = broken if ours else streams.ended(producer, code, said.text()) or broken
             if reason is None:
-                self._finish(flow)
+                flow.finish()
                 row = {"name": wire.shown(self._feed.folder), "bytes": flow.bytes, "members": flow.members}
                 self.done.append(dict(row, what=producer.what, said=said.text()))
             return reason
@@ -86,10 +91,10 @@ class TarFeeder:
     def _copy(self, flow: tarflow.Flow, child: Any) -> Tuple[Optional[str], int]:
         broken: Optional[str] = None
         try:
-            flow.add(self._feed.folder, self._feed.folder)
+            flow.add_folder(self._feed.folder)
             flow.copy(self._control.check)
-        except (tarflow.Broken, OSError, wire.Stopped) as error:
-            broken = str(error) or "stopped before the end"
+        except Exception as error:
+            broken = str(error) or type(error).__name__
             children.signal_group(child.pid, signal.SIGTERM)
         child.stdout.close()
         code = child.wait()
@@ -97,18 +102,3 @@ class TarFeeder:
         children.forget(child.pid)
         self._running = None
         return broken, code
-
-    def _finish(self, flow: tarflow.Flow) -> None:
-        for top in self._feed.extras:
-            for path in _below(top):
-                flow.add(path, path)
-        flow.finish()
-
-
-def _below(top: bytes) -> List[bytes]:
-    """A path and all below it, folders before what is in them; links are not followed."""
-    found = [top]
-    if os.path.isdir(top) and not os.path.islink(top):
-        for name in sorted(os.listdir(top)):
-            found += _below(os.path.join(top, name))
-    return found

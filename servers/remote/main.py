@@ -85,9 +85,16 @@ def _make_room() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
+def _speak_utf8(argv: List[str]) -> None:
+    """Before Python 3.7 the C locale, which ssh and sudo leave us in, means that names are ASCII: start once more."""
+    if sys.getfilesystemencoding().lower() != "utf-8" and os.environ.get("LC_ALL") != "C.UTF-8":
+        os.execve(sys.executable, [sys.executable, "-I", *argv], dict(os.environ, LC_ALL="C.UTF-8"))
+
+
 def main(argv: List[str]) -> int:
     """Serve what standard input asks. `--relay SOCKET` is what borg starts for its connection; no other arguments."""
     os.umask(0o077)
+    _speak_utf8(argv)
     if len(argv) >= 3 and argv[1] == "--relay":
         from .relay import relay
 

@@ -1,8 +1,9 @@
 """What the administrator of this server allows, whoever asks: /etc/phpborg/policy.json.
 
 {"restore_roots": ["/recovery"], "read_roots": ["/etc", "/home"], "hooks": false}; a missing file or
-key permits. A file that root does not own, or that is damaged, permits nothing. "confine": false lets
-a restore run unconfined (see confine.py) where the system has no private mounts, as in some containers.
+key permits, but "databases" follows "read_roots": where these are listed, databases are read only when it
+says true. A file that root does not own, or that is damaged, permits nothing. "confine": false lets a
+restore run unconfined (see confine.py) where the system has no private mounts, as in some containers.
 """
 
 import json
@@ -13,7 +14,7 @@ from typing import Any, Callable, Dict, List
 
 from . import places, wire
 
-_KEYS = {"restore_roots", "read_roots", "hooks", "confine"}
+_KEYS = {"restore_roots", "read_roots", "hooks", "confine", "databases"}
 
 
 def load() -> Dict[str, Any]:
@@ -111,6 +112,13 @@ def _check_way(path: bytes) -> None:
             text = "{} is a link or may be changed by others: the policy cannot hold below it"
             raise wire.Refused("policy", text.format(wire.shown(walked)), path=wire.shown(path))
         walked += b"/" + name
+
+
+def check_databases() -> None:
+    """May databases be read by their own tools? Where roots are listed, only when it is said: they are no paths."""
+    known = load()
+    if not known.get("databases", known.get("read_roots") is None):
+        raise wire.Refused("policy", "this server does not allow backups of databases (“databases” in the policy)")
 
 
 def check_hooks() -> None:

@@ -1,10 +1,13 @@
 """The closed set of tools whose output may become a file of an archive, each from checked values."""
 
 import os
+import pwd
 import re
+import socket
+import struct
 from typing import Any, Callable, Dict, List
 
-from . import children, validate, wire
+from . import children, policy, validate, wire
 from .streams import MOST_STREAMS, Producer, Stream
 
 _MAJOR = re.compile(r"[0-9]{1,2}(?:\.[0-9])?")
@@ -13,6 +16,7 @@ _NAME_BYTES = 200
 
 def streams(value: Any) -> List[Stream]:
     """The streams that a request asks for: [{"name", "producer", …}], names unique. Raises Refused."""
+    policy.check_databases()
     if not isinstance(value, list) or not 0 < len(value) <= MOST_STREAMS:
         raise wire.Refused("invalid", "streams must be a list of 1 to {}".format(MOST_STREAMS))
     found = []
@@ -48,7 +52,22 @@ def _postgresql(row: Dict[str, Any], program: str) -> List[str]:
 
 
 def _owner(row: Dict[str, Any]) -> str:
-    return validate.text(row.get("owner"), "owner", validate.ACCOUNT)
+    """The account of the server, which must be who answers at its socket: anybody may name a socket."""
+    owner = validate.text(row.get("owner"), "owner", validate.ACCOUNT)
+    path = "{}/.s.PGSQL.{}".format(row.get("socket"), row.get("port"))
+    try:
+        account = pwd.getpwnam(owner)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(5)
+            connection.connect(wire.raw(path))
+            _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    except KeyError:
+        raise wire.Refused("missing", "there is no account {}".format(owner)) from None
+    except OSError as error:
+        raise wire.Refused("stream", "{} does not answer: {}".format(path, error.strerror or error)) from None
+    if account.pw_uid == 0 or uid != account.pw_uid:
+        raise wire.Refused("unsafe", "the server at {} is not the account {}".format(path, owner))
+    return owner
 
 
 def _pg_dump(row: Dict[str, Any]) -> Producer:
@@ -68,12 +87,13 @@ def _pg_globals(row: Dict[str, Any]) -> Producer:
 
 def base_backup(row: Dict[str, Any]) -> Producer:
     """A whole cluster with the WAL that it needs, as one tar: possible as long as it has one tablespace."""
+    policy.check_databases()
     label = "--label=phpborg-" + validate.token(row.get("token"))
     options = ["--pgdata=-", "--format=tar", "--wal-method=fetch", "--checkpoint=fast", label]
     argv = [*_postgresql(row, "pg_basebackup"), *options]
     return Producer(argv, _owner(row), _POSTGRESQL, what="base backup")
 
 
-_POSTGRESQL = {"PGCONNECT_TIMEOUT": "20", "PGAPPNAME": "phpborg"}
+_POSTGRESQL = {"PGCONNECT_TIMEOUT": "20", "PGAPPNAME": "phpborg", "PGPASSFILE": os.devnull}
 
 _PRODUCERS: Dict[str, Callable[[Dict[str, Any]], Producer]] = {"pg_dump": _pg_dump, "pg_globals": _pg_globals}

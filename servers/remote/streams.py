@@ -22,6 +22,9 @@ MOST_STREAMS = 2000
 _CHUNK = 1 << 20
 _TAIL = 4096
 _STDERR_KEPT = 8192
+# So long may borg take to end after it has closed its input.
+_OWN_END_SECONDS = 10.0
+GONE = "borg stopped reading"
 NOT_READ = "borg ended before this stream was read to its end"
 
 
@@ -58,10 +61,14 @@ class Pipes:
         self.path = directory(token)
         os.makedirs(os.path.dirname(self.path), mode=0o711, exist_ok=True)
         os.mkdir(self.path, 0o700)
-        for stream in streams:
-            place = os.path.join(os.fsencode(self.path), stream.name)
-            os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
-            os.mkfifo(place, 0o600)
+        try:
+            for stream in streams:
+                place = os.path.join(os.fsencode(self.path), stream.name)
+                os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
+                os.mkfifo(place, 0o600)
+        except BaseException:
+            remove(self.path)
+            raise
 
     def __enter__(self) -> "Pipes":
         return self
@@ -72,7 +79,7 @@ class Pipes:
 
 def directory(token: str) -> str:
     """Where the pipes of one run are: whoever knows the token can remove what a killed run left."""
-    base = places.RUN if os.geteuid() == 0 else "/tmp/phpborg-streams-{}".format(os.geteuid())
+    base = places.RUN if os.geteuid() == 0 else places.state_directory()
     return os.path.join(base, "streams-" + token)
 
 
@@ -89,25 +96,6 @@ def remove(path: str) -> bool:
             os.rmdir(os.path.join(folder, name))
     os.rmdir(path)
     return True
-
-
-def special_files(paths: List[str]) -> List[bytes]:
-    """Devices, pipes and sockets at or below these paths, and links to one: borg would read these too."""
-    found = []
-    waiting = [wire.raw(path) for path in paths]
-    while waiting:
-        path = waiting.pop()
-        try:
-            mode = os.lstat(path).st_mode
-            if stat.S_ISLNK(mode) and os.path.exists(path) and not os.path.isdir(path):
-                mode = os.stat(path).st_mode
-            if stat.S_ISDIR(mode):
-                waiting += [os.path.join(path, name) for name in os.listdir(path)]
-            elif not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
-                found.append(path)
-        except OSError:
-            continue  # borg will say that it cannot be read
-    return found
 
 
 def stream_dir(request: wire.Request, control: wire.Control) -> None:
@@ -151,16 +139,24 @@ class Feeder:
             sink = self._open(stream)
             if sink is None:
                 return
-            reason = self._feed(stream, sink)
-            if reason is None:
+            try:
+                reason = self._feed_safely(stream, sink)
+                # Borg that ended by itself has its own reason, which its exit status tells.
+                if reason is not None and not self._over.wait(_OWN_END_SECONDS if reason == GONE else 0):
+                    # The pipe stays open: borg is waiting for more of this file and cannot commit it.
+                    self.failed = Failed(stream, reason)
+                    interrupt(self._borg, self._over)
+            finally:
                 os.close(sink)
-                continue
-            if not self._over.is_set():
-                # The pipe stays open: borg is waiting for more of this file and cannot commit it.
-                self.failed = Failed(stream, reason)
-                interrupt(self._borg, self._over)
-            os.close(sink)
-            return
+            if reason is not None:
+                return
+
+    def _feed_safely(self, stream: Stream, sink: int) -> Optional[str]:
+        """Whatever breaks in here is a stream that is not whole, never a borg that waits for ever."""
+        try:
+            return self._feed(stream, sink)
+        except BaseException as error:
+            return "{}: {}".format(type(error).__name__, error)
 
     def _open(self, stream: Stream) -> Optional[int]:
         """The pipe's end for writing, once borg has opened the other one; None when borg ended before."""
@@ -190,10 +186,10 @@ class Feeder:
             count, tail = 0, b""
             try:
                 while True:
+                    if self._control.is_set() or self._over.is_set():
+                        children.signal_group(child.pid, signal.SIGTERM)
+                        return "stopped before the end"
                     if not select.select([child.stdout], [], [], 0.5)[0]:
-                        if self._control.is_set():
-                            children.signal_group(child.pid, signal.SIGTERM)
-                            return "stopped before the end"
                         continue
                     chunk = os.read(child.stdout.fileno(), _CHUNK)
                     if not chunk:
@@ -203,7 +199,7 @@ class Feeder:
                     _write(sink, chunk)
             except BrokenPipeError:
                 children.signal_group(child.pid, signal.SIGTERM)
-                return "borg stopped reading"
+                return GONE
             finally:
                 child.stdout.close()
                 code = child.wait()
@@ -228,7 +224,10 @@ def interrupt(borg: children.Tool, over: threading.Event) -> None:
     """End borg while its input stays open. It takes a first SIGINT as a wish for after the next data, which will
     not come, and a second at once.
     """
+    patience = time.monotonic() + children.INTERRUPT_SECONDS
     while not over.wait(0.5):
+        if time.monotonic() > patience:
+            children.signal_group(borg.process.pid, signal.SIGKILL)
         try:
             borg.process.send_signal(signal.SIGINT)
         except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""A tar stream on its way to `borg import-tar`: its members get another folder, and files of ours follow at its end.
+"""A tar stream on its way to `borg import-tar`: its members get another folder.
 
 What a member holds is not looked at and does not enter this process where the kernel can move it from pipe
 to pipe. Headers are those of POSIX ustar with GNU's long names; a stream of another form is refused.
@@ -7,11 +7,12 @@ to pipe. Headers are those of POSIX ustar with GNU's long names; a stream of ano
 import os
 import stat
 import tarfile
-from typing import BinaryIO, Callable, List, Optional
+from typing import Callable, List, Optional
 
 BLOCK = 512
 _NAME_BYTES = 100
 _CHUNK = 1 << 20
+_LONGEST_NAME = 1 << 16
 _PIPE_BYTES = 1 << 20
 _F_SETPIPE_SZ = 1031
 # Kinds whose header is followed by so many bytes as its size says.
@@ -57,6 +58,8 @@ class Flow:
         if _sum(block) != _number(block[148:156]):
             raise Broken("a header is damaged")
         if kind in _LONG:
+            if size > _LONGEST_NAME:
+                raise Broken("a name of {} bytes".format(size))
             content = self._read(_padded(size))[:size].rstrip(b"\0")
             if kind == b"L":
                 self._long = content
@@ -67,50 +70,26 @@ class Flow:
             raise Broken("a member of the kind {!r} was not expected".format(kind))
         name = self._long if self._long is not None else _name(block)
         self._long = None
+        if b".." in name.split(b"/"):
+            raise Broken("a member leads out of its folder: {!r}".format(name))
         self._write(renamed(block, self._folder + b"/" + name.lstrip(b"/")))
         self.members += 1
         if kind in (_WITH_CONTENT[index : index + 1] for index in range(len(_WITH_CONTENT))):
             self.bytes += size
             self._move(_padded(size), check)
 
-    def add(self, name: bytes, path: bytes) -> None:
-        """A file, folder or link of this machine, after all others; one that is gone meanwhile is left out."""
-        try:
-            status = os.lstat(path)
-        except FileNotFoundError:
-            return
+    def add_folder(self, path: bytes) -> None:
+        """The folder itself, as it is on this machine: its members alone would leave its owner and mode to chance."""
+        status = os.lstat(path)
         info = tarfile.TarInfo("x")
         info.uid, info.gid, info.mtime = status.st_uid, status.st_gid, int(status.st_mtime)
-        info.mode = stat.S_IMODE(status.st_mode)
-        if stat.S_ISREG(status.st_mode):
-            with open(path, "rb") as file:
-                info.size = os.fstat(file.fileno()).st_size
-                self._header(info, name)
-                self._content(file, info.size)
-        elif stat.S_ISDIR(status.st_mode):
-            info.type = tarfile.DIRTYPE
-            self._header(info, name)
-        elif stat.S_ISLNK(status.st_mode):
-            info.type, info.linkname = tarfile.SYMTYPE, os.fsdecode(os.readlink(path))
-            self._header(info, name)
+        info.mode, info.type = stat.S_IMODE(status.st_mode), tarfile.DIRTYPE
+        self._write(renamed(info.tobuf(tarfile.GNU_FORMAT), self._folder))
         self.members += 1
 
     def finish(self) -> None:
         """The end of the archive: only after all went well."""
         self._write(b"\0" * (2 * BLOCK))
-
-    def _header(self, info: tarfile.TarInfo, name: bytes) -> None:
-        block = info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
-        self._write(block[:-BLOCK] + renamed(block[-BLOCK:], name.lstrip(b"/")))
-
-    def _content(self, file: BinaryIO, size: int) -> None:
-        """Exactly `size` bytes, whatever happens to the file meanwhile: a header was written already."""
-        left = size
-        while left:
-            chunk = file.read(min(left, _CHUNK)) or b"\0" * min(left, _CHUNK)
-            self._write(chunk)
-            left -= len(chunk)
-        self._write(b"\0" * (_padded(size) - size))
 
     def _read(self, size: int) -> bytes:
         parts: List[bytes] = []
@@ -177,9 +156,12 @@ def _number(field: bytes) -> int:
     if field[:1] == b"\x80":
         return int.from_bytes(field[1:], "big")
     try:
-        return int(field.strip(b" \0") or b"0", 8)
+        found = int(field.strip(b" \0") or b"0", 8)
     except ValueError:
         raise Broken("a header is damaged") from None
+    if found < 0:
+        raise Broken("a header is damaged")
+    return found
 
 
 def _sum(block: bytes) -> int:

@@ -14,7 +14,7 @@ from phpborg.tasks import queue
 from phpborg.tasks.models import Task
 from phpborg.tasks.states import Trigger
 from servers.models import Server
-from servers.services import capabilities
+from servers.services import capabilities, statistics
 from servers.services.errors import NameNotTyped, ServerBusy
 
 Archives = Literal["keep", "trash"]
@@ -62,8 +62,8 @@ def removal_plan(server: Server) -> RemovalPlan:
 
 
 def blockers(server: Server, *, besides: Task | None = None) -> list[Task]:
-    """Active tasks about this server. A look at its capabilities is none: it changes nothing and may end with it."""
-    active = Task.objects.active().filter(server_ref=server.pk).exclude(kind=capabilities.KIND)
+    """Active tasks about this server. One that only looks at it is none: it changes nothing and may end with it."""
+    active = Task.objects.active().filter(server_ref=server.pk).exclude(kind__in=[capabilities.KIND, statistics.KIND])
     return list(active.exclude(pk=besides.pk) if besides else active)
 
 

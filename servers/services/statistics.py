@@ -42,6 +42,8 @@ SECONDS_EACH = 20
 # A round has an end even when every server is away: 120 / 8 × 20 s are five minutes.
 SERVERS_A_ROUND, AT_ONCE = 120, 8
 ROUND_SECONDS = 600
+# Hundreds of filesystems and cards; read, it takes some thirty times that of memory, and eight are read at once.
+MOST_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,14 @@ def _enqueue(**what: Any) -> Task:
 def claim_due() -> list[Server]:
     """Take the servers of a round: each gets its next time before it is asked, so that a crash repeats nothing."""
     now = timezone.now()
-    servers = list(due(now)[:SERVERS_A_ROUND])
-    rows = [Sampling(server=server, due_at=places.next_due(server.pk, now)) for server in servers]
-    Sampling.objects.bulk_create(rows, update_conflicts=True, update_fields=["due_at"], unique_fields=["server"])
-    return servers
+    with transaction.atomic():
+        # A server that is removed at this moment waits until its row is written, and takes it along.
+        chosen = [server.pk for server in due(now)[:SERVERS_A_ROUND]]
+        servers = list(Server.objects.select_for_update().filter(pk__in=chosen))
+        rows = [Sampling(server=server, due_at=places.next_due(server.pk, now)) for server in servers]
+        Sampling.objects.bulk_create(rows, update_conflicts=True, update_fields=["due_at"], unique_fields=["server"])
+    order = {pk: place for place, pk in enumerate(chosen)}
+    return sorted(servers, key=lambda server: order[server.pk])
 
 
 def look(servers: Iterable[Server], *, stop: StopSignal) -> Iterator[Seen]:
@@ -106,7 +112,7 @@ def look(servers: Iterable[Server], *, stop: StopSignal) -> Iterator[Seen]:
 
 def _look_at(server: Server, stop: StopSignal) -> Seen:
     try:
-        answer = host_for(server).call("statistics", timeout=SECONDS_EACH, stop=stop)
+        answer = host_for(server).call("statistics", timeout=SECONDS_EACH, stop=stop, most_bytes=MOST_BYTES)
         return Seen(server, timezone.now(), parse(answer))
     except PhpBorgError as error:
         return Seen(server, timezone.now(), error=error)

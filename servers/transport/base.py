@@ -105,8 +105,12 @@ class Host(Protocol):
         timeout: float = 30,
         stop: Stop | None = None,
         as_login: bool = False,
+        most_bytes: int = ...,
     ) -> dict[str, Any]:
-        """A verb that answers facts. `as_login`: as the account that ssh signs in with, without sudo."""
+        """A verb that answers facts. `as_login`: as the account that ssh signs in with, without sudo.
+
+        An answer of more than `most_bytes` is RemoteFailed: a server may say anything.
+        """
         ...
 
     def run(
@@ -134,6 +138,6 @@ class Host(Protocol):
         """Within it a `call` leaves its connection to the request that follows at once: a sign-in costs 0.2 s.
 
         A `run` is the last on its connection. What cannot go over the one that was left (other options,
-        another account, too long ago, lost meanwhile) has its own.
+        another account, too long ago, lost meanwhile) has its own. For one thread.
         """
         ...

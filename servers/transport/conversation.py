@@ -16,6 +16,8 @@ from servers.remote import PROTOCOL
 
 _NOISE_BYTES = 4000
 HANDSHAKE_SECONDS = 25.0
+# The largest answer is a page of names, each with a path of at most 4 KiB; a hostile server has no end.
+MOST_ANSWER = 64 << 20
 _EXIT = re.compile(rb"(-|[0-9]{1,3}) (-|[0-9]{1,3})")
 
 
@@ -39,6 +41,7 @@ class Request:
     stop: Stop = field(default_factory=Never)
     tick: Callable[[], None] | None = None
     keep: bool = False
+    most_bytes: int = MOST_ANSWER
 
     def line(self, nonce: str, keepalive: int) -> bytes:
         """The one line that is sent."""

@@ -17,7 +17,7 @@ from phpborg.errors import PhpBorgError
 from phpborg.process import Exit, OnLine, Stop
 from servers import errors
 from servers.transport.base import Arguments, Link, RemoteExit, Target
-from servers.transport.conversation import Conversation, HandshakeStop, Request
+from servers.transport.conversation import MOST_ANSWER, Conversation, HandshakeStop, Request
 from servers.transport.launch import Launch
 
 _SUDO_SAYS = re.compile(r"^sudo: |is not allowed to (run|execute)|not in the sudoers file|may not run sudo")
@@ -47,10 +47,13 @@ class HelperHost(ABC):
         timeout: float = 30,
         stop: Stop | None = None,
         as_login: bool = False,
+        most_bytes: int = MOST_ANSWER,
     ) -> dict[str, Any]:
         """A verb that answers facts; see `Host.call`."""
         talk = Conversation(self._keepalive, answers=True)
-        request = Request(verb, args or {}, timeout=timeout, stop=stop or process.Never(), keep=self._keeps)
+        request = Request(
+            verb, args or {}, timeout=timeout, stop=stop or process.Never(), keep=self._keeps, most_bytes=most_bytes
+        )
         result = self._converse(request, talk, as_login=as_login)
         if result.exit.code != 0:
             if result.launcher.stopped:
@@ -131,7 +134,11 @@ class HelperHost(ABC):
             launch.close()
             return None
         launcher = self._carry(launch, request, talk, waiting)
-        return launcher if talk.started or talk.heard or launcher.stopped else None
+        if talk.started or request.stop.is_set():
+            return launcher
+        # What ssh said of a connection that it lost is not about the next one.
+        talk.noise = talk.launcher_noise = b""
+        return None
 
     @contextmanager
     def one_connection(self) -> Iterator[None]:

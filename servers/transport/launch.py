@@ -14,8 +14,6 @@ from servers.transport.conversation import Conversation, HandshakeStop, Request
 # The far end gives borg 30 s for its checkpoint, then 10 s; only after that is the launcher ended.
 _GRACES = process.Graces(interrupt=50, terminate=5)
 _ANSWER_GRACES = process.Graces(interrupt=6, terminate=2)
-# The largest answer is a page of names, each with a path of at most 4 KiB; a hostile server has no end.
-_MOST_ANSWER = 64 << 20
 # Nobody tells the far end between two requests that we are there; it waits four keep-alives (main.py there).
 _MOST_QUIET_SECONDS = 10.0
 _CLOSING_SECONDS = 3.0
@@ -28,6 +26,7 @@ class Launch:
         self._argv = argv
         self._child = process.Child(argv)
         self._answered_at: float | None = None
+        self._closed = False
 
     def serves(self, argv: tuple[str, ...]) -> bool:
         """May a request for this launcher go through this one, which has answered another just now?"""
@@ -57,11 +56,12 @@ class Launch:
                 process.signal_group(self._child.pid, signal.SIGTERM)
 
         self._answered_at = None
-        output = Output(talk.stdout_line if talk.on_stdout else None, talk.stderr_line, _MOST_ANSWER)
+        output = Output(talk.stdout_line if talk.on_stdout else None, talk.stderr_line, request.most_bytes)
         self._child.feed(request.line(talk.nonce, talk.keepalive))
         stopped = self._child.pump(
             output,
-            until=(lambda: talk.answered(output.collected())) if request.keep else None,
+            # Looked at only once the end was told: joining it for each piece would cost its square.
+            until=(lambda: talk.ended is not None and talk.answered(output.collected())) if request.keep else None,
             stop=waiting,
             timeout=request.timeout,
             graces=_ANSWER_GRACES if talk.answers else _GRACES,
@@ -78,6 +78,9 @@ class Launch:
     def close(self) -> None:
         """The far end hears that nothing follows, and ends; who does not is ended."""
         self._answered_at = None
+        if self._closed:
+            return
+        self._closed = True
         with self._child:
             self._child.close_input()
             rest = Output(lambda line: None, None)

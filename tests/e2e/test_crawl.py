@@ -23,10 +23,11 @@ MATRIX = {
     Right.VIEW: {
         *("dashboard", "servers", "server", "jobs", "job", "archives", "archive", "restores", "restore"),
         *("repositories", "repository", "pools", "pool", "storage-trash", "tasks", "task", "task-log", "workers"),
-        "preferences",
+        *("preferences", "server-capabilities", "server-statistics"),
     },
     Right.OPERATE: {
         *("archive-details", "archive-pin"),
+        "server-capabilities-reload",
         *("job-run", "jobs-bulk", "server-run-all", "servers-bulk", "task-cancel", "task-retry"),
         *("browse", "browse-open", "browse-close", "browse-select"),
         *("browse-file", "browse-picture", "browse-download"),

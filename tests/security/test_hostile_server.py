@@ -11,7 +11,6 @@ import pytest
 
 from phpborg import process
 from servers import errors
-from servers.transport import launch
 from servers.transport.base import Target
 from servers.transport.conversation import Conversation
 from servers.transport.local import LocalHost
@@ -43,10 +42,9 @@ def test_an_answer_that_is_no_table_is_an_expected_error(tmp_path, answer):
         helper(tmp_path, answer).call("hello")
 
 
-def test_an_answer_without_end_is_not_collected(tmp_path, monkeypatch):
-    monkeypatch.setattr(launch, "_MOST_ANSWER", 100_000)
+def test_an_answer_without_end_is_not_collected(tmp_path):
     with pytest.raises(errors.RemoteFailed, match="no end"):
-        helper(tmp_path, "x" * 1_000_000).call("hello")
+        helper(tmp_path, "x" * 1_000_000).call("hello", most_bytes=100_000)
 
 
 def test_collected_output_has_a_limit():

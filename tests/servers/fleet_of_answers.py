@@ -70,7 +70,7 @@ class _Host:
     answers: Answers
     name: str
 
-    def call(self, verb: str, *, timeout: float, stop: Any) -> dict[str, Any]:
+    def call(self, verb: str, *, timeout: float, stop: Any, most_bytes: int) -> dict[str, Any]:
         assert (verb, timeout) == ("statistics", 20)
         return self.answers.call(self.name, stop)
 

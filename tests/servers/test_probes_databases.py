@@ -97,7 +97,7 @@ def test_a_usual_place_is_considered_and_never_chosen():
         ({"password": "x"}, True, True),
         ({"password": "x"}, False, False),
         ({"password": "x", "port": 5433}, True, False),
-        ({"password": "x", "port": 5432}, False, True),
+        ({"password": "x", "port": 5432}, False, False),  # anybody may listen at a number
         ({"password": "x", "port": "5432"}, True, True),
         ({"password": "x", "socket": "/run/other"}, True, False),
         ({"password": "x", "socket": "/run/s"}, False, True),

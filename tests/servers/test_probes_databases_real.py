@@ -40,6 +40,10 @@ class Clusters:
     ports: tuple[int, int]
     pids: tuple[int, int]
 
+    def socket(self, number: int) -> str:
+        """The one thing that names a server beyond doubt."""
+        return f"{self.top}/run/.s.PGSQL.{self.ports[number]}"
+
     def found(self, **given: Any) -> list[dict[str, Any]]:
         facts = keys(postgresql.probe(Look({"postgresql": given} if given else {})), "clusters")
         return [facts[f"port {port}"] for port in self.ports]
@@ -145,7 +149,7 @@ def test_a_cluster_that_lets_nobody_in_says_so_and_is_described_from_its_files(c
 
 
 def test_a_given_login_works_for_the_cluster_that_it_names(clusters):
-    one, two = clusters.found(user="boss", password=lab.PASSWORD, port=clusters.ports[1])
+    one, two = clusters.found(user="boss", password=lab.PASSWORD, socket=clusters.socket(1))
     assert one["login"]["method"] == "peer"
     assert two["login"] == {"works": True, "method": "given", "user": "boss", "file": None, "problem": None}
     assert two["version"].startswith("15.")
@@ -156,14 +160,14 @@ def test_a_given_login_is_not_shown_to_the_server_of_an_ordinary_account(cluster
 
 
 def test_a_wrong_password_is_said(clusters):
-    _, two = clusters.found(user="boss", password="wrong", port=clusters.ports[1])
+    _, two = clusters.found(user="boss", password="wrong", socket=clusters.socket(1))
     assert 'password authentication failed for user "boss"' in two["login"]["problem"]
 
 
 def test_a_cluster_that_hangs_costs_one_time_out_and_the_other_answers(clusters):
     with lab.stopped(clusters.pids[0]):
         began = time.monotonic()
-        one, two = clusters.found(user="boss", password=lab.PASSWORD, port=clusters.ports[1])
+        one, two = clusters.found(user="boss", password=lab.PASSWORD, socket=clusters.socket(1))
         assert time.monotonic() - began < 8
     assert "does not answer" in one["login"]["problem"]
     assert one["data"]["path"] == str(clusters.top / "da ta é")

@@ -33,10 +33,10 @@ class Backup:
         self.done: list[dict] = []
         self.code: int | None = None
 
-    def run(self, *made: Stream, paths: tuple[str, ...] = (), options: tuple[str, ...] = ()) -> Backup:
+    def run(self, *made: Stream, options: tuple[str, ...] = ()) -> Backup:
         with Pipes(self.token, list(made)) as pipes:
             names = [os.fsdecode(stream.name) for stream in made]
-            words = ["create", "--read-special", *options, "--", f"{self.repository}::a", *names, *paths]
+            words = ["create", "--read-special", *options, "--", f"{self.repository}::a", *names]
             folder = os.open(pipes.path, os.O_RDONLY | os.O_DIRECTORY)
             tool = children.Tool(
                 [children.find("borg"), *words], children.environment(self.env), directory=folder,
@@ -124,6 +124,19 @@ def test_the_producer_is_another_account(run):
     assert run.content("who") == b"nobody\n"
 
 
+def test_whatever_breaks_in_the_feeder_is_no_archive(run, monkeypatch):
+    """A name that the system cannot take, for one: borg must not wait for ever."""
+    monkeypatch.setattr(children, "start", lambda *_: 1 // 0)
+    run.run(shell("x", "true"))
+    assert run.failed.reason == "ZeroDivisionError: integer division or modulo by zero"
+    assert run.archives() == ""
+
+
+def test_when_borg_ends_by_itself_its_own_end_counts(run):
+    run.run(shell("endless", "cat /dev/zero"), options=("--no-such-option",))
+    assert (run.code, run.failed.reason) == (2, streams.NOT_READ)
+
+
 def test_what_borg_leaves_out_is_told(run):
     """A pattern that matches a stream: borg ends well and never reads it."""
     run.run(shell("kept", "echo 1"), shell("left", "echo 2"), options=("--exclude", "left"))
@@ -163,14 +176,3 @@ def test_other_things_in_the_directory_are_not_removed(token):
         streams.remove(made.path)
     (Path(made.path) / "file").unlink()
     streams.remove(made.path)
-
-
-def test_special_files_are_found_also_behind_links(place):
-    (place / "conf").mkdir()
-    (place / "conf/file").touch()
-    (place / "conf/masked").symlink_to("/dev/null")
-    (place / "conf/elsewhere").symlink_to("/etc")
-    (place / "conf/dangling").symlink_to("/no/such")
-    os.mkfifo(place / "conf/pipe")
-    found = streams.special_files([str(place / "conf")])
-    assert sorted(found) == [os.fsencode(place / "conf" / name) for name in ("masked", "pipe")]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from servers.remote.tarflow import Broken, Flow
 
 
-def flow(data: bytes, folder: bytes = b"srv/pg data/main", extra: tuple[tuple[bytes, bytes], ...] = ()) -> bytes:
+def flow(data: bytes, folder: bytes = b"srv/pg data/main", *, first: bool = False) -> bytes:
     """What comes out of a flow; through pipes, as in life."""
     (source, feed), (drain, sink) = os.pipe(), os.pipe()
     out: list[bytes] = []
@@ -32,9 +32,9 @@ def flow(data: bytes, folder: bytes = b"srv/pg data/main", extra: tuple[tuple[by
         thread.start()
     try:
         made = Flow(source, sink, folder)
+        if first:
+            made.add_folder(folder)
         made.copy(lambda: None)
-        for name, path in extra:
-            made.add(name, path)
         made.finish()
         assert made.whole
     finally:
@@ -108,20 +108,24 @@ def test_a_file_of_more_than_8_gib_has_its_size_read_right():
         flow(data + b"x" * 4096)
 
 
-def test_files_of_this_machine_follow(tmp_path):
-    (tmp_path / "conf").mkdir(mode=0o750)
-    (tmp_path / "conf/postgresql.conf").write_text("port = 5433\n")
-    (tmp_path / "conf/link").symlink_to("/dev/null")
-    extra = tuple(
-        (f"etc/{'long' * 40}/{name}".encode(), os.fsencode(tmp_path / "conf" / name))
-        for name in ("", "postgresql.conf", "link", "gone")
-    )
-    found = read(flow(archive([member("a", b"1")], {"a": b"1"}), extra=extra))
-    names = list(found)
-    assert names[0] == "srv/pg data/main/a"
-    assert [name.rsplit("/", 1)[-1] for name in names[2:]] == ["postgresql.conf", "link"]
-    assert found[names[2]][1] == b"port = 5433\n"
-    assert found[names[3]][0].linkname == "/dev/null"
+def test_the_folder_itself_comes_first(tmp_path):
+    (tmp_path / "data").mkdir(mode=0o700)
+    found = read(flow(archive([member("a", b"1")], {"a": b"1"}), folder=os.fsencode(tmp_path / "data"), first=True))
+    info, _ = found[str(tmp_path / "data")[1:]]
+    assert (info.isdir(), info.mode) == (True, 0o700)
+
+
+@pytest.mark.parametrize("name", ["../x", "a/../../x", ".."])
+def test_a_member_that_leads_out_is_refused(name):
+    with pytest.raises(Broken, match="leads out"):
+        flow(archive([member(name, b"x")], {name: b"x"}))
+
+
+def test_a_name_without_end_is_refused():
+    info = tarfile.TarInfo("././@LongLink")
+    info.type, info.size = tarfile.GNUTYPE_LONGNAME, 1 << 40
+    with pytest.raises(Broken, match="a name of"):
+        flow(info.tobuf(tarfile.GNU_FORMAT))
 
 
 @pytest.mark.parametrize("cut", [1, 511, 512, 600, 1024, 1500, 1536])

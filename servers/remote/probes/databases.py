@@ -1,7 +1,7 @@
 """What the probes of databases share: who listens where, the data directory, logins that may be tried.
 
 A process may be anybody's, and so may what it says of itself: its files are read without waiting, and what is
-secret is shown only to servers of system accounts, or to the one that the administrator named.
+secret is shown only to servers of the accounts that databases have, or to the one that the administrator named.
 """
 
 import os
@@ -12,15 +12,27 @@ import time
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from .. import wire
-from .base import Look, Process, Ran, plain_file
+from .base import Look, Process, Ran, plain_file, user_name
 
 ANSWER_SECONDS = 3.0
 _LEAST_SECONDS = 0.5
 _WAITING_SECONDS = 12.0
 _READ_LIMIT = 1 << 20
 _LISTENS = 0x10000
-# Below this number are the accounts of the system and its services (login.defs: UID_MIN).
-_FIRST_PERSON = 1000
+# The accounts that database servers run as where packages install them. No other service account (a web
+# server's, say) may start something that calls itself a database and be shown a secret.
+_ACCOUNTS = {
+    "root",
+    "postgres",
+    "mysql",
+    "mariadb",
+    "redis",
+    "valkey",
+    "elasticsearch",
+    "opensearch",
+    "mongodb",
+    "mongod",
+}
 
 # A place where data may lie, how we know, how sure that is.
 Candidate = Tuple[str, str, str]
@@ -256,13 +268,14 @@ def login(
 
 def trusted(uid: Optional[int]) -> bool:
     """May a server of this account see a secret that was not meant for it by name?"""
-    return uid is not None and uid < _FIRST_PERSON
+    return uid is not None and (uid == 0 or user_name(uid) in _ACCOUNTS)
 
 
 def given(look: Look, probe: str, port: Optional[int], sockets: Iterable[str], safe: bool) -> Optional[Dict[str, str]]:
     """The login that the administrator gave for this server, as {"user", "password"}; None without one.
 
-    One that names a port or a socket is for that server alone; any other is for all servers of system accounts.
+    `safe`: it runs as an account of databases. One that names a port or a socket is for that server alone; only
+    a socket names it beyond doubt, whatever its account: anybody may listen at a number.
     """
     found = look.given.get(probe)
     if not isinstance(found, dict):
@@ -270,7 +283,7 @@ def given(look: Look, probe: str, port: Optional[int], sockets: Iterable[str], s
     by_port, by_socket = found.get("port"), found.get("socket")
     if (by_port and str(by_port) != str(port)) or (by_socket and by_socket not in list(sockets)):
         return None
-    if not (safe or by_port or by_socket):
+    if not (safe or by_socket):
         return None
     return {key: found[key] if isinstance(found.get(key), str) else "" for key in ("user", "password")}
 

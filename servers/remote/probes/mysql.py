@@ -202,7 +202,8 @@ def _ask(look: Look, instance: Instance, patience: databases.Patience) -> Any:
     sockets = [instance.socket] if instance.socket else []
     # The first port alone: another one speaks another protocol.
     doors = databases.doors(databases.Listening(instance.listening.ports[:1], sockets))
-    safe = databases.trusted(instance.uid)
+    # Its socket may be a name that another one has taken since: who answers there is asked of the kernel.
+    safe = databases.trusted(instance.uid) and all(databases.peer(path) == instance.pid for path in sockets)
     server = mysql_login.Server(doors, user_name(instance.uid) if instance.uid is not None else None, safe)
     given = databases.given(look, "mysql", instance.port, sockets, safe)
     return mysql_login.ask(look, server, given, patience.seconds())

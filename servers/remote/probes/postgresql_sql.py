@@ -3,6 +3,7 @@
 The same questions do for 9.2 to 17; one that a version or an account cannot answer spoils no other.
 """
 
+import os
 from typing import Any, Dict, List, Optional
 
 COLUMNS = 5
@@ -37,6 +38,8 @@ def environment(socket_directory: str, port: int, user: str, database: str, seco
         "PGCONNECT_TIMEOUT": str(max(2, int(seconds))),
         "PGOPTIONS": options.format(STATEMENT_SECONDS),
         "PGAPPNAME": "phpborg",
+        # Who answers at a socket is not known for sure: no password of the account is ever looked up for it.
+        "PGPASSFILE": os.devnull,
     }
 
 

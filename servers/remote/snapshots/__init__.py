@@ -28,7 +28,7 @@ class Place(NamedTuple):
     @property
     def name(self) -> str:
         """How the snapshot itself is called: unique for each task, and recognisable as ours."""
-        return "phpborg-" + self.token[:32]
+        return "phpborg-" + self.token
 
     @property
     def directory(self) -> str:
@@ -75,12 +75,14 @@ def _make(kind: Any, place: Place, volume: Any, args: Dict[str, Any]) -> Dict[st
     try:
         os.mkdir(place.mountpoint, 0o700)
         made: Dict[str, Any] = kind.make(place, volume, args)
-        for origin in made["origins"]:
-            policy.check_read(wire.raw(origin))
         return dict(made, name=place.name, mountpoint=place.mountpoint)
-    except BaseException:
-        # Nothing half-made stays; the reason is the first error.
-        _remove(kind, place, volume)
+    except BaseException as error:
+        try:
+            _remove(kind, place, volume)
+        except (wire.Refused, OSError) as second:
+            if isinstance(error, wire.Refused):
+                text = "{}; and what was half made could not be removed: {}".format(error.message, second)
+                raise wire.Refused(error.code, text) from None
         raise
 
 
@@ -106,6 +108,14 @@ def run(argv: List[str], timeout: float = 60) -> str:
     if not ran.ok:
         raise wire.Refused("snapshot", "{}: {}".format(argv[0], ran.err.strip()[-1500:] or "exit {}".format(ran.code)))
     return ran.out.strip()
+
+
+def check(origins: List[str]) -> None:
+    """May all of the volume be read? Asked before anything is made, of every place where it is seen."""
+    if not origins:
+        raise wire.Refused("missing", "the volume is not mounted as a whole")
+    for origin in origins:
+        policy.check_read(wire.raw(origin), real=True)
 
 
 def mount(source: str, mountpoint: str, kind: str, options: List[str]) -> None:

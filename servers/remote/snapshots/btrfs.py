@@ -2,10 +2,11 @@
 
 import os
 import re
+import stat
 from typing import Any, Dict, List, Tuple
 
 from .. import tree, validate, wire
-from . import Mounted, Place, mount, run, unmount
+from . import Mounted, Place, check, mount, run, unmount
 
 _DEVICE = re.compile(r"/dev/[A-Za-z0-9+_.:/-]{1,200}")
 _TOP = 5  # the id of a filesystem's top subvolume
@@ -15,8 +16,13 @@ Volume = Tuple[str, str]
 def volume(args: Dict[str, Any]) -> Volume:
     """A device of the filesystem, as it is mounted, and the subvolume's path from the top ("/" is the top itself)."""
     device = validate.text(args.get("device"), "device", _DEVICE)
-    if ".." in device.split("/"):
-        raise wire.Refused("unsafe", "this is no device: {}".format(device))
+    try:
+        block = stat.S_ISBLK(os.stat(os.path.realpath(device)).st_mode)
+    except OSError:
+        block = False
+    if not block or not _mounts(device):
+        # A file would be attached and mounted by root, with whatever is in it.
+        raise wire.Refused("missing", "{} is no mounted btrfs".format(device))
     return device, wire.shown(validate.absolute(args.get("subvolume"), "subvolume"))
 
 
@@ -26,7 +32,9 @@ def make(place: Place, volume: Volume, args: Dict[str, Any]) -> Dict[str, Any]:
     origins = [_seen_at(found, subvolume) for found in _mounts(device) if _holds(found.root, subvolume)]
     if not origins:
         raise wire.Refused("missing", "the subvolume {} of {} is not mounted".format(subvolume, device))
+    check(origins)
     _open_top(place, device)
+    _check_way(place, subvolume)
     below = run(["btrfs", "subvolume", "list", "-o", "--", _at(place, subvolume)])
     run(["btrfs", "subvolume", "snapshot", "-r", "--", _at(place, subvolume), _snapshot(place)])
     unmount(place.top)
@@ -45,12 +53,18 @@ def remove(place: Place, volume: Volume) -> bool:
     """True when it was there."""
     _open_top(place, volume[0])
     try:
-        if not os.path.isdir(_snapshot(place)):
+        if not os.path.isdir(_snapshot(place)) or os.path.islink(_snapshot(place)):
             return False
         run(["btrfs", "subvolume", "delete", "--commit-after", "--", _snapshot(place)])
         return True
     finally:
         unmount(place.top)
+
+
+def _check_way(place: Place, subvolume: str) -> None:
+    """No link on the way to it: the subvolume that is frozen is the one whose place was checked."""
+    opened, _ = tree.walk_to(wire.raw(_at(place, subvolume)))
+    os.close(opened)
 
 
 def _at(place: Place, subvolume: str) -> str:

@@ -5,7 +5,7 @@ import re
 from typing import Any, Dict, List, Optional, Tuple
 
 from .. import validate, wire
-from . import Place, mount, mounts_of, run
+from . import Place, check, mount, mounts_of, run
 
 # What LVM itself allows in a name (lvm(8)); a leading hyphen would be an option.
 _NAME = re.compile(r"[A-Za-z0-9+_.][A-Za-z0-9+_.-]{0,126}")
@@ -27,12 +27,14 @@ def make(place: Place, volume: Volume, args: Dict[str, Any]) -> Dict[str, Any]:
     mounted = mounts_of(origin["lv_path"])
     if not mounted:
         raise wire.Refused("missing", "{}/{} is not mounted".format(vg, lv))
+    origins = [one.point for one in mounted if one.root == "/"]
+    check(origins)
     run(["lvcreate", *_how(origin, args), "--snapshot", "--name", place.name, "{}/{}".format(vg, lv)])
     kind = mounted[0].kind
     device = "/dev/{}/{}".format(vg, place.name)
     # A filesystem of which the kernel sees the identity twice: XFS refuses that unless told.
     mount(device, place.mountpoint, kind, ["nouuid"] if kind == "xfs" else [])
-    return {"origins": [one.point for one in mounted if one.root == "/"], "device": device, "type": kind}
+    return {"origins": origins, "device": device, "type": kind}
 
 
 def _how(origin: Dict[str, str], args: Dict[str, Any]) -> List[str]:

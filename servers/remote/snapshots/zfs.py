@@ -3,8 +3,8 @@
 import re
 from typing import Any, Dict, List
 
-from .. import validate, wire
-from . import Place, mount, run
+from .. import tree, validate, wire
+from . import Place, check, mount, run
 
 # zfs(8): components of letters, digits and _-:. — a leading hyphen would be an option.
 _DATASET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]*(?:/[A-Za-z0-9][A-Za-z0-9_.: -]*)*")
@@ -17,12 +17,11 @@ def volume(args: Dict[str, Any]) -> str:
 
 def make(place: Place, volume: str, args: Dict[str, Any]) -> Dict[str, Any]:
     """Of this dataset alone: those below it are datasets of their own."""
-    properties = run(["zfs", "get", "-H", "-p", "-o", "value", "mountpoint,mounted", volume]).split("\n")
-    if properties[1:] != ["yes"]:
-        raise wire.Refused("missing", "the dataset {} is not mounted".format(volume))
+    origins = _mounted_at(volume)
+    check(origins)
     run(["zfs", "snapshot", _name(place, volume)])
     mount(_name(place, volume), place.mountpoint, "zfs", [])
-    return {"origins": [properties[0]], "device": _name(place, volume), "type": "zfs"}
+    return {"origins": origins, "device": _name(place, volume), "type": "zfs"}
 
 
 def state(place: Place, volume: str) -> Dict[str, Any]:
@@ -37,6 +36,18 @@ def remove(place: Place, volume: str) -> bool:
         return False
     run(["zfs", "destroy", _name(place, volume)])
     return True
+
+
+def _mounted_at(volume: str) -> List[str]:
+    """As the kernel knows it: a dataset with a “legacy” mount point says nothing itself."""
+    found = []
+    with open("/proc/self/mountinfo", "rb") as file:
+        for line in file:
+            before, _, after = line.partition(b" - ")
+            kind, source = after.split(b" ")[:2]
+            if kind == b"zfs" and wire.shown(tree.unescape(source)) == volume:
+                found.append(wire.shown(tree.unescape(before.split(b" ")[4])))
+    return found
 
 
 def _name(place: Place, volume: str) -> str:
