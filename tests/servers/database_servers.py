@@ -17,6 +17,8 @@ from pathlib import Path
 CANARY = "pa'ss"
 PASSWORD = CANARY + ' "w\\ord# é'
 POSTGRES_BIN = Path("/usr/lib/postgresql/15/bin")
+# The temporary directory of a test run may be one that other accounts cannot write to.
+_OPEN_TO_ALL = {"TMPDIR": "/tmp"}
 MARIADB_ACCOUNT = "mysql"
 
 
@@ -45,6 +47,7 @@ def directory(path: Path, account: str) -> Path:
 
 def as_account(account: str, argv: Sequence[str | Path], env: dict[str, str] | None = None) -> None:
     group = pwd.getpwnam(account).pw_gid
+    env = {**(env or os.environ), **_OPEN_TO_ALL}
     subprocess.run(argv, user=account, group=group, extra_groups=[], check=True, capture_output=True, cwd="/", env=env)
 
 
@@ -52,8 +55,11 @@ def as_account(account: str, argv: Sequence[str | Path], env: dict[str, str] | N
 def running(argv: Sequence[str | Path], account: str | None, ready: Callable[[], bool], log: Path) -> Iterator[int]:
     """The server's process id, once `ready` says so; ended and waited for at the end."""
     who = {"user": account, "group": pwd.getpwnam(account).pw_gid, "extra_groups": []} if account else {}
+    env = {**os.environ, **_OPEN_TO_ALL}
     with log.open("wb") as written:
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=written, stderr=written, cwd="/", **who)  # type: ignore[call-overload]
+        process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=written, stderr=written, cwd="/", env=env, **who
+        )  # type: ignore[call-overload]
     try:
         until = time.monotonic() + 60
         while not ready():
