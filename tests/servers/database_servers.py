@@ -17,8 +17,6 @@ from pathlib import Path
 CANARY = "pa'ss"
 PASSWORD = CANARY + ' "w\\ord# é'
 POSTGRES_BIN = Path("/usr/lib/postgresql/15/bin")
-# The temporary directory of a test run may be one that other accounts cannot write to.
-_OPEN_TO_ALL = {"TMPDIR": "/tmp"}
 MARIADB_ACCOUNT = "mysql"
 
 
@@ -45,9 +43,14 @@ def directory(path: Path, account: str) -> Path:
     return path
 
 
+def open_to_all(env: dict[str, str] | None = None) -> dict[str, str]:
+    """The environment for another account: the temporary directory of a test run may be closed to it."""
+    return {**(env or os.environ), "TMPDIR": "/tmp"}
+
+
 def as_account(account: str, argv: Sequence[str | Path], env: dict[str, str] | None = None) -> None:
     group = pwd.getpwnam(account).pw_gid
-    env = {**(env or os.environ), **_OPEN_TO_ALL}
+    env = open_to_all(env)
     subprocess.run(argv, user=account, group=group, extra_groups=[], check=True, capture_output=True, cwd="/", env=env)
 
 
@@ -55,7 +58,7 @@ def as_account(account: str, argv: Sequence[str | Path], env: dict[str, str] | N
 def running(argv: Sequence[str | Path], account: str | None, ready: Callable[[], bool], log: Path) -> Iterator[int]:
     """The server's process id, once `ready` says so; ended and waited for at the end."""
     who = {"user": account, "group": pwd.getpwnam(account).pw_gid, "extra_groups": []} if account else {}
-    env = {**os.environ, **_OPEN_TO_ALL}
+    env = open_to_all()
     with log.open("wb") as written:
         process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=written, stderr=written, cwd="/", env=env, **who

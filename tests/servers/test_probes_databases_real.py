@@ -198,7 +198,9 @@ def mariadb() -> Iterator[Mariadb]:
     account = lab.MARIADB_ACCOUNT
     with lab.place() as top, ExitStack() as stack:
         argv = ["mariadb-install-db", "--no-defaults", f"--user={account}", f"--datadir={top}/plain", "--skip-test-db"]
-        subprocess.run([*argv, "--auth-root-authentication-method=socket"], check=True, capture_output=True)
+        subprocess.run(
+            [*argv, "--auth-root-authentication-method=socket"], check=True, capture_output=True, env=lab.open_to_all()
+        )
         data = (top / "plain").rename(top / "da ta é")  # its maker takes no blanks
         run, undo, _ = (lab.directory(top / name, account) for name in ("run", "undo", "elsewhere"))
         run.chmod(0o755)
