@@ -175,7 +175,9 @@ def prepare_as(user: Optional[str]) -> Callable[[], None]:
     return become
 
 
-def start(argv: Sequence[str], user: Optional[str], env: Dict[str, str], stderr: int) -> "subprocess.Popen[bytes]":
+def start(
+    argv: Sequence[str], user: Optional[str], env: Dict[str, str], stderr: int, stdin: int = subprocess.DEVNULL
+) -> "subprocess.Popen[bytes]":
     """A tool whose standard output is ours to read, as another account; in a group of its own that the guard watches.
 
     Raises OSError when it cannot be started, also when there is no such account.
@@ -189,7 +191,7 @@ def start(argv: Sequence[str], user: Optional[str], env: Dict[str, str], stderr:
         [wire.raw(word) for word in argv],
         env={os.fsencode(name): wire.raw(value) for name, value in environment(dict(home, **env)).items()},
         cwd="/",
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=stderr,
         start_new_session=True,

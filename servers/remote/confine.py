@@ -67,7 +67,8 @@ def _freeze(writable: List[bytes]) -> None:
 
 def _freeze_one_by_one(writable: List[bytes]) -> None:
     """Before Linux 5.12."""
-    for path, options in tree.mounts():
+    for mount in tree.mounted():
+        path, options = mount.path, mount.options
         if path not in writable and os.path.lexists(path):
             kept = sum(flag for name, flag in _KEPT.items() if name in options)
             _mount(b"none", path, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | kept)

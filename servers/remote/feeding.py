@@ -5,8 +5,7 @@ As with `streams`: what does not end well is never given its end, and borg is en
 
 import os
 import signal
-import threading
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 from . import children, policy, streams, tarflow, validate, wire
 from .producers import base_backup
@@ -21,51 +20,29 @@ class Feed:
         policy.check_read(self.folder, real=True)
 
 
-class TarFeeder:
+class TarFeeder(streams.Beside):
     """Fills borg's standard input beside it. `failed` says why borg was ended, or None."""
 
     def __init__(self, feed: Feed, sink: int, borg: children.Tool, control: wire.Control) -> None:
+        super().__init__(borg, control)
         self.failed: Optional[str] = None
-        self.done: List[Dict[str, Any]] = []
         self._feed = feed
         self._sink = sink
-        self._borg = borg
-        self._control = control
-        self._over = threading.Event()
-        self._running: Any = None
-        self._thread = threading.Thread(target=self._work, daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
 
     def finish(self) -> None:
-        """Borg has ended: so does the producer that still runs."""
-        self._over.set()
-        running = self._running
-        if running is not None:
-            children.signal_group(running.pid, signal.SIGTERM)
-        self._thread.join(10)
-        if running is not None:
-            children.signal_group(running.pid, signal.SIGKILL)
+        """See above; a backup that was not read to its end is told."""
+        super().finish()
         if self.failed is None and not self.done:
             self.failed = streams.NOT_READ
 
     def _work(self) -> None:
         try:
-            reason = self._fill_safely()
+            reason = self._safely(self._fill)
             if reason is not None and not self._over.wait(1):
                 self.failed = reason
                 streams.interrupt(self._borg, self._over)
         finally:
             os.close(self._sink)
-
-    def _fill_safely(self) -> Optional[str]:
-        """Whatever breaks in here is a backup that is not whole, never a borg that waits for ever."""
-        try:
-            return self._fill()
-        except BaseException as error:
-            return "{}: {}".format(type(error).__name__, error)
 
     def _fill(self) -> Optional[str]:
         """All of it, up to the end of the archive; None when it is whole, else the reason."""
@@ -96,9 +73,4 @@ class TarFeeder:
         except Exception as error:
             broken = str(error) or type(error).__name__
             children.signal_group(child.pid, signal.SIGTERM)
-        child.stdout.close()
-        code = child.wait()
-        children.signal_group(child.pid, signal.SIGKILL)
-        children.forget(child.pid)
-        self._running = None
-        return broken, code
+        return broken, self._collect(child)

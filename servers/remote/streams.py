@@ -14,7 +14,8 @@ import stat
 import subprocess
 import threading
 import time
-from typing import Any, Dict, List, NamedTuple, Optional
+from functools import partial
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from . import children, places, validate, wire
 
@@ -103,19 +104,19 @@ def stream_dir(request: wire.Request, control: wire.Control) -> None:
     wire.answer({"removed": remove(directory(validate.token(request.args.get("token"))))})
 
 
-class Feeder:
-    """Fills the pipes, one after the other, beside borg. `failed` says why borg was ended, or None."""
+class Beside:
+    """A thread that fills borg's input with what producers print. `done` tells of each that was whole."""
 
-    def __init__(self, pipes: Pipes, streams: List[Stream], borg: children.Tool, control: wire.Control) -> None:
-        self.failed: Optional[Failed] = None
+    def __init__(self, borg: children.Tool, control: wire.Control) -> None:
         self.done: List[Dict[str, Any]] = []
-        self._pipes = pipes
-        self._streams = streams
         self._borg = borg
         self._control = control
         self._over = threading.Event()
         self._running: Optional["subprocess.Popen[bytes]"] = None
-        self._thread = threading.Thread(target=self._feed_all, daemon=True)
+        self._thread = threading.Thread(target=self._work, daemon=True)
+
+    def _work(self) -> None:
+        raise AssertionError("what fills borg's input says how")
 
     def start(self) -> None:
         """Begin; borg may be reading already."""
@@ -130,17 +131,48 @@ class Feeder:
         self._thread.join(10)
         if running is not None:
             children.signal_group(running.pid, signal.SIGKILL)
+
+    def _safely(self, fill: Callable[[], Optional[str]]) -> Optional[str]:
+        """Whatever breaks in it is a stream that is not whole, never a borg that waits for ever."""
+        try:
+            return fill()
+        except BaseException as error:
+            return "{}: {}".format(type(error).__name__, error)
+
+    def _collect(self, child: "subprocess.Popen[bytes]") -> int:
+        """The producer's end, as subprocess tells it; nothing of its group stays."""
+        assert child.stdout is not None
+        child.stdout.close()
+        code = child.wait()
+        children.signal_group(child.pid, signal.SIGKILL)
+        children.forget(child.pid)
+        self._running = None
+        return code
+
+
+class Feeder(Beside):
+    """Fills the pipes, one after the other, beside borg. `failed` says why borg was ended, or None."""
+
+    def __init__(self, pipes: Pipes, streams: List[Stream], borg: children.Tool, control: wire.Control) -> None:
+        super().__init__(borg, control)
+        self.failed: Optional[Failed] = None
+        self._pipes = pipes
+        self._streams = streams
+
+    def finish(self) -> None:
+        """See above; what was not read to its end is told."""
+        super().finish()
         if self.failed is None and len(self.done) < len(self._streams):
             missing = self._streams[len(self.done)]
             self.failed = Failed(missing, NOT_READ)
 
-    def _feed_all(self) -> None:
+    def _work(self) -> None:
         for stream in self._streams:
             sink = self._open(stream)
             if sink is None:
                 return
             try:
-                reason = self._feed_safely(stream, sink)
+                reason = self._safely(partial(self._feed, stream, sink))
                 # Borg that ended by itself has its own reason, which its exit status tells.
                 if reason is not None and not self._over.wait(_OWN_END_SECONDS if reason == GONE else 0):
                     # The pipe stays open: borg is waiting for more of this file and cannot commit it.
@@ -150,13 +182,6 @@ class Feeder:
                 os.close(sink)
             if reason is not None:
                 return
-
-    def _feed_safely(self, stream: Stream, sink: int) -> Optional[str]:
-        """Whatever breaks in here is a stream that is not whole, never a borg that waits for ever."""
-        try:
-            return self._feed(stream, sink)
-        except BaseException as error:
-            return "{}: {}".format(type(error).__name__, error)
 
     def _open(self, stream: Stream) -> Optional[int]:
         """The pipe's end for writing, once borg has opened the other one; None when borg ended before."""
@@ -201,11 +226,7 @@ class Feeder:
                 children.signal_group(child.pid, signal.SIGTERM)
                 return GONE
             finally:
-                child.stdout.close()
-                code = child.wait()
-                children.signal_group(child.pid, signal.SIGKILL)
-                children.forget(child.pid)
-                self._running = None
+                code = self._collect(child)
             return self._judge(stream, code, count, tail, said.text())
 
     def _judge(self, stream: Stream, code: int, count: int, tail: bytes, words: str) -> Optional[str]:

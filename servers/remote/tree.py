@@ -2,12 +2,14 @@
 
 import errno
 import os
+import re
 import stat
-from typing import Iterator, List, Optional, Tuple
+from typing import Iterator, List, NamedTuple, Optional, Tuple
 
 from . import wire
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_OCTAL = re.compile(rb"\\([0-7]{3})")
 
 
 def open_directory(name: bytes, parent: Optional[int] = None) -> int:
@@ -78,30 +80,44 @@ def is_directory(status: Optional[os.stat_result]) -> bool:
     return status is not None and stat.S_ISDIR(status.st_mode)
 
 
-def mount_points(below: bytes) -> List[Tuple[bytes, str]]:
-    """(path, filesystem type) of every mount at or below a path."""
+class Mounted(NamedTuple):
+    """A line of mountinfo: which part (`root`) of which filesystem is seen where (`path`), and its own options."""
+
+    path: bytes
+    root: bytes
+    device: str
+    kind: str
+    source: bytes
+    options: List[str]
+
+
+def mounted() -> List[Mounted]:
+    """Every mount that this process sees, oldest first."""
     found = []
     with open("/proc/self/mountinfo", "rb") as file:
         for line in file:
             left, _, right = line.partition(b" - ")
-            path = unescape(left.split()[4])
-            if below == b"/" or path == below or path.startswith(below.rstrip(b"/") + b"/"):
-                found.append((path, right.split()[0].decode("ascii", "replace")))
+            own, filesystem = left.split(b" "), right.split(b" ")
+            root, path, source = (unescape(word) for word in (own[3], own[4], filesystem[1]))
+            device, options, kind = (word.decode("ascii", "replace") for word in (own[2], own[5], filesystem[0]))
+            found.append(Mounted(path, root, device, kind, source, options.split(",")))
     return found
 
 
-def mounts() -> List[Tuple[bytes, List[str]]]:
-    """(path, its own options) of every mount."""
-    with open("/proc/self/mountinfo", "rb") as file:
-        fields = [line.split() for line in file]
-    return [(unescape(words[4]), words[5].decode("ascii", "replace").split(",")) for words in fields]
+def is_mounted(path: bytes) -> bool:
+    """Is something mounted exactly there?"""
+    return any(mount.path == path for mount in mounted())
+
+
+def mount_points(below: bytes) -> List[Tuple[bytes, str]]:
+    """(path, filesystem type) of every mount at or below a path."""
+    inside = below.rstrip(b"/") + b"/"
+    return [(one.path, one.kind) for one in mounted() if one.path == below or one.path.startswith(inside)]
 
 
 def unescape(path: bytes) -> bytes:
-    """A path as mountinfo writes it, in its own bytes."""
-    for code, char in ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n"), (b"\\134", b"\\")):
-        path = path.replace(code, char)
-    return path
+    """A word as mountinfo writes it, in its own bytes: blanks and the like are octal in it."""
+    return _OCTAL.sub(lambda match: bytes([int(match.group(1), 8) & 0xFF]), path)
 
 
 def remove(name: bytes, directory: int, control: wire.Control) -> None:

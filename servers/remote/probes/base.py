@@ -7,7 +7,7 @@ import signal
 import stat
 import subprocess
 import time
-from typing import IO, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import IO, Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from .. import children, policy, wire
 
@@ -159,33 +159,8 @@ def _is_safe(path: str) -> bool:
     return status.st_uid == 0 and not status.st_mode & 0o022
 
 
-def _become(user: Optional[str]) -> Callable[[], None]:
-    account = pwd.getpwnam(user) if user and os.geteuid() == 0 else None
-    prepare = children.prepare_child(None)
-
-    def become() -> None:
-        if account is not None:
-            os.initgroups(account.pw_name, account.pw_gid)
-            os.setgid(account.pw_gid)
-            os.setuid(account.pw_uid)
-        # After the account: a change of account takes the wish to end with the parent away.
-        prepare()
-
-    return become
-
-
 def _run(argv: List[str], user: Optional[str], env: Dict[str, str], stdin: bytes, timeout: float) -> Ran:
-    home = {"HOME": pwd.getpwnam(user).pw_dir} if user else {}
-    child = subprocess.Popen(
-        [wire.raw(word) for word in argv],
-        env={os.fsencode(name): wire.raw(value) for name, value in children.environment({**home, **env}).items()},
-        cwd="/",
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        preexec_fn=_become(user),
-    )
+    child = children.start(argv, user, env, stderr=subprocess.PIPE, stdin=subprocess.PIPE)
     try:
         out, err, late = _collect(child, stdin, time.monotonic() + timeout)
     finally:
@@ -194,6 +169,7 @@ def _run(argv: List[str], user: Optional[str], env: Dict[str, str], stdin: bytes
             child.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:
             pass  # the kernel holds it (a dead disk): it ends when it can
+        children.forget(child.pid)
         for file in (child.stdin, child.stdout, child.stderr):
             if file is not None:
                 file.close()

@@ -5,7 +5,7 @@ import os
 import re
 from typing import Any, Dict, Iterable, Iterator, List, Optional
 
-from .. import space, wire
+from .. import space, tree, wire
 from . import base
 
 Mount = Dict[str, Any]
@@ -19,7 +19,6 @@ _PSEUDO = set(
 _KERNEL_PLACES = ("/run", "/dev", "/sys", "/proc")
 # What container engines mount for their containers, wherever their data was moved.
 _CONTAINERS = re.compile(r"/(docker|containerd|containers/storage|kubelet|crio|overlay2)/|/merged$")
-_OCTAL = re.compile(rb"\\([0-7]{3})")
 
 
 def probe(look: base.Look) -> Dict[str, Any]:
@@ -93,7 +92,7 @@ def from_mountinfo(data: bytes) -> List[Mount]:
 
 
 def _plain(word: bytes) -> str:
-    return wire.shown(_OCTAL.sub(lambda match: bytes([int(match.group(1), 8) & 0xFF]), word))
+    return wire.shown(tree.unescape(word))
 
 
 def _options(own: List[str], filesystem: List[str]) -> List[str]:

@@ -128,7 +128,7 @@ def unmount(path: str) -> bool:
     """Nothing is mounted there any more; True when something was. Somebody may still be reading: for 20 s we ask."""
     was = False
     deadline = time.monotonic() + _UNMOUNT_SECONDS
-    while wire.raw(path) in [point for point, _ in tree.mounts()]:
+    while tree.is_mounted(wire.raw(path)):
         was = True
         try:
             run(["umount", "--", path])
@@ -139,26 +139,10 @@ def unmount(path: str) -> bool:
     return was
 
 
-class Mounted(NamedTuple):
-    """Where a filesystem is seen: its mount point, its type, and which part of it."""
-
-    point: str
-    kind: str
-    root: str
-
-
-def mounts_of(device: str) -> List[Mounted]:
+def mounts_of(device: str) -> List[tree.Mounted]:
     """All places where this block device is mounted. Device numbers count: /dev has many names for one thing."""
     wanted = os.stat(device)
     if not stat.S_ISBLK(wanted.st_mode):
         raise OSError(errno.ENOTBLK, os.strerror(errno.ENOTBLK), device)
     number = "{}:{}".format(os.major(wanted.st_rdev), os.minor(wanted.st_rdev))
-    found = []
-    with open("/proc/self/mountinfo", "rb") as file:
-        for line in file:
-            before, _, after = line.partition(b" - ")
-            fields = before.split(b" ")
-            if fields[2].decode("ascii") == number:
-                root, point = (wire.shown(tree.unescape(field)) for field in fields[3:5])
-                found.append(Mounted(point, after.split(b" ")[0].decode("ascii"), root))
-    return found
+    return [mount for mount in tree.mounted() if mount.device == number]

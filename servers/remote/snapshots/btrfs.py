@@ -6,7 +6,7 @@ import stat
 from typing import Any, Dict, List, Tuple
 
 from .. import tree, validate, wire
-from . import Mounted, Place, check, mount, run, unmount
+from . import Place, check, mount, run, unmount
 
 _DEVICE = re.compile(r"/dev/[A-Za-z0-9+_.:/-]{1,200}")
 _TOP = 5  # the id of a filesystem's top subvolume
@@ -29,7 +29,7 @@ def volume(args: Dict[str, Any]) -> Volume:
 def make(place: Place, volume: Volume, args: Dict[str, Any]) -> Dict[str, Any]:
     """Answers `left_out` too: subvolumes below this one, which a snapshot does not hold."""
     device, subvolume = volume
-    origins = [_seen_at(found, subvolume) for found in _mounts(device) if _holds(found.root, subvolume)]
+    origins = [_seen_at(found, subvolume) for found in _mounts(device) if _holds(wire.shown(found.root), subvolume)]
     if not origins:
         raise wire.Refused("missing", "the subvolume {} of {} is not mounted".format(subvolume, device))
     check(origins)
@@ -45,7 +45,7 @@ def make(place: Place, volume: Volume, args: Dict[str, Any]) -> Dict[str, Any]:
 
 def state(place: Place, volume: Volume) -> Dict[str, Any]:
     """It takes its room from the filesystem: as long as it is there it is whole."""
-    there = wire.raw(place.mountpoint) in [point for point, _ in tree.mounts()]
+    there = tree.is_mounted(wire.raw(place.mountpoint))
     return {"exists": there, "valid": there, "used_percent": None}
 
 
@@ -77,32 +77,25 @@ def _snapshot(place: Place) -> str:
 
 def _open_top(place: Place, device: str) -> None:
     """The whole filesystem, for root alone: the directory above is private."""
-    if wire.raw(place.top) in [point for point, _ in tree.mounts()]:
+    if tree.is_mounted(wire.raw(place.top)):
         return
     os.makedirs(place.top, mode=0o700, exist_ok=True)
     options = "nosuid,nodev,noexec,subvolid={}".format(_TOP)
     run(["mount", "-t", "btrfs", "-o", options, "--", device, place.top])
 
 
-def _mounts(device: str) -> List[Mounted]:
+def _mounts(device: str) -> List[tree.Mounted]:
     """Where the filesystem of this device is mounted: btrfs has no device number of its own in mountinfo."""
-    real = os.path.realpath(device)
-    found = []
-    with open("/proc/self/mountinfo", "rb") as file:
-        for line in file:
-            before, _, after = line.partition(b" - ")
-            kind, source = after.split(b" ")[:2]
-            if kind == b"btrfs" and os.path.realpath(wire.shown(tree.unescape(source))) == real:
-                root, point = (wire.shown(tree.unescape(field)) for field in before.split(b" ")[3:5])
-                found.append(Mounted(point, "btrfs", root))
-    return found
+    real = os.path.realpath(wire.raw(device))
+    return [one for one in tree.mounted() if one.kind == "btrfs" and os.path.realpath(one.source) == real]
 
 
 def _holds(root: str, subvolume: str) -> bool:
     return root == "/" or subvolume == root or subvolume.startswith(root + "/")
 
 
-def _seen_at(found: Mounted, subvolume: str) -> str:
+def _seen_at(found: tree.Mounted, subvolume: str) -> str:
     """The subvolume's own path in the live system."""
-    rest = subvolume if found.root == "/" else subvolume[len(found.root) :]
-    return (found.point.rstrip("/") + rest).rstrip("/") or "/"
+    root = wire.shown(found.root)
+    rest = subvolume if root == "/" else subvolume[len(root) :]
+    return (wire.shown(found.path).rstrip("/") + rest).rstrip("/") or "/"

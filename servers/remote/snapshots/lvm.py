@@ -27,7 +27,7 @@ def make(place: Place, volume: Volume, args: Dict[str, Any]) -> Dict[str, Any]:
     mounted = mounts_of(origin["lv_path"])
     if not mounted:
         raise wire.Refused("missing", "{}/{} is not mounted".format(vg, lv))
-    origins = [one.point for one in mounted if one.root == "/"]
+    origins = [wire.shown(one.path) for one in mounted if one.root == b"/"]
     check(origins)
     run(["lvcreate", *_how(origin, args), "--snapshot", "--name", place.name, "{}/{}".format(vg, lv)])
     kind = mounted[0].kind

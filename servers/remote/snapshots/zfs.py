@@ -40,14 +40,8 @@ def remove(place: Place, volume: str) -> bool:
 
 def _mounted_at(volume: str) -> List[str]:
     """As the kernel knows it: a dataset with a “legacy” mount point says nothing itself."""
-    found = []
-    with open("/proc/self/mountinfo", "rb") as file:
-        for line in file:
-            before, _, after = line.partition(b" - ")
-            kind, source = after.split(b" ")[:2]
-            if kind == b"zfs" and wire.shown(tree.unescape(source)) == volume:
-                found.append(wire.shown(tree.unescape(before.split(b" ")[4])))
-    return found
+    known = [one for one in tree.mounted() if one.kind == "zfs" and one.source == wire.raw(volume)]
+    return [wire.shown(one.path) for one in known]
 
 
 def _name(place: Place, volume: str) -> str:
