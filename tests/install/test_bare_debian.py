@@ -27,6 +27,7 @@ pytestmark = pytest.mark.install
 HOME = Path(__file__).resolve().parents[2]
 CHECKOUT = "/opt/phpborg"
 PROGRAMS = ("borg", "redis-server", "ssh", "python3", "fusermount3", "msgfmt", "sudo")
+_OF_THE_CLOCK = ("tasks_", "django_session", "sqlite_", "servers_sampl")
 FIRST_START_SECONDS, NEXT_START_SECONDS, PROMISE_SECONDS = 900, 60, 300
 
 
@@ -107,10 +108,10 @@ def sign_in(address: str, name: str, password: str) -> str:
 
 
 def rows(database: Path) -> dict[str, int]:
-    """Rows of each table that people fill; tasks and sessions come and go by themselves."""
+    """Rows of each table that people fill; tasks, sessions and samples come and go by themselves."""
     with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
         tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        counted = [name for name in tables if not name.startswith(("tasks_", "django_session", "sqlite_"))]
+        counted = [name for name in tables if not name.startswith(_OF_THE_CLOCK)]
         return {name: connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in counted}
 
 
@@ -159,6 +160,8 @@ def test_from_clone_to_a_restored_file_twice(root):
     restored = [path for path in (root.path / "srv/restored").rglob("passwd") if path.is_file()]
     assert [path.read_bytes() for path in restored] == [(root.path / "etc/passwd").read_bytes()]
 
+    # What is under way when the server is stopped is carried on by the next start, which is right and no change of it.
+    nothing_is_under_way(root)
     nothing_is_left_after_ctrl_c(root, server)
     checkout = root.path / CHECKOUT[1:]
     before = installed_state(checkout)
@@ -175,6 +178,13 @@ def test_from_clone_to_a_restored_file_twice(root):
     tell(f"from clone to the first page {first_start:.0f} s, to a restored file {promise:.0f} s")
     tell(f"second start {second_start:.0f} s")
     assert promise < PROMISE_SECONDS
+
+
+def nothing_is_under_way(root: BareRoot, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while active := manage(root, "tasks", "--state", "active", "--system"):
+        assert time.monotonic() < deadline, active
+        time.sleep(0.5)
 
 
 def nothing_is_left_after_ctrl_c(root: BareRoot, server: Server) -> None:
