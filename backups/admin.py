@@ -50,6 +50,7 @@ class BackupJobAdmin(ReadOnly):
     list_filter = ("enabled", "source_kind", "repository")
     search_fields = ("name", "server__name", "repository__name")
     date_hierarchy = "created_at"
+    exclude = ("credentials",)
     actions = ("run_now", "enable", "disable")
 
     @admin.display(description=_("next run"), ordering="schedule__next_run_at")
@@ -176,6 +177,7 @@ class JobDraftAdmin(ReadOnly):
     list_display = ("id", "owner", "job", "step", "updated_at")
     list_select_related = ("owner", "job")
     list_filter = ("step",)
+    exclude = ("credentials",)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(request.user.is_superuser)  # type: ignore[union-attr]

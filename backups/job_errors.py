@@ -85,3 +85,22 @@ class ListTooLong(PhpBorgError):
     code = "JOB-11"
     title = _("{count} entries are too many; {limit} are allowed.")
     advice = _("Choose a folder above them instead of each one.")
+
+
+class SnapshotOverflowed(PhpBorgError):
+    """A snapshot did not last until the end; facts `server` and `used`."""
+
+    code = "JOB-12"
+    title = _("The snapshot on “{server}” did not stay whole until the end of the backup.")
+    advice = _(
+        "More was written to the volume meanwhile than the snapshot had room for. What was read from it is not to be "
+        "trusted and was not kept. Free more room in the volume group, or run the job when less is written."
+    )
+
+
+class StreamsUnproven(PhpBorgError):
+    """The archive is there, but the server did not say of all its streams that they are whole; fact `names`."""
+
+    code = "JOB-13"
+    title = _("It is not proven that these parts of the archive are complete: {names}.")
+    advice = _("Run the job again. If it happens again, look at the log for what the tools on the server said.")

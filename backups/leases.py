@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from backups.borg import locks
-from backups.models import Repository
-from backups.services import hooks
+from backups.models import BackupJob, Repository
+from backups.services import freezing, hooks
 from phpborg.tasks.models import Task
 from phpborg.tasks.registry import lease_kind
 from servers.models import Server
@@ -48,3 +48,19 @@ def free_repository(data: dict[str, Any]) -> None:
         if time.monotonic() > until:
             raise OSError(f"the lock is held by {holders[0]}")
         time.sleep(0.5)
+
+
+@lease_kind("snapshot")
+def remove_snapshot(data: dict[str, Any]) -> None:
+    """What was frozen for a run, with its mount and its copy. A server that was removed keeps what is left there."""
+    server = Server.objects.filter(pk=data["server"]).first()
+    if server is not None:
+        freezing.remove(host_for(server), BackupJob.objects.filter(pk=data["job"]).first(), data)
+
+
+@lease_kind("streams")
+def remove_streams(data: dict[str, Any]) -> None:
+    """The pipes of a run on the server; the tools that filled them ended with the helper."""
+    server = Server.objects.filter(pk=data["server"]).first()
+    if server is not None:
+        host_for(server).call("stream_dir", {"token": data["token"]}, timeout=60)

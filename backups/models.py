@@ -152,6 +152,8 @@ class BackupJob(models.Model):
     enabled = models.BooleanField(_("enabled"), default=True)
     source_kind = models.CharField(_("source"), max_length=20, default="files")
     source = models.JSONField(default=dict)  # shape: the source's own `Config` (backups/sources)
+    # A login that was given for a database: JSON {"user", "password"}, blank = the server's own ways in.
+    credentials = EncryptedField(blank=True, default=EncryptedText)
     compression = models.CharField(_("compression"), max_length=40, blank=True)  # blank = the repository's
     upload_rate_kib = models.PositiveIntegerField(_("rate limit (KiB/s)"), null=True, blank=True)
     nice = models.PositiveSmallIntegerField(_("niceness"), default=10, validators=[MaxValueValidator(19)])
@@ -277,6 +279,7 @@ class JobDraft(models.Model):
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="job_drafts")
     job = models.ForeignKey(BackupJob, null=True, blank=True, on_delete=models.CASCADE, related_name="drafts")
     answers = models.JSONField(default=dict)
+    credentials = EncryptedField(blank=True, default=EncryptedText)  # as those of a job
     step = models.CharField(max_length=20, default="server")
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(auto_now=True)

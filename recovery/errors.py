@@ -77,3 +77,70 @@ class MountUnavailable(PhpBorgError):
     advice = _(
         "Worker and web server must share one mount namespace: set PrivateTmp=no and PrivateMounts=no in their units."
     )
+
+
+class NotADatabaseArchive(PhpBorgError):
+    """The archive holds nothing that can be loaded into a server; fact `name`."""
+
+    code = "REC-10"
+    title = _("“{name}” holds no dump of a database.")
+    advice = _("Put its files into a directory instead; the page of the restore says how to start a server from them.")
+
+
+class InstanceNotSeen(PhpBorgError):
+    """The newest look at the server did not find it; facts `instance`, `server`."""
+
+    code = "REC-11"
+    title = _("No database server “{instance}” was found on {server}.")
+    advice = _("Start it, look again at what runs on that server, and choose it then.")
+
+
+class OlderServer(PhpBorgError):
+    """A dump of a newer version than the server's; facts `dumped`, `there`."""
+
+    code = "REC-12"
+    title = _("The dump is of version {dumped} and the server of version {there}: an older server cannot read it.")
+    advice = _("Choose a server of the same version or a newer one, or upgrade this one first.")
+
+
+class DatabaseIsThere(PhpBorgError):
+    """A database of this name exists and nobody said that it may be replaced; facts `name`, `server`."""
+
+    code = "REC-13"
+    title = _("There is a database “{name}” on {server} already.")
+    advice = _("Say that it is to be replaced, or restore under another name.")
+
+
+class LoadFailed(PhpBorgError):
+    """A dump was not loaded, and what was there before is as it was; fact `name`."""
+
+    code = "REC-14"
+    title = _("“{name}” was not loaded. What was there before is as it was.")
+    advice = _("The detail has the reason. Mend it and load again; nothing has to be cleaned up.")
+
+
+class LoadBroken(PhpBorgError):
+    """A dump was not loaded, and what was there before is not whole any more; fact `name`."""
+
+    code = "REC-15"
+    title = _("“{name}” was not loaded to its end: what is there now is not whole.")
+    advice = _("The detail has the reason. Mend it and load again before anybody works with it.")
+
+
+class LoadedOtherwise(PhpBorgError):
+    """As many bytes as the archive holds did not pass; facts `name`, `expected`, `passed`."""
+
+    code = "REC-16"
+    title = _("“{name}” was loaded, but {passed} bytes passed and the archive holds {expected}.")
+    advice = _("Do not trust it: check the repository, then load again.")
+
+
+class DatabaseRuns(PhpBorgError):
+    """Files of a database server are to go to their own place and the server runs, or nobody knows; fact `server`."""
+
+    code = "REC-17"
+    title = _("The database server on {server} that uses this directory runs, or was not seen to be stopped.")
+    advice = _(
+        "Restore to another path; or stop the database server, look again at what runs on that server, and then "
+        "restore in place."
+    )

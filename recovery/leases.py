@@ -8,8 +8,10 @@ from typing import Any
 
 from backups.borg import view
 from backups.services.pools import VIEWS
+from phpborg.tasks.models import Lease
 from phpborg.tasks.registry import lease_kind
 from recovery.models import BrowseSession
+from recovery.services import load_run, restores
 from servers.models import Server
 from servers.services.reach import host_for
 
@@ -41,3 +43,19 @@ def remove_staging(data: dict[str, Any]) -> None:
     server = Server.objects.filter(pk=data["server"]).first()
     if server is not None:
         host_for(server).call("unstage", {"target": data["target"], "token": data["token"]}, timeout=600)
+
+
+@lease_kind("database_load")
+def remove_load(data: dict[str, Any]) -> None:
+    """What a load that was killed has left in a database server. A removed server is not asked."""
+    server = Server.objects.filter(pk=data["server"]).first()
+    if server is not None:
+        load_run.clean(server, data)
+
+
+@lease_kind("database_login")
+def forget_login(data: dict[str, Any]) -> None:
+    """The login that was given for a load: kept until nothing needs it any more."""
+    if Lease.objects.held().filter(kind="database_load", data__restore=data["restore"]).exists():
+        raise ValueError("it is still needed to clean up")
+    restores.forget_login(data["restore"])

@@ -10,6 +10,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from phpborg.crypto import EncryptedField, EncryptedText
+
 
 class BrowseSession(models.Model):
     """An archive mounted from a lock-free view of its repository, until nobody looks any more."""
@@ -42,6 +44,10 @@ class BrowseSession(models.Model):
 class Restore(models.Model):
     """What was picked, where it goes, what happens on conflict — and what was really done."""
 
+    class Kind(models.TextChoices):
+        FILES = "files", _("Files")
+        LOAD = "load", _("Into a running server")
+
     class Destination(models.TextChoices):
         IN_PLACE = "in_place", _("In place")
         OTHER_PATH = "other_path", _("Another path")
@@ -65,6 +71,14 @@ class Restore(models.Model):
         "servers.Server", null=True, on_delete=models.SET_NULL, related_name="restores", verbose_name=_("to the server")
     )
     server_name = models.CharField(max_length=80, blank=True)
+    kind = models.CharField(_("kind"), max_length=8, choices=Kind.choices, default=Kind.FILES)
+    # Of a load: the database server's id in the report, keys of dumps (services/dumps.py), and what may happen there.
+    instance = models.CharField(max_length=400, blank=True)
+    dumps = models.JSONField(default=list)
+    replace = models.BooleanField(default=False)
+    new_name = models.CharField(max_length=200, blank=True)
+    login_user = models.CharField(max_length=500, blank=True)  # blank: the login that was found works
+    credentials = EncryptedField(blank=True, default=EncryptedText)  # cleared when the restore has ended
     selection = models.JSONField(default=list)  # archive paths, bytes as surrogateescape text
     destination = models.CharField(
         _("where"), max_length=12, choices=Destination.choices, default=Destination.OTHER_PATH

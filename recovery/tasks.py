@@ -13,7 +13,7 @@ from phpborg.tasks.leases import new_token
 from phpborg.tasks.registry import Finding, Outcome, kind
 from phpborg.tasks.states import State
 from recovery.models import BrowseSession
-from recovery.services import browse, restore_run
+from recovery.services import browse, load_run, restore_run
 
 
 @kind("browse_open", label=_("Open an archive"), queue="quick", is_system=True, retryable=False)
@@ -66,3 +66,9 @@ def run_browse_close(context: TaskContext) -> Outcome:
 def run_restore(context: TaskContext) -> Outcome:
     """Put chosen files back; see services/restore_run.py."""
     return restore_run.carry_out(context)
+
+
+@kind("load", label=_("Load into a database server"), queue="restore", retryable=False)
+def run_load(context: TaskContext) -> Outcome:
+    """Load dumps into a running server; see services/load_run.py."""
+    return load_run.carry_out(context)

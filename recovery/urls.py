@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from recovery.views import browsing, restoring
+from recovery.views import browsing, loading, restoring
 
 urlpatterns = [
     path("archives/<uuid:pk>/browse/", browsing.browse, name="browse"),
@@ -13,10 +13,14 @@ urlpatterns = [
     path("archives/<uuid:pk>/picture/", browsing.browse_picture, name="browse-picture"),
     path("archives/<uuid:pk>/download/", browsing.browse_download, name="browse-download"),
     path("archives/<uuid:pk>/restore/", restoring.restore_wizard, name="restore-wizard"),
+    path("archives/<uuid:pk>/load/", loading.load_begin, name="load-begin"),
+    path("archives/<uuid:pk>/restore/files/", loading.files_begin, name="restore-database-files"),
     path("restores/", restoring.restores_page, name="restores"),
     path("restores/<uuid:pk>/", restoring.restore, name="restore"),
     path("restores/<uuid:pk>/options/", restoring.restore_options, name="restore-options"),
     path("restores/<uuid:pk>/remove/", restoring.restore_remove, name="restore-remove"),
     path("restores/<uuid:pk>/start/", restoring.restore_start, name="restore-start"),
+    path("restores/<uuid:pk>/load/", loading.load_options, name="load-options"),
+    path("restores/<uuid:pk>/load/start/", loading.load_start, name="load-start"),
     path("restores/<uuid:pk>/discard/", restoring.restore_discard, name="restore-discard"),
 ]

@@ -36,6 +36,8 @@ btrfs-progs:/usr/sbin/mkfs.btrfs
 xfsprogs:/usr/sbin/mkfs.xfs
 mount:/usr/sbin/losetup
 util-linux:setpriv
+openjdk-17-jre-headless:java
+maven:mvn
 "
 
 is_here() {

@@ -198,6 +198,14 @@ class SnapshotNoRoom(PhpBorgError):
     advice = _("Free space in the volume group or add a disk to it; the detail has the numbers.")
 
 
+class HoldFailed(PhpBorgError):
+    """A database server could not be kept still, or not until its snapshot was made; fact `address`."""
+
+    code = "HLP-15"
+    title = _("The database server on {address} could not be kept still for its snapshot.")
+    advice = _("The detail says why, and what was running. Nothing is locked any more; run it again at a quieter time.")
+
+
 # What phpborg-remote calls it, and what it is for us.
 REFUSALS: dict[str, type[PhpBorgError]] = {
     "invalid": RequestRefused,
@@ -212,4 +220,5 @@ REFUSALS: dict[str, type[PhpBorgError]] = {
     "stream": StreamFailed,
     "snapshot": SnapshotFailed,
     "no-room": SnapshotNoRoom,
+    "hold": HoldFailed,
 }

@@ -29,7 +29,7 @@ _TROUBLE = "CE"
 class CreateOptions:
     """What one archive is made of. Sources are absolute paths as bytes; excludes are borg patterns."""
 
-    sources: tuple[bytes, ...]
+    sources: tuple[bytes, ...] = ()
     excludes: tuple[str, ...] = ()
     one_file_system: bool = False
     compression: str = "lz4"
@@ -74,25 +74,48 @@ def create(
     """Make an archive: result JSON on stdout, events one a line on stderr. Raises InvalidInput, ValueError."""
     if not options.sources:
         raise ValueError("an archive needs at least one source")
+    flags = [*_archive_flags(options, lock_wait), f"--files-cache={specs.files_cache(options.files_cache)}"]
+    if options.one_file_system:
+        flags.append("--one-file-system")
+    if options.exclude_caches:
+        flags.append("--exclude-caches")
+    flags += [f"--exclude={specs.exclude(pattern)}" for pattern in options.excludes]
+    sources = [specs.source(path) for path in options.sources]
+    return (binary, "create", *flags, "--", _target(repository, archive), *sources)
+
+
+def create_from_streams(
+    binary: str, repository: str, archive: str, options: CreateOptions, *, lock_wait: int = LOCK_WAIT_SECONDS
+) -> Argv:
+    """As `create`, of streams: the helper adds them, and nothing else may be named beside them."""
+    if options.sources or options.excludes:
+        raise ValueError("streams are an archive of their own")
+    return (binary, "create", *_archive_flags(options, lock_wait), "--", _target(repository, archive))
+
+
+def import_tar(
+    binary: str, repository: str, archive: str, options: CreateOptions, *, lock_wait: int = LOCK_WAIT_SECONDS
+) -> Argv:
+    """As `create`, of a tar stream on standard input."""
+    if options.sources or options.excludes:
+        raise ValueError("a tar stream is an archive of its own")
+    return (binary, "import-tar", *_archive_flags(options, lock_wait), "--", _target(repository, archive), "-")
+
+
+def _archive_flags(options: CreateOptions, lock_wait: int) -> list[str | bytes]:
+    """What every way to make an archive is told."""
     flags: list[str | bytes] = [*_common(lock_wait), "--json", "--progress", "--list"]
     if not options.list_files:
         flags.append(f"--filter={_TROUBLE}")
     flags += [
         f"--compression={specs.compression(options.compression)}",
         f"--checkpoint-interval={_whole('checkpoint_seconds', options.checkpoint_seconds, 1)}",
-        f"--files-cache={specs.files_cache(options.files_cache)}",
     ]
     if options.upload_rate_kib is not None:
         flags.append(f"--upload-ratelimit={_whole('upload_rate_kib', options.upload_rate_kib, 1)}")
-    if options.one_file_system:
-        flags.append("--one-file-system")
-    if options.exclude_caches:
-        flags.append("--exclude-caches")
     if options.comment:
         flags.append(f"--comment={escape_placeholders(options.comment)}")
-    flags += [f"--exclude={specs.exclude(pattern)}" for pattern in options.excludes]
-    sources = [specs.source(path) for path in options.sources]
-    return (binary, "create", *flags, "--", _target(repository, archive), *sources)
+    return flags
 
 
 def list_archives(

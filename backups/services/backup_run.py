@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -12,24 +11,25 @@ from typing import Any
 from django.utils import timezone
 
 from backups import errors as e
-from backups.borg import argv as commands
-from backups.borg import specs
 from backups.borg.explain import Where
 from backups.borg.outcome import Ended, Ending, StoppedFor, Verdict, judge_create
 from backups.borg.outcome import State as Judged
 from backups.borg.report import Report
 from backups.borg.results import ArchiveFact
-from backups.job_errors import HookFailed, JobGone
+from backups.job_errors import JobGone, SnapshotOverflowed, StreamsUnproven
 from backups.models import BackupJob
-from backups.services import hooks, key_guard, recording, runs, sync
+from backups.services import key_guard, recording, runs, sync
+from backups.services.creation import Creation
+from backups.services.freezing import Frozen
 from backups.services.greeting import greet, look_at
 from backups.services.plan import BackupPlan, plan_backup, told
 from backups.services.recording import Graded
+from backups.services.run_hooks import RunHooks
 from backups.services.telling import Teller
 from backups.sources.base import SourceFacts
+from backups.sources.databases import check_complete
 from phpborg.errors import PhpBorgError
 from phpborg.tasks.context import TaskContext
-from phpborg.tasks.models import Lease
 from phpborg.tasks.registry import Finding, Outcome
 from phpborg.tasks.states import State, StepState
 from servers import errors as server_errors
@@ -45,8 +45,8 @@ _LOST = (e.ConnectionLost, server_errors.ConnectionLost, server_errors.TimedOut)
 # After these the archive may still be complete; what the repository answers decides.
 _PROOF_OUTWEIGHS = (*_LOST, e.Killed, e.TimeLimit, e.ArchiveExists)
 _REFUSED = re.compile(r"Host key verification failed|IDENTIFICATION HAS CHANGED|Permission denied")
-# What borg on a server is told; the other words are about this host's directories.
-_TOLD = ("BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK", "BORG_RELOCATED_REPO_ACCESS_IS_OK", "BORG_EXIT_CODES")
+# Notes that say that the archive may not be whole.
+_UNPROVEN = ("freeze_unknown", "unproven")
 _REASONS = {"cancel": StoppedFor.CANCEL, "deadline": StoppedFor.TIME_LIMIT}
 
 
@@ -69,11 +69,12 @@ class BackupRun:
         self.context = context
         self.job = job
         self.facts: SourceFacts | None = None
-        self.plan: BackupPlan = plan_backup(job=job, task=context.task)
+        self.plan: BackupPlan = plan_backup(job=job, task=context.task, by_report=False)
         self.host = host_for(job.server)
-        self.teller = Teller(context, expected_bytes=runs.expected_bytes(job))
+        self.creation = Creation(context, job, self.host, Teller(context, expected_bytes=runs.expected_bytes(job)))
+        self.frozen: Frozen | None = None
+        self.hooks = RunHooks(context, job, self.host, self.plan)
         self.notes: list[Finding] = []
-        self.owed: Lease | None = None
         self.attempts = 0
         self.versions: dict[str, Any] = {}
         self.listed: tuple[ArchiveFact, ...] = ()
@@ -113,46 +114,60 @@ class BackupRun:
         self.context.log(f"connected to {greeting.hostname} ({greeting.kernel}), borg {self.versions['borg']}")
 
     def _to_proof(self) -> Graded:
-        if self.plan.hook_after:
-            facts = self._hook_facts()
-            hook = hooks.Hook(self.plan.hook_after, self.plan.hook_seconds, facts)
-            # Owed from here on: should the worker be killed, the reaper runs it.
-            self.owed = self.context.hold("hook_after", server=str(self.job.server_id), **hook.as_json())
+        self.hooks.owe()
         if self.plan.hook_before:
-            self._step("hook_before", self._hook_before)
+            self._step("hook_before", self.hooks.before)
         self._step("look", self._look)
-        verdict = self._create_until_done()
+        try:
+            if self.plan.source.freeze is not None:
+                self._step("freeze", self._freeze)
+            verdict = self._create_until_done()
+            if self.frozen is not None:
+                verdict = self._thaw(self.frozen, verdict)
+        finally:
+            if self.frozen is not None:
+                self.frozen.remove()
         return self._grade(verdict)
-
-    def _hook_facts(self) -> dict[str, str]:
-        return {
-            "PHPBORG_JOB": self.job.name,
-            "PHPBORG_JOB_ID": str(self.job.pk),
-            "PHPBORG_TASK_ID": str(self.context.task.pk),
-            "PHPBORG_SERVER": self.job.server.name,
-            "PHPBORG_REPOSITORY": self.job.repository.name,
-            "PHPBORG_ARCHIVE": self.plan.archive,
-        }
-
-    def _hook_before(self, row: dict[str, Any]) -> None:
-        self.context.phase("hooks_before")
-        hook = hooks.Hook(self.plan.hook_before, self.plan.hook_seconds, self._hook_facts())
-        ended = hooks.run(self.host, hook, say=self.context.log, stop=self.context.stop)
-        self.context.stop.check()
-        row["detail"] = ended.output
-        if ended.problem:
-            raise HookFailed(ended.output, hook=hook.name, status=ended.problem)
 
     def _look(self, row: dict[str, Any]) -> None:
         """What is there, after the hook that may have mounted it."""
         self.context.phase("preparing")
         self.facts = look_at(self.host, self.job, facts=self.seen, stop=self.context.stop)
         self.plan = plan_backup(job=self.job, task=self.context.task, facts=self.facts)
+        check_complete(self.plan.source)
         found = self.plan.source.findings
         self.notes += found
         for finding in found:
             self.context.log(f"{finding.kind}: {finding.path} {finding.message}")
         row["detail"] = "\n".join(f"{finding.path} ({finding.message})" for finding in found)
+
+    # --- what is frozen --------------------------------------------------------------------------
+
+    def _freeze(self, row: dict[str, Any]) -> None:
+        self.context.phase("freezing")
+        assert self.plan.source.freeze is not None
+        self.frozen = Frozen(self.context, self.job, self.host, self.plan.source.freeze)
+        self.frozen.make()
+        row["detail"] = str(self.frozen.facts.get("name") or "")
+        self.context.log(f"frozen: {self.frozen.facts}")
+
+    def _thaw(self, frozen: Frozen, verdict: Verdict) -> Verdict:
+        """Was it whole until the last byte was read? Only then what was read from it is a restore point."""
+        with self.context.step("thaw", self._title("thaw")) as row:
+            self.context.phase("thawing")
+            try:
+                finding = frozen.check()
+            except SnapshotOverflowed as error:
+                row.update(state=StepState.WARNING, detail=str(error))
+                if verdict.archive is not None:
+                    self._remove(verdict.archive, "the snapshot did not last")
+                return recording.failed(verdict, error)
+            finally:
+                frozen.remove()
+            if finding is not None:
+                row.update(state=StepState.WARNING, detail=finding.message)
+                self.notes.append(finding)
+        return verdict
 
     # --- borg ------------------------------------------------------------------------------------
 
@@ -181,7 +196,7 @@ class BackupRun:
             try:
                 with self._link() as way:
                     ended = self._borg(way, report)
-            except (*_LOST, server_errors.RemoteStopped) as error:
+            except (*_LOST, server_errors.RemoteStopped, server_errors.StreamFailed) as error:
                 lost = error
             stopped_for = self._stopped_for()
             row["detail"] = self.plan.archive
@@ -200,9 +215,22 @@ class BackupRun:
         )
         if lost and isinstance(verdict.error, e.ConnectionLost):
             verdict = recording.with_error(verdict, lost)
+        verdict = self._whole_streams(verdict, lost)
         self.context.log(f"borg ended with {ended.code if ended.signal is None else ended.signal}: {verdict.state}")
         if isinstance(verdict.error, e.DiskFull):
             self._give_back()
+        return verdict
+
+    def _whole_streams(self, verdict: Verdict, lost: PhpBorgError | None) -> Verdict:
+        """A stream that is not whole outweighs any archive; one that nobody spoke of makes it incomplete."""
+        if isinstance(lost, server_errors.StreamFailed):
+            if verdict.archive is not None:
+                self._remove(verdict.archive, "what it was made of is not complete")
+            return recording.failed(verdict, lost)
+        missing = self.creation.streams.missing(self.plan) if verdict.archive is not None else []
+        if missing:
+            error = StreamsUnproven(names=", ".join(missing[:10]))
+            self.notes.append(Finding("unproven", str(error)))
         return verdict
 
     def _give_back(self) -> None:
@@ -236,36 +264,14 @@ class BackupRun:
         return open_way(self.context, self.job.server, self.host, self.job.repository.path, mode=mode, token=token)
 
     def _borg(self, way: Link, report: Report) -> Ended:
-        repository = self.job.repository
-        mode = specs.encryption(repository.encryption)
-        answers = commands.env(
-            base_dir="",
-            encryption=repository.encryption,
-            relocated_ok=bool(repository.confirmed_move_from),
-        )
-        env = {name: value for name, value in answers.items() if name in _TOLD}
-        # Several jobs of one server may share a repository: each has its own memory of unchanged files.
-        env["BORG_FILES_CACHE_SUFFIX"] = self.job.pk.hex[:12]
-        args = {
-            "argv": [word if isinstance(word, str) else os.fsdecode(word) for word in self.plan.argv],
-            "nice": self.plan.nice,
-            "env": env,
-        }
-        secrets = {"passphrase": repository.passphrase.reveal()} if mode.has_key else {}
-        result = self.host.run(
-            "borg",
-            args,
-            secrets=secrets,
-            on_stdout=report.stdout,
-            on_stderr=lambda line: self.teller.hear(report, line),
-            stop=self.context.stop,
-            link=way,
-            tick=lambda: self.teller.tick(report),
-        )
-        self.teller.tick(report, final=True)
-        if result.noise:
-            self.context.log(f"said before our program answered: {result.noise}")
-        return result.exit
+        token = f"{self.context.task.pk.hex[:16]}-{self.attempts}"
+        views = self.frozen.views if self.frozen is not None else ()
+        if not self.plan.source.streams:
+            return self.creation.run(self.plan, way, report, views, token)
+        lease = self.context.hold("streams", server=str(self.job.server_id), token=token)
+        ended = self.creation.run(self.plan, way, report, views, token)
+        self.context.cross_out(lease)
+        return ended
 
     def _prove(self, stopped_for: StoppedFor) -> ArchiveFact | None:
         """What the repository itself answers for this name. Without an answer there is no proof."""
@@ -295,11 +301,13 @@ class BackupRun:
             notes.append(Finding("late", f"{error.code} {error}"))
             state, error = State.NOTES, None
         elif isinstance(error, e.SourceMissing) and verdict.archive is not None:
-            self._remove_empty(verdict.archive)
+            self._remove(verdict.archive, "none of its sources was there")
             verdict = recording.without_archive(verdict)
         if verdict.state is Judged.CANCELLED and verdict.archive is not None:
             notes.append(Finding("late", "the archive was complete before the cancellation arrived"))
-        if state is State.SUCCESS and notes:
+        if state in (State.SUCCESS, State.NOTES) and any(note.kind in _UNPROVEN for note in notes):
+            state = State.INCOMPLETE
+        elif state is State.SUCCESS and notes:
             state = State.NOTES
         graded = Graded.of(verdict, state, tuple(notes))
         if error is not None or graded.archive is None:
@@ -309,38 +317,28 @@ class BackupRun:
             if error is not None:
                 raise recording.with_findings(error, graded)
             return graded
-        row = recording.record(self.job, self.context, self.plan, graded, self.versions)
+        made_of = recording.MadeOf(
+            self.versions, tuple(self.creation.streams.whole), self.frozen.facts if self.frozen else {}
+        )
+        row = recording.record(self.job, self.context, self.plan, graded, made_of)
         return graded.recorded(row)
 
-    def _remove_empty(self, archive: ArchiveFact) -> None:
-        """Borg made an archive of nothing, because no source was there: it must not look like a restore point."""
-        self.context.log(f"removing {archive.name}: none of its sources was there")
+    def _remove(self, archive: ArchiveFact, reason: str) -> None:
+        """An archive that is no restore point must not look like one."""
+        self.context.log(f"removing {archive.name}: {reason}")
         try:
             recording.repository_of(self.job).delete([archive.name])
         except PhpBorgError as error:
             self.context.log(f"it stays for now: {error}")
 
     def _hook_after(self, graded: Graded | None, error: BaseException | None) -> None:
-        """Exactly once; its failure is a note on the run, never its end."""
-        if self.owed is None:
+        if not self.hooks.is_owed:
             return
         outcome = str(graded.state) if graded else ("cancelled" if self.context.stop.reason == "cancel" else "failed")
         code = error.code if isinstance(error, PhpBorgError) else ""
-        hook = hooks.Hook(self.plan.hook_after, self.plan.hook_seconds, self._hook_facts())
         with self.context.step("hook_after", self._title("hook_after")) as row:
-            self.context.phase("hooks_after")
-            self.context.update_lease(self.owed, started=True)
-            try:
-                ended = hooks.run(self.host, hook, outcome=outcome, error=code, say=self.context.log)
-                problem, row["detail"] = ended.problem, ended.output
-            except PhpBorgError as failure:
-                problem = f"{failure.code} {failure}"
-                row["detail"] = str(failure)
-            if problem:
-                row["state"] = StepState.WARNING
-                self.notes.append(Finding("hook_after", problem, hook.name))
-                self.context.log(f"hook {hook.name}: {problem}")
-        self.context.release(self.owed)
+            if finding := self.hooks.after(row, outcome, code):
+                self.notes.append(finding)
 
     def _synchronise(self) -> None:
         """Orphans found, what is gone marked. Its failure is the next run's business, not this one's."""

@@ -10,14 +10,15 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from backups.models import BackupJob, JobDraft, Repository
-from backups.services import jobs
+from backups.services import credentials, jobs
+from backups.services.credentials import Login
 from backups.services.jobs import JobDefinition
-from backups.sources import files
 from backups.sources import get as source_of
+from phpborg.crypto import EncryptedText
 from phpborg.errors import InvalidInput, PhpBorgError
 from servers.models import Server
 
-STEPS = ("server", "what", "where", "options", "schedule", "review")
+STEPS = ("server", "kind", "what", "where", "options", "schedule", "review")
 _SPREAD = {
     "where": ("compression",),
     "options": (
@@ -40,7 +41,7 @@ def drafts_of(owner: Any) -> QuerySet[JobDraft]:
 
 def begin(*, owner: Any, server: Server) -> JobDraft:
     """A new draft for a job of this server."""
-    return JobDraft.objects.create(owner=owner, answers={"server": {"server": str(server.pk)}}, step="what")
+    return JobDraft.objects.create(owner=owner, answers={"server": {"server": str(server.pk)}}, step="kind")
 
 
 def edit(*, owner: Any, job: BackupJob) -> JobDraft:
@@ -51,6 +52,7 @@ def edit(*, owner: Any, job: BackupJob) -> JobDraft:
     definition = jobs.definition_of(job)
     answers: dict[str, Any] = {
         "server": {"server": str(job.server_id)},
+        "kind": {"instance": job.source.get("instance", "")},
         "what": {"source_kind": job.source_kind, "source": job.source},
         "where": {"repository": str(job.repository_id)},
         "options": {},
@@ -59,7 +61,7 @@ def edit(*, owner: Any, job: BackupJob) -> JobDraft:
     }
     for step, names in _SPREAD.items():
         answers[step] |= {name: getattr(definition, name) for name in names}
-    return JobDraft.objects.create(owner=owner, job=job, answers=answers, step="what")
+    return JobDraft.objects.create(owner=owner, job=job, answers=answers, credentials=job.credentials, step="what")
 
 
 def save_step(*, draft: JobDraft, step: str, answers: dict[str, Any], following: str = "") -> None:
@@ -68,6 +70,50 @@ def save_step(*, draft: JobDraft, step: str, answers: dict[str, Any], following:
     if following:
         draft.step = following
     draft.save(update_fields=["answers", "step", "updated_at"])
+
+
+def choose_server(*, draft: JobDraft, server: Server) -> None:
+    """Another server: what was chosen of a database server, and the password for it, belong to the one before."""
+    answers = dict(draft.answers)
+    if answers.get("server", {}).get("server") != str(server.pk) and source_of_draft(draft).get("instance"):
+        answers.pop("kind", None)
+        answers.pop("what", None)
+        draft.credentials = EncryptedText()
+    draft.answers = {**answers, "server": {"server": str(server.pk)}}
+    draft.step = "kind"
+    draft.save(update_fields=["answers", "credentials", "step", "updated_at"])
+
+
+def choose_kind(*, draft: JobDraft, kind: str, instance: str = "") -> None:
+    """What is backed up. Another choice than before begins anew, without the login of the one before."""
+    what = draft.answers.get("what", {})
+    if (source_kind_of(draft), source_of_draft(draft).get("instance", "")) != (kind, instance) or not what:
+        what = {"source_kind": kind, "source": {"instance": instance} if instance else {}}
+        draft.credentials = EncryptedText()
+    draft.answers = {**draft.answers, "kind": {"instance": instance}, "what": what}
+    draft.step = "what"
+    draft.save(update_fields=["answers", "credentials", "step", "updated_at"])
+
+
+def keep_login(*, draft: JobDraft, user: str, password: str) -> None:
+    """Keep a login as it was typed; it is checked when it is used.
+
+    No password for the user who is kept already leaves that one's as it is: it is never shown, so it cannot
+    come back from a form.
+    """
+    known = login_of(draft)
+    if not password and known is not None and known.user == user:
+        return
+    draft.credentials = Login(user, password).sealed() if user or password else EncryptedText()
+    draft.save(update_fields=["credentials", "updated_at"])
+
+
+def login_of(draft: JobDraft) -> Login | None:
+    """The login that was given; None without one, or when it cannot be read any more and must be given anew."""
+    try:
+        return credentials.unseal(draft.credentials)
+    except PhpBorgError:
+        return None
 
 
 def server_of(draft: JobDraft) -> Server | None:
@@ -96,13 +142,24 @@ def source_of_draft(draft: JobDraft) -> dict[str, Any]:
     return source
 
 
+def source_kind_of(draft: JobDraft) -> str:
+    """What kind of source was chosen; files until something else is."""
+    kind: str = draft.answers.get("what", {}).get("source_kind", "files")
+    return kind
+
+
+def source_summary(draft: JobDraft) -> str:
+    """A few words for what is backed up; empty while that cannot be said."""
+    try:
+        source = source_of(source_kind_of(draft))
+        return source.summary(source.parse(source_of_draft(draft)))
+    except PhpBorgError:
+        return ""
+
+
 def suggested_name(draft: JobDraft) -> str:
     """A name that says what and where from, and is free."""
-    server = server_of(draft)
-    try:
-        summary = files.FilesSource().summary(files.FilesSource().parse(source_of_draft(draft)))
-    except PhpBorgError:
-        summary = ""
+    server, summary = server_of(draft), source_summary(draft)
     base = " ".join(filter(None, (server.name if server else "", summary)))[:180] or _("Backup")
     name, number = base, 1
     while BackupJob.objects.filter(name=name).exists():
@@ -118,8 +175,8 @@ def problems(draft: JobDraft) -> dict[str, PhpBorgError]:
     if server is None:
         found["server"] = InvalidInput(field=_("Server"), problem=_("choose a server"))
     try:
-        what = draft.answers.get("what", {})
-        source_of(what.get("source_kind", "files")).parse(what.get("source", {}))
+        source = source_of(source_kind_of(draft)).parse(source_of_draft(draft)).as_json()
+        jobs.clean_credentials(source, draft.credentials)
     except PhpBorgError as error:
         found["what"] = error
     if repository_of(draft) is None:
@@ -143,7 +200,8 @@ def definition_of(draft: JobDraft) -> JobDefinition:
         server=server,
         repository=repository,
         source=source_of_draft(draft),
-        source_kind=answers.get("what", {}).get("source_kind", "files"),
+        source_kind=source_kind_of(draft),
+        credentials=draft.credentials,
         enabled=draft.job.enabled if draft.job else True,
         **values,
     )

@@ -6,15 +6,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from backups.models import BackupJob
+from backups.services import credentials
 from backups.sources import get as source_of
+from backups.sources import offers
 from backups.sources import paths as spelling
 from backups.sources.base import PathFact, SourceFacts
 from phpborg.process import Stop
 from servers import errors
+from servers.capabilities.report import SCHEMA, Report, parse
+from servers.services.capabilities import latest_report
 from servers.transport.base import Host
 
 # Sources may lie on slow network filesystems.
 LOOK_SECONDS = 120
+PROBE_SECONDS, SIZE_SECONDS = 45, 20
 
 
 @dataclass(frozen=True)
@@ -57,11 +62,42 @@ def _hello(host: Host, job: BackupJob, look: bool, stop: Stop) -> dict[str, Any]
 
 
 def look_at(host: Host, job: BackupJob, *, facts: list[dict[str, Any]] | None, stop: Stop) -> SourceFacts:
-    """What is at the paths of the job: from `facts` when the server has said it already."""
+    """What is at the paths of the job: from `facts` when the server has said it already; of a database, a fresh look.
+
+    Raises whatever the way to the server does, and RemoteFailed when its answer is no report.
+    """
+    source = source_of(job.source_kind)
+    probes = source.probes(source.parse(job.source))
+    report = _fresh(host, job, probes, stop) if probes else None
     if facts is None:
-        facts = host.call("paths", {"paths": _wire(job)}, timeout=LOOK_SECONDS, stop=stop)["paths"]
+        facts = (
+            host.call("paths", {"paths": _wire(job)}, timeout=LOOK_SECONDS, stop=stop)["paths"] if _asked(job) else []
+        )
     known = [PathFact.from_answer(fact) for fact in facts]
-    return SourceFacts(dict(zip(_asked(job), known, strict=True)))
+    return SourceFacts(dict(zip(_asked(job), known, strict=True)), report=report)
+
+
+def _fresh(host: Host, job: BackupJob, probes: tuple[str, ...], stop: Stop) -> Report:
+    """What the server runs at this moment. How much data there is counts only for the size of a snapshot."""
+    if credentials.given(job) is None:
+        return _ask(host, probes, stop, {})
+    # A password is for one database server: which one that is must be known before it is named.
+    instance = _instance(job, latest_report(job.server)) or _instance(job, _ask(host, probes, stop, {}))
+    return _ask(host, probes, stop, {} if instance is None else credentials.for_probe(job, instance))
+
+
+def _instance(job: BackupJob, report: Report | None) -> Any:
+    source = offers.source_of(job.source_kind)
+    found = () if report is None else source.instances(report)
+    return next((one for one in found if one.id == job.source.get("instance")), None)
+
+
+def _ask(host: Host, probes: tuple[str, ...], stop: Stop, secrets: dict[str, str]) -> Report:
+    args = {"only": list(probes), "seconds": PROBE_SECONDS, "size_seconds": SIZE_SECONDS if "lvm" in probes else 0}
+    found = parse(host.call("capabilities", args, timeout=LOOK_SECONDS, stop=stop, secrets=secrets))
+    if found.schema != SCHEMA or not found.probes:
+        raise errors.RemoteFailed(f"schema {found.schema}", address=host.target.label)
+    return found
 
 
 def _asked(job: BackupJob) -> tuple[bytes, ...]:

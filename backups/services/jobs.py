@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -15,7 +16,8 @@ from backups import sources
 from backups.borg import names, specs
 from backups.job_errors import JobRunning, RepositoryTrashed
 from backups.models import BackupJob, Repository, Schedule
-from backups.services import schedules
+from backups.services import credentials, schedules
+from phpborg.crypto import EncryptedText
 from phpborg.errors import InvalidInput
 from phpborg.tasks.models import Task
 from servers.models import Server
@@ -34,6 +36,7 @@ class JobDefinition:
     repository: Repository
     source: dict[str, Any]
     source_kind: str = "files"
+    credentials: EncryptedText = field(default_factory=EncryptedText)  # sealed; see credentials.py
     compression: str = ""
     upload_rate_kib: int | None = None
     nice: int = 10
@@ -60,7 +63,7 @@ def definition_of(job: BackupJob) -> JobDefinition:
 
 def clean(definition: JobDefinition, *, job: BackupJob | None = None) -> JobDefinition:
     """The definition, checked and tidied. Raises InvalidInput that names the field, CronInvalid, RepositoryTrashed."""
-    source = sources.get(definition.source_kind)
+    source = sources.get(definition.source_kind).parse(definition.source).as_json()
     if definition.repository.trashed_at is not None:
         raise RepositoryTrashed(repository=definition.repository.name)
     if definition.compression:
@@ -70,7 +73,8 @@ def clean(definition: JobDefinition, *, job: BackupJob | None = None) -> JobDefi
     return replace(
         definition,
         name=clean_name(definition.name, job=job),
-        source=source.parse(definition.source).as_json(),
+        source=source,
+        credentials=clean_credentials(source, definition.credentials),
         upload_rate_kib=_number(definition.upload_rate_kib, _("Rate limit"), 1, 2**31 - 1, optional=True),
         nice=_number(definition.nice, _("Niceness"), 0, 19),
         hook_before=clean_hook(definition.hook_before, _("Hook before")),
@@ -79,6 +83,20 @@ def clean(definition: JobDefinition, *, job: BackupJob | None = None) -> JobDefi
         time_limit_seconds=_number(definition.time_limit_seconds, _("Time limit"), 0, 30 * 86400),
         notify=clean_recipients(definition.notify),
     )
+
+
+def clean_credentials(source: Mapping[str, Any], sealed: EncryptedText) -> EncryptedText:
+    """The login that belongs to this source: none unless it says that one is given.
+
+    Raises InvalidInput, SecretUnreadable.
+    """
+    if source.get("login") != "given":
+        return EncryptedText()
+    known = credentials.unseal(sealed)
+    if known is None:
+        raise InvalidInput(field=_("Login"), problem=_("give a user, or choose the server's own ways in"))
+    credentials.login(known.user, known.password)
+    return sealed
 
 
 def clean_name(name: str, *, job: BackupJob | None = None) -> str:

@@ -20,10 +20,12 @@ from django.utils.translation import gettext_lazy
 from backups import sources
 from backups.borg import argv as commands
 from backups.borg import names
-from backups.models import BackupJob, StoragePool
-from backups.sources.base import Sentence, SourceFacts, SourcePlan
+from backups.models import BackupJob, Repository, StoragePool
+from backups.sources import offers
+from backups.sources.base import Freeze, Sentence, SourceFacts, SourcePlan
 from phpborg.tasks.models import Task
 from servers.models import Server
+from servers.services.capabilities import latest_report
 
 # What the helper on a server keeps for itself: caches and half-made restores.
 SERVER_STATE = b"/var/lib/phpborg"
@@ -64,7 +66,7 @@ class BackupPlan:
 
     @property
     def argv(self) -> tuple[str | bytes, ...]:
-        """The command line of `borg create`, as handed to the helper, which finds the program itself."""
+        """The command line that makes the archive, as handed to the helper, which finds the program itself."""
         return next(step.argv for step in self.steps if step.code == "create")[1:]
 
     def as_json(self) -> dict[str, Any]:
@@ -120,14 +122,20 @@ def told(*, job: BackupJob, facts: SourceFacts | None) -> dict[str, list[str]]:
     return sentences
 
 
-def plan_backup(*, job: BackupJob, task: Task | None = None, facts: SourceFacts | None = None) -> BackupPlan:
+def plan_backup(
+    *, job: BackupJob, task: Task | None = None, facts: SourceFacts | None = None, by_report: bool = True
+) -> BackupPlan:
     """What a run of this job does. The job need not be saved.
 
+    Without a report among the facts the one that is kept is taken, unless `by_report` is off: a run looks for itself.
     Raises SourceKindUnknown, InvalidInput and, when the facts say so, SourceMissing.
     """
     kind = sources.get(job.source_kind)
+    config = kind.parse(job.source)
     known = replace(facts or SourceFacts(), keep_out=keep_out(job.server))
-    source = kind.plan(kind.parse(job.source), known)
+    if by_report and known.report is None and kind.probes(config):
+        known = replace(known, report=latest_report(job.server))
+    source = kind.plan(config, known)
     archive = archive_name(job, task)
     location = location_for(job)
     link = "local" if job.server.is_local else str(job.server.mode)
@@ -145,7 +153,9 @@ def plan_backup(*, job: BackupJob, task: Task | None = None, facts: SourceFacts 
 
 
 def create_argv(job: BackupJob, source: SourcePlan, archive: str, location: str) -> tuple[str | bytes, ...]:
-    """The command line that makes the archive."""
+    """The command line that makes the archive; empty while what is read follows from a look still to come."""
+    if not (source.paths or source.streams or source.feed):
+        return ()
     options = commands.CreateOptions(
         sources=source.paths,
         excludes=source.excludes,
@@ -154,7 +164,12 @@ def create_argv(job: BackupJob, source: SourcePlan, archive: str, location: str)
         compression=job.compression or job.repository.compression,
         upload_rate_kib=job.upload_rate_kib,
     )
-    return commands.create("borg", location, archive, options)
+    make = commands.create
+    if source.feed is not None:
+        make = commands.import_tar
+    elif source.streams:
+        make = commands.create_from_streams
+    return make("borg", location, archive, options)
 
 
 def _steps(job: BackupJob, source: SourcePlan, archive: str, location: str, link: str) -> list[PlanStep]:
@@ -162,32 +177,13 @@ def _steps(job: BackupJob, source: SourcePlan, archive: str, location: str, link
     steps = [_connect(server)]
     if job.hook_before:
         steps.append(_hook("hook_before", gettext_lazy("Hook before"), job, job.hook_before))
-    steps += [_look(source), _open_link(job, link)]
-    steps.append(
-        PlanStep(
-            "create",
-            gettext_lazy("Back up"),
-            " ".join(
-                [
-                    *(str(sentence) for sentence in source.sentences),
-                    _("Writes the archive {archive} into the repository “{repository}”.").format(
-                        archive=archive, repository=repository.name
-                    ),
-                ]
-            ),
-            argv=create_argv(job, source, archive, location),
-            touches=(repository.path,),
-            undo=_("Stopped before the end, it leaves no archive; the next run goes on from borg's last checkpoint."),
-        )
-    )
-    steps.append(
-        PlanStep(
-            "prove",
-            gettext_lazy("Prove the archive"),
-            _("Looks for exactly this archive in the repository, on the backup host. Only then the run counts."),
-            argv=commands.list_archives("borg", repository.path),
-        )
-    )
+    steps.append(_look(source, of_database=job.source_kind in offers.KINDS))
+    if source.freeze is not None:
+        steps.append(_freeze(source.freeze))
+    steps.append(_open_link(job, link))
+    steps += [_create(job, source, archive, location), _prove(repository)]
+    if source.freeze is not None:
+        steps.append(_thaw(source.freeze))
     if job.hook_after:
         steps.append(_hook("hook_after", gettext_lazy("Hook after"), job, job.hook_after))
     steps.append(
@@ -198,6 +194,29 @@ def _steps(job: BackupJob, source: SourcePlan, archive: str, location: str, link
         )
     )
     return steps
+
+
+def _create(job: BackupJob, source: SourcePlan, archive: str, location: str) -> PlanStep:
+    written = _("Writes the archive {archive} into the repository “{repository}”.").format(
+        archive=archive, repository=job.repository.name
+    )
+    return PlanStep(
+        "create",
+        gettext_lazy("Back up"),
+        " ".join([*(str(sentence) for sentence in source.sentences), written]),
+        argv=create_argv(job, source, archive, location),
+        touches=(job.repository.path,),
+        undo=_("Stopped before the end, it leaves no archive; the next run goes on from borg's last checkpoint."),
+    )
+
+
+def _prove(repository: Repository) -> PlanStep:
+    return PlanStep(
+        "prove",
+        gettext_lazy("Prove the archive"),
+        _("Looks for exactly this archive in the repository, on the backup host. Only then the run counts."),
+        argv=commands.list_archives("borg", repository.path),
+    )
 
 
 def _connect(server: Server) -> PlanStep:
@@ -211,7 +230,25 @@ def _connect(server: Server) -> PlanStep:
     return PlanStep("connect", gettext_lazy("Connect to the server"), sentence)
 
 
-def _look(source: SourcePlan) -> PlanStep:
+def _freeze(freeze: Freeze) -> PlanStep:
+    return PlanStep(
+        "freeze",
+        gettext_lazy("Freeze the data"),
+        freeze.sentence,
+        touches=tuple(view.at for view in freeze.views),
+        undo=freeze.undo,
+    )
+
+
+def _thaw(freeze: Freeze) -> PlanStep:
+    sentences = [_("Asks whether what was frozen has stayed whole to the end; if not, nothing of it is kept.")]
+    return PlanStep("thaw", gettext_lazy("Check and remove what was frozen"), " ".join([*sentences, str(freeze.undo)]))
+
+
+def _look(source: SourcePlan, *, of_database: bool) -> PlanStep:
+    if of_database:
+        sentence = _("Asks the server again what is there and which logins work; the plan is made of that answer.")
+        return PlanStep("look", gettext_lazy("Look at the database server"), sentence)
     sentences = [_("Asks the server whether the sources are there. If none is, nothing is written.")]
     if source.one_file_system:
         sentences.append(_("Notes the filesystems that are left out."))

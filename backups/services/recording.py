@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from backups.borg.findings import Kind
+from backups.borg.outcome import State as Judged
 from backups.borg.outcome import Verdict
 from backups.borg.repository import BorgRepository
 from backups.borg.results import ArchiveFact, CreateResult
@@ -61,6 +62,15 @@ class Graded:
         return State.NOTES if harmless else State.INCOMPLETE
 
 
+@dataclass(frozen=True)
+class MadeOf:
+    """What went into an archive beside files: versions of the programs, streams that are whole, what was frozen."""
+
+    versions: dict[str, Any]
+    streams: tuple[dict[str, Any], ...] = ()
+    frozen: dict[str, Any] = field(default_factory=dict)
+
+
 def repository_of(job: BackupJob) -> BorgRepository:
     """The job's repository as this host sees it."""
     return borg_of(job.repository)
@@ -69,6 +79,13 @@ def repository_of(job: BackupJob) -> BorgRepository:
 def with_error(verdict: Verdict, error: PhpBorgError) -> Verdict:
     """The verdict with a better-informed error."""
     return replace(verdict, error=error)
+
+
+def failed(verdict: Verdict, error: PhpBorgError) -> Verdict:
+    """The verdict of a run whose archive, if there was one, was removed because of `error`."""
+    if verdict.state is Judged.CANCELLED:
+        return without_archive(verdict)
+    return replace(verdict, state=Judged.FAILED, error=error, archive=None)
 
 
 def without_archive(verdict: Verdict) -> Verdict:
@@ -88,7 +105,7 @@ def record(
     context: TaskContext,
     plan: BackupPlan,
     graded: Graded,
-    versions: dict[str, Any],
+    made_of: MadeOf,
 ) -> Archive:
     """Write the proven archive down. Tries again while the database is away; the next sync is the last resort."""
     fields = {
@@ -97,7 +114,7 @@ def record(
         "name": _proof(graded).name,
         "grade": graded.archive_grade,
         "findings_count": graded.findings_count,
-        "backup_config": describe(job, plan, graded, versions),
+        "backup_config": describe(job, plan, graded, made_of),
         "found_at": timezone.now(),
         "missing_at": None,
     }
@@ -176,12 +193,15 @@ def _final_counters(context: TaskContext, graded: Graded) -> None:
     )
 
 
-def describe(job: BackupJob, plan: BackupPlan, graded: Graded, versions: dict[str, Any]) -> dict[str, Any]:
-    """What the archive holds and how it was made: kept with it, whatever becomes of the job."""
+def describe(job: BackupJob, plan: BackupPlan, graded: Graded, made_of: MadeOf) -> dict[str, Any]:
+    """What the archive holds and how it was made: kept with it, whatever becomes of the job.
+
+    Of a database server there is `database` (DatabaseRecord), and `streams` or `frozen` as it was made.
+    """
     source = plan.source
     missing = {finding.path for finding in graded.findings if finding.kind == "missing_source"}
     mounts = [finding.as_json() for finding in source.findings if finding.kind == "mount_skipped"]
-    return {
+    described = {
         "source_kind": job.source_kind,
         "source": job.source,
         "paths": [spelling.to_json(path) for path in source.paths],
@@ -190,10 +210,17 @@ def describe(job: BackupJob, plan: BackupPlan, graded: Graded, versions: dict[st
         "exclude_caches": source.exclude_caches,
         "compression": job.compression or job.repository.compression,
         "link": plan.link,
-        "versions": versions,
+        "versions": made_of.versions,
         "included": [spelling.to_json(path) for path in source.paths if spelling.shown(path) not in missing],
         "not_included": [*mounts, *({"kind": "missing_source", "path": path} for path in sorted(missing))],
     }
+    if source.database is not None:
+        described["database"] = source.database.as_json()
+    if made_of.streams:
+        described["streams"] = list(made_of.streams)
+    if made_of.frozen:
+        described["frozen"] = made_of.frozen
+    return described
 
 
 def downgrade(row: Archive, state: State, more: int) -> None:

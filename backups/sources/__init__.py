@@ -6,9 +6,21 @@ from typing import Any
 
 from backups.job_errors import SourceKindUnknown
 from backups.sources.base import Source
+from backups.sources.elasticsearch import ElasticsearchSource
 from backups.sources.files import FilesSource
+from backups.sources.mongodb import MongodbSource
+from backups.sources.mysql import MysqlSource
+from backups.sources.postgresql import PostgresqlSource
+from backups.sources.system import SystemSource
 
-_SOURCES: dict[str, Source[Any]] = {source.kind: source for source in (FilesSource(),)}
+_SOURCES: dict[str, Source[Any]] = {
+    "files": FilesSource(),
+    "postgresql": PostgresqlSource(),
+    "mysql": MysqlSource(),
+    "mongodb": MongodbSource(),
+    "elasticsearch": ElasticsearchSource(),
+    "system": SystemSource(),
+}
 
 
 def get(kind: str) -> Source[Any]:

@@ -6,13 +6,15 @@ Facts in, plan out; nothing here touches a server. A new kind is one file with o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from typing import Any, Protocol, Self, TypeVar
 
 from django.utils.functional import Promise
 
 from backups.sources.paths import from_wire, shown
 from phpborg.tasks.registry import Finding
+from servers.capabilities.report import Report
 
 Sentence = str | Promise
 
@@ -50,18 +52,109 @@ class SourceFacts:
     paths: Mapping[bytes, PathFact] = field(default_factory=dict)
     # Directories of ours that must never be read into an archive (repositories, open archives).
     keep_out: tuple[bytes, ...] = ()
+    # What the server is and runs: the kept report while a job is defined, a fresh look when it runs.
+    report: Report | None = None
+
+
+class Consistency(StrEnum):
+    """How the content of an archive hangs together: what a start from it has to do."""
+
+    PHYSICAL = "physical-consistent"  # one moment, as after a clean stop or with all that recovery needs
+    CRASH = "crash-consistent"  # one moment, as after a power cut: the server recovers by itself
+    LOGICAL = "logical"  # statements that make it anew
+    NONE = "not-consistent"  # files of different moments
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A file of the archive that is never on a disk: what a tool on the server prints.
+
+    `name` is relative and plain; `arguments` is the helper's row for it without the name (docs/streams.md).
+    """
+
+    name: str
+    producer: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    title: str = ""
+
+    def row(self) -> dict[str, Any]:
+        """As the helper's verb `borg` wants it."""
+        return {**self.arguments, "name": self.name, "producer": self.producer}
+
+
+@dataclass(frozen=True)
+class Feed:
+    """A whole tar stream that becomes the archive, below `folder` (absolute)."""
+
+    producer: str
+    folder: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def row(self) -> dict[str, Any]:
+        """As the helper's verb `borg` wants it."""
+        return {**self.arguments, "producer": self.producer, "folder": self.folder}
+
+
+@dataclass(frozen=True)
+class View:
+    """A directory of a frozen volume, and where borg sees it: at its own place, so names in archives stay."""
+
+    inside: str
+    at: str
+
+
+@dataclass(frozen=True)
+class Freeze:
+    """What is frozen (or copied) before borg reads, and removed whatever happens.
+
+    `arguments` are those of the helper's verb `snapshot` (kind, what names the volume, size, `hold`) without
+    action and token. `sentence` says what is made and why; `undo` how it goes.
+    """
+
+    kind: str
+    arguments: Mapping[str, Any]
+    views: tuple[View, ...]
+    sentence: Sentence
+    undo: Sentence
+
+
+@dataclass(frozen=True)
+class DatabaseRecord:
+    """What an archive of a database server says of itself, whatever becomes of the job."""
+
+    engine: str
+    server_version: str | None
+    method: str
+    consistency: Consistency
+    data_directory: str | None = None
+    # Names of databases, tablespaces, users, settings files … that are in it, and what is not, with the reason.
+    included: tuple[Mapping[str, Any], ...] = ()
+    not_included: tuple[Mapping[str, Any], ...] = ()
+    # What a restore needs to know: instance id, port, flavour, tablespaces, wal directory.
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """For `Archive.backup_config["database"]`."""
+        return {**asdict(self), "consistency": str(self.consistency)}
 
 
 @dataclass(frozen=True)
 class SourcePlan:
-    """What borg is to read: ordered paths, patterns to leave out, and that in words."""
+    """What borg is to read, and that in words: paths (frozen before, when there is a `freeze`), streams, or a feed.
 
-    paths: tuple[bytes, ...]
+    Streams and a feed are an archive of their own: there are no paths beside them.
+    """
+
+    paths: tuple[bytes, ...] = ()
     excludes: tuple[str, ...] = ()
     one_file_system: bool = False
     exclude_caches: bool = False
     sentences: tuple[Sentence, ...] = ()
     findings: tuple[Finding, ...] = ()
+    streams: tuple[Stream, ...] = ()
+    feed: Feed | None = None
+    freeze: Freeze | None = None
+    database: DatabaseRecord | None = None
 
     @property
     def shown_paths(self) -> list[str]:
@@ -96,6 +189,9 @@ class Source(Protocol[C]):
 
     def asks(self, config: C) -> tuple[bytes, ...]:
         """The paths about which the server must be asked before a plan is complete."""
+
+    def probes(self, config: C) -> tuple[str, ...]:
+        """The probes whose fresh answer a run needs; empty for none."""
 
     def summary(self, config: C) -> str:
         """A few words for a list."""

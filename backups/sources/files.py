@@ -127,6 +127,10 @@ class FilesSource:
         """All its paths."""
         return config.paths
 
+    def probes(self, config: FilesConfig) -> tuple[str, ...]:
+        """None: files are looked at by their paths."""
+        return ()
+
     def summary(self, config: FilesConfig) -> str:
         """The first paths, and how many more."""
         first = ", ".join(spelling.shown(path) for path in config.paths[:3])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from django import template
 from django.utils.translation import gettext_lazy as _
 
+from backups.sources.base import Consistency
+
 register = template.Library()
 
 FINDINGS = {
@@ -16,6 +18,12 @@ FINDINGS = {
     "never_matched": _("Was not found"),
     "hook_after": _("The hook after the backup failed"),
     "late": _("Something broke after the archive was complete"),
+    "live_database": _("Files of a database server, copied while they change"),
+    "databases_unknown": _("Whether database servers run is not known"),
+    "directory_guessed": _("Where the data lies is a guess"),
+    "report_cut": _("The server told more than is kept"),
+    "login_unproven": _("The login was not tried yet"),
+    "not_transactional": _("Tables that may change while they are dumped"),
     "overlap": _("The run before was still going on"),
     "other": _("Borg warned"),
 }
@@ -25,6 +33,20 @@ FINDINGS = {
 def finding_kind(kind: str) -> str:
     """The words for a kind of finding; an unknown one is shown as it is."""
     return str(FINDINGS.get(kind, kind))
+
+
+CONSISTENCY = {
+    Consistency.PHYSICAL: _("One consistent state of all files (physical-consistent)."),
+    Consistency.CRASH: _("One moment, as after a power cut; the server recovers from it by itself (crash-consistent)."),
+    Consistency.LOGICAL: _("Statements that make it anew, also in another version (logical)."),
+    Consistency.NONE: _("Files of different moments: not consistent."),
+}
+
+
+@register.filter
+def consistency_words(consistency: str) -> str:
+    """What an archive of this consistency is."""
+    return str(CONSISTENCY.get(Consistency(consistency), consistency))
 
 
 LINKS = {

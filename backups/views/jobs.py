@@ -18,6 +18,7 @@ from backups.forms.filters import JobFilterForm, known
 from backups.models import BackupJob, Schedule
 from backups.services import drafts, job_lists, jobs, runs, schedules
 from backups.services.plan import plan_backup
+from backups.sources.databases import DatabaseSource
 from phpborg.accounts.rights import Right, permission, require
 from phpborg.errors import PhpBorgError, describe
 from phpborg.tasks import live
@@ -72,12 +73,17 @@ def job_page(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 def _definition(job: BackupJob) -> dict[str, object]:
-    """The job in words; a damaged definition says what is wrong instead."""
+    """The job in words; what keeps its plan from being made is said beside what is known."""
+    known: dict[str, object] = {}
     try:
         source = sources.get(job.source_kind)
-        return {"plan": plan_backup(job=job), "source_label": source.label}
+        config = source.parse(job.source)
+        known = {"source_label": source.label, "config": config}
+        if isinstance(source, DatabaseSource):
+            known["method"] = source.method(config.method)
+        return {**known, "plan": plan_backup(job=job)}
     except PhpBorgError as error:
-        return {"definition_error": describe(error.code, error.facts)}
+        return {**known, "definition_error": describe(error.code, error.facts), "definition_detail": error.detail}
 
 
 def _schedule(schedule: Schedule | None) -> dict[str, object]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import messages
@@ -14,12 +13,14 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from backups import sources
 from backups.forms.wizard import OptionsForm, ReviewForm, ScheduleForm, ServerForm, WhereForm
 from backups.models import BackupJob, JobDraft, Repository
 from backups.services import drafts, looking, runs
 from backups.services.plan import plan_backup
-from backups.views.wizard_frame import frame, stations
-from backups.views.wizard_what import what_step
+from backups.sources.base import SourceFacts
+from backups.views.wizard_frame import forward, frame, stations, to_step
+from backups.views.wizard_kind import kind_step, what_step
 from phpborg.accounts.rights import Right, permission
 from phpborg.errors import PhpBorgError, describe
 from phpborg.ui.answers import page, say, see_other
@@ -37,7 +38,7 @@ def job_wizard(request: HttpRequest) -> HttpResponse:
     form = ServerForm(request.POST or None, initial={"server": request.GET.get("server", "")})
     if request.method == "POST" and form.is_valid():
         draft = drafts.begin(owner=request.user, server=form.cleaned_data["server"])
-        return _to(draft, "what")
+        return to_step(draft, "kind")
     return _server_page(request, form, None)
 
 
@@ -82,26 +83,19 @@ def job_wizard_step(request: HttpRequest, pk: UUID, step: str) -> HttpResponse:
     return _STEPS[step](request, draft)
 
 
-def _to(draft: JobDraft, step: str, **query: str) -> HttpResponse:
-    address = reverse("job-wizard-step", args=[draft.pk, step])
-    return see_other(f"{address}?{urlencode(query)}" if query else address)
-
-
 def _next(request: HttpRequest, draft: JobDraft, step: str, answers: dict[str, Any]) -> HttpResponse:
     """Keep the answers and go on; “Save and leave” goes to the jobs instead."""
     following = drafts.STEPS[drafts.STEPS.index(step) + 1]
     drafts.save_step(draft=draft, step=step, answers=answers, following=following)
-    if "leave" in request.POST:
-        messages.info(request, _("The draft was kept. You find it on the jobs page."))
-        return see_other(reverse("jobs"))
-    return _to(draft, following)
+    return forward(request, draft, following)
 
 
 def server_step(request: HttpRequest, draft: JobDraft) -> HttpResponse:
     """Another server for a draft that was begun."""
     form = ServerForm(request.POST or None, initial=draft.answers.get("server", {}))
     if request.method == "POST" and form.is_valid():
-        return _next(request, draft, "server", {"server": str(form.cleaned_data["server"].pk)})
+        drafts.choose_server(draft=draft, server=form.cleaned_data["server"])
+        return forward(request, draft, "kind")
     return _server_page(request, form, draft)
 
 
@@ -145,7 +139,7 @@ def schedule_step(request: HttpRequest, draft: JobDraft) -> HttpResponse:
         answers = {"cron": form.cleaned_data["text"], "zone": form.cleaned_data["zone"]}
         if "preview" in request.POST:
             drafts.save_step(draft=draft, step="schedule", answers=answers)
-            return _to(draft, "schedule")
+            return to_step(draft, "schedule")
         return _next(request, draft, "schedule", answers)
     preview = getattr(form, "preview", None) if form.is_bound else _saved_preview(draft)
     context = frame(draft, "schedule", form=form, preview=preview)
@@ -186,39 +180,46 @@ def review_step(request: HttpRequest, draft: JobDraft) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         drafts.save_step(draft=draft, step="review", answers={"name": form.cleaned_data["name"]})
         if "leave" in request.POST:
-            messages.info(request, _("The draft was kept. You find it on the jobs page."))
-            return see_other(reverse("jobs"))
+            return forward(request, draft, "review")
         try:
             return _finish(request, draft, run_now=form.cleaned_data["run_now"])
         except PhpBorgError as error:
             say(request, error)
     problems = drafts.problems(draft)
-    plan, note = _plan(draft) if not problems else (None, None)
     context = frame(
         draft,
         "review",
         form=form,
-        plan=plan,
-        note=note,
+        **(_plan(draft) if not problems else {}),
         problems=[(reverse("job-wizard-step", args=[draft.pk, step]), str(error)) for step, error in problems.items()],
         preview=_saved_preview(draft) if "schedule" in draft.answers else None,
         options=draft.answers.get("options", {}),
+        source_summary=drafts.source_summary(draft),
         repository=drafts.repository_of(draft),
     )
     return page(request, "backups/wizard/review.html", context, status=422 if form.is_bound else 200)
 
 
-def _plan(draft: JobDraft) -> tuple[Any, Any]:
+def _plan(draft: JobDraft) -> dict[str, Any]:
     """The plan with what the server says now; when it does not answer, the plan without it and the reason."""
-    note = None
+    shown: dict[str, Any] = {}
     try:
         job = drafts.unsaved_job(draft)
-        facts, problem = looking.facts_of(job)
-        if problem is not None:
-            note = describe(problem.code, problem.facts)
-        return plan_backup(job=job, facts=facts), note
+        facts, problem = _facts(job)
+        shown = _note(problem) if problem else {}
+        return {**shown, "plan": plan_backup(job=job, facts=facts)}
     except PhpBorgError as error:
-        return None, describe(error.code, error.facts)
+        return {**shown, **_note(error)}
+
+
+def _facts(job: BackupJob) -> tuple[SourceFacts, PhpBorgError | None]:
+    """What the server says of the paths of this job; of a database server the kept report says it."""
+    source = sources.get(job.source_kind)
+    return looking.facts_of(job) if source.asks(source.parse(job.source)) else (SourceFacts(), None)
+
+
+def _note(error: PhpBorgError) -> dict[str, Any]:
+    return {"note": describe(error.code, error.facts), "note_detail": error.detail}
 
 
 def _finish(request: HttpRequest, draft: JobDraft, *, run_now: bool) -> HttpResponse:
@@ -238,7 +239,7 @@ def _finish(request: HttpRequest, draft: JobDraft, *, run_now: bool) -> HttpResp
 def job_edit(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Open the wizard with the values of a job."""
     draft = drafts.edit(owner=request.user, job=get_object_or_404(BackupJob, pk=pk))
-    return _to(draft, "what")
+    return to_step(draft, "what")
 
 
 @require_POST
@@ -252,6 +253,7 @@ def job_draft_delete(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 _STEPS = {
     "server": server_step,
+    "kind": kind_step,
     "what": what_step,
     "where": where_step,
     "options": options_step,

@@ -1,46 +1,35 @@
-"""The wizard's step “what”: paths, presets, a folder picker on the server, exclusions and what they drop."""
+"""The wizard's details of files: paths, presets, a folder picker on the server, exclusions and what they drop."""
 
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
 
-from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
-from django.utils.translation import gettext as _
 
 from backups.forms.wizard import WhatForm
 from backups.models import JobDraft
 from backups.services import drafts, looking
 from backups.sources import paths as spelling
 from backups.sources.files import PRESETS, FilesSource, preset
-from backups.views.wizard_frame import frame
+from backups.views.wizard_frame import forward, frame, to_step
 from phpborg.errors import PhpBorgError, describe
-from phpborg.ui.answers import page, see_other
+from phpborg.ui.answers import page
 
 
-def what_step(request: HttpRequest, draft: JobDraft) -> HttpResponse:
+def files_page(request: HttpRequest, draft: JobDraft) -> HttpResponse:
     """Each button sends the whole form: nothing typed is lost by opening a folder."""
     if request.method == "POST":
         form = WhatForm(request.POST)
         if stay := _buttons(request, form.source()):
             source, query = stay
             _keep(draft, source)
-            return see_other(f"{_address(draft)}?{urlencode(query)}" if query else _address(draft))
+            return to_step(draft, "what", **query)
         if form.is_valid():
             _keep(draft, form.cleaned_data["source"], following="where")
-            if "leave" in request.POST:
-                messages.info(request, _("The draft was kept. You find it on the jobs page."))
-                return see_other(reverse("jobs"))
-            return see_other(reverse("job-wizard-step", args=[draft.pk, "where"]))
+            return forward(request, draft, "where")
         _keep(draft, form.source())
         return _page(request, draft, form, status=422)
     return _page(request, draft, _unbound(draft))
-
-
-def _address(draft: JobDraft) -> str:
-    return reverse("job-wizard-step", args=[draft.pk, "what"])
 
 
 def _keep(draft: JobDraft, source: dict[str, Any], following: str = "") -> None:

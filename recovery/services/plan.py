@@ -49,6 +49,7 @@ class PlanStep:
     touches: tuple[str, ...] = ()
     undo: str = ""
     facts: dict[str, str] = field(default_factory=dict)
+    into: tuple[str, ...] = ()  # what reads the output of `argv`
 
     @property
     def sentence(self) -> str:
@@ -58,7 +59,11 @@ class PlanStep:
     @property
     def command(self) -> str:
         """The command line as a shell would want it; for people."""
-        return shlex.join(os.fsencode(word).decode("utf-8", "backslashreplace") for word in self.argv)
+        return " | ".join(_shown(line) for line in (self.argv, self.into) if line)
+
+
+def _shown(argv: tuple[str | bytes, ...]) -> str:
+    return shlex.join(os.fsencode(word).decode("utf-8", "backslashreplace") for word in argv)
 
 
 @dataclass(frozen=True)

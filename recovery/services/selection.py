@@ -14,7 +14,8 @@ MOST = 20_000
 
 def draft_of(archive: Archive, user: Any) -> Restore | None:
     """The user's newest draft for this archive."""
-    return Restore.objects.filter(archive=archive, requested_by=user, state=Restore.State.DRAFT).first()
+    drafts = Restore.objects.filter(archive=archive, requested_by=user, state=Restore.State.DRAFT)
+    return drafts.filter(kind=Restore.Kind.FILES).first()
 
 
 def add(*, archive: Archive, tokens: list[str], by: Any) -> Restore:

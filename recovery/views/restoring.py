@@ -22,7 +22,11 @@ from recovery import paths
 from recovery.errors import ArchiveGone, NothingSelected
 from recovery.forms import OptionsForm, PathsForm
 from recovery.models import Restore
-from recovery.services import preview, restores, selection
+from recovery.services import physical, preview, restores, selection
+from recovery.services.dumps import record_of
+from recovery.services.next_commands import Command
+from recovery.services.plan import RestorePlan
+from recovery.views import loading
 
 State = Restore.State
 
@@ -47,9 +51,15 @@ def restore_wizard(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
             return redirect(selection.add(archive=archive, tokens=tokens, by=request.user))
         except PhpBorgError as error:
             form.add_error("paths", describe(error.code, error.facts).title)
-    draft = selection.draft_of(archive, request.user)
-    status = 422 if form.errors else 200
-    return render(request, "recovery/pick.html", {"archive": archive, "form": form, "draft": draft}, status=status)
+    record = record_of(archive)
+    context = {
+        "archive": archive,
+        "form": form,
+        "draft": selection.draft_of(archive, request.user),
+        "record": record,
+        "has_files": record is not None and bool(physical.directories(record)),
+    }
+    return render(request, "recovery/pick.html", context, status=422 if form.errors else 200)
 
 
 @require_GET
@@ -70,7 +80,8 @@ def restore(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """A draft's options, or what was done."""
     row = _restore(pk)
     if row.state == State.DRAFT:
-        return _options_page(request, row, OptionsForm(instance=row))
+        loads = row.kind == Restore.Kind.LOAD
+        return loading.options_page(request, row) if loads else _options_page(request, row, OptionsForm(instance=row))
     task = Task.objects.filter(pk=row.task_ref).first() if row.task_ref else None
     items = [
         {
@@ -78,25 +89,39 @@ def restore(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
             "final": "/" + paths.shown(paths.parse(item["final"])),
         }
         for item in row.plan.get("items", [])[: preview.SHOWN_PATHS]
+        if row.kind == Restore.Kind.FILES
     ]
     snapshot = live.current([task])[0] if task else None
-    return render(request, "recovery/restore.html", {"restore": row, "task": snapshot, "row": task, "items": items})
+    context = {"restore": row, "task": snapshot, "row": task, "items": items, "next_commands": _next(row)}
+    return render(request, "recovery/restore.html", context)
+
+
+def _next(row: Restore) -> list[Command]:
+    """What follows after files of a database server were put back; nothing when that cannot be said any more."""
+    if row.kind != Restore.Kind.FILES or row.archive is None or row.server is None:
+        return []
+    try:
+        return physical.commands_after(row, restores.plan_of(row))
+    except PhpBorgError:
+        return []
 
 
 def _options_page(request: HttpRequest, row: Restore, form: OptionsForm, *, status: int = 200) -> HttpResponse:
     """Options and, as far as they are complete, the preview. Asking the server waits for a wish."""
     error = shown = None
+    after: list[Command] = []
     unanswered = row.destination == Restore.Destination.OTHER_PATH and not row.target_path
     if row.archive is not None and row.server is not None and not form.errors and not unanswered:
         try:
             plan = restores.plan_of(row)
+            after = physical.commands_after(row, plan)
             shown = preview.of(
                 row, plan, ask_server=request.GET.get("check") == "1" or request.POST.get("check") == "1"
             )
         except PhpBorgError as problem:
             error = describe(problem.code, problem.facts)
     picked = [(text, paths.shown(paths.parse(text)) or "/") for text in row.selection[: preview.SHOWN_PATHS]]
-    context = {"restore": row, "form": form, "preview": shown, "error": error, "picked": picked}
+    context = {"restore": row, "form": form, "preview": shown, "error": error, "picked": picked, "next_commands": after}
     return render(request, "recovery/options.html", context, status=status)
 
 
@@ -137,8 +162,12 @@ def restore_start(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     form.save()
     if not row.selection:
         raise NothingSelected()
-    if row.conflict in (Restore.Conflict.REPLACE, Restore.Conflict.NEWER):
-        plan = restores.plan_of(row)
+    plan = restores.plan_of(row)
+    in_place = row.destination == Restore.Destination.IN_PLACE and row.archive is not None
+    if in_place and physical.touches_data(row.archive, [item.source for item in plan.items]):  # type: ignore[arg-type]
+        if answer := confirm.ask(request, _into_its_own_place(row, plan)):
+            return answer
+    elif row.conflict in (Restore.Conflict.REPLACE, Restore.Conflict.NEWER):
         answer = confirm.ask(
             request,
             Confirmation(
@@ -154,6 +183,17 @@ def restore_start(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
             return answer
     restores.start(restore=row, by=request.user)
     return redirect(row)
+
+
+def _into_its_own_place(row: Restore, plan: RestorePlan) -> Confirmation:
+    text = _("The files go to the data directory itself, {target}: what is mixed there may never start again.")
+    return Confirmation(
+        title=_("Restore a database server in place on {server}?").format(server=plan.server),
+        text=text.format(target=paths.shown(plan.target)),
+        action=_("Restore in place"),
+        back=row.get_absolute_url(),
+        typed=plan.server,
+    )
 
 
 @require_POST

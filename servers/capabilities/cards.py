@@ -188,7 +188,7 @@ def _instances(report: Report) -> Iterator[tuple[str, int, Instance]]:
 
 
 def _card(report: Report, engine: str, position: int, instance: Any) -> Card:
-    size = _size(instance)
+    size = size_of(instance)
     advice = Advice(False, "contained") if instance.contained else advise(report, paths_of(instance), size)
     databases = getattr(instance, "databases", ())
     return Card(f"{engine}-{position}", engine, instance, _directories(instance), databases, advice, size)
@@ -217,7 +217,7 @@ def _spaces(instance: Any) -> list[Any]:
     return [space for space in getattr(instance, "tablespaces", ()) if space.location]
 
 
-def _size(instance: Any) -> int | None:
+def size_of(instance: Any) -> int | None:
     """What all of it occupies; None as soon as a part is not known: a sum that lacks it would be too small."""
     if getattr(instance, "wal_directory", None) or getattr(instance, "outside_files", ()):
         return None

@@ -8,10 +8,10 @@ import stat
 import subprocess
 import sys
 import tempfile
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from . import argv as lines
-from . import children, confine, feeding, places, policy, producers, staging, streams, validate, wire
+from . import children, confine, feeding, places, policy, producers, staging, streams, validate, views, wire
 
 _LOG_BYTES = 1 << 16
 _YES_NO = re.compile(r"yes|no")
@@ -132,7 +132,7 @@ def _run(
 ) -> Tuple[Optional[int], Optional[int]]:
     args = request.args
     local, connection = _connection(link, log)
-    asked = producers.streams(args["streams"]) if "streams" in args else []
+    asked = producers.streams(args["streams"], request.secrets) if "streams" in args else []
     command = lines.parse(validate.texts(args.get("argv"), "argv"), local, streams=bool(asked))
     if command.subcommand == "create":
         for path in command.paths:
@@ -142,7 +142,17 @@ def _run(
             return _run_fed(request, control, _with_pipes(command, asked), local, connection, pipes, asked)
     if command.subcommand == "import-tar":
         return _run_tar(request, control, command, local, connection)
+    if "views" in args:
+        _enter_views(args, command, local)
     return _start(request, command, local, connection, None).wait(control)
+
+
+def _enter_views(args: Dict[str, Any], command: lines.Command, local: bool) -> None:
+    """What is read from now on is what snapshots hold."""
+    if command.subcommand != "create":
+        raise wire.Refused("invalid", "views are for create")
+    needed = views.needed(places.state_directory(), args["link"].get("path"), command.repository if local else None)
+    views.enter(views.check(args["views"], needed))
 
 
 def _run_fed(
@@ -176,7 +186,7 @@ def _run_tar(
     """`import-tar` with what `feed` asks for as its input. Raises Refused when it is not whole."""
     if not isinstance(request.args.get("feed"), dict):
         raise wire.Refused("invalid", "the request has no feed")
-    feed = feeding.Feed(request.args["feed"])
+    feed = feeding.Feed(request.args["feed"], request.secrets)
     source, sink = os.pipe()
     try:
         tool = _start(request, command, local, connection, None, stdin=source)
@@ -219,6 +229,7 @@ def _start(
     connection: Dict[str, str],
     folder: Optional[str],
     stdin: int = subprocess.DEVNULL,
+    stdout: Optional[int] = None,
 ) -> children.Tool:
     """Borg, in the staging directory of a restore or in `folder`."""
     args = request.args
@@ -239,7 +250,23 @@ def _start(
             fds = [_secret_pipe(request.secrets["passphrase"])]
             env["BORG_PASSPHRASE_FD"] = str(fds[0])
         words = [*_polite(args), borg, *lines.command_line(command, local)]
-        return children.Tool(words, env, fds, directory, stdin=stdin)
+        return children.Tool(words, env, fds, directory, stdin=stdin, stdout=stdout)
     finally:
         for descriptor in fds + ([directory] if directory is not None else []):
             os.close(descriptor)
+
+
+def reader(request: wire.Request, token: str, log: int) -> Callable[[], children.Tool]:
+    """Starts `extract --stdout` of one file, its output ours to read, as often as it is called. Raises Refused."""
+    link = request.args.get("link")
+    if not isinstance(link, dict):
+        raise wire.Refused("invalid", "the request has no link")
+    local, connection = _connection(link, log)
+    command = lines.parse(validate.texts(request.args.get("argv"), "argv"), local)
+    if command.subcommand != "extract" or "--stdout" not in command.options:
+        raise wire.Refused("invalid", "what is read here comes from extract --stdout")
+    if len(command.paths) != 1 or not command.paths[0].startswith("pp:"):
+        raise wire.Refused("invalid", "one file is read at a time, named as pp:NAME")
+    # The view of a restore has another location each time: borg's memory of it goes with the token.
+    request.args = dict(request.args, staging={"token": token})
+    return lambda: _start(request, command, local, connection, None, stdout=subprocess.PIPE)

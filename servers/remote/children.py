@@ -176,11 +176,17 @@ def prepare_as(user: Optional[str]) -> Callable[[], None]:
 
 
 def start(
-    argv: Sequence[str], user: Optional[str], env: Dict[str, str], stderr: int, stdin: int = subprocess.DEVNULL
+    argv: Sequence[str],
+    user: Optional[str],
+    env: Dict[str, str],
+    stderr: int,
+    stdin: int = subprocess.DEVNULL,
+    pass_fds: Sequence[int] = (),
 ) -> "subprocess.Popen[bytes]":
     """A tool whose standard output is ours to read, as another account; in a group of its own that the guard watches.
 
-    Raises OSError when it cannot be started, also when there is no such account.
+    It has the descriptors `pass_fds` under their numbers. Raises OSError when it cannot be started, also when there
+    is no such account.
     """
     try:
         prepare = prepare_as(user)
@@ -194,11 +200,22 @@ def start(
         stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=stderr,
+        pass_fds=tuple(pass_fds),
         start_new_session=True,
         preexec_fn=prepare,
     )
     _tell_guard(child.pid)
     return child
+
+
+def watch(group: int) -> None:
+    """The guard ends this group, too, should we vanish."""
+    _tell_guard(group)
+
+
+def guard_descriptors() -> List[int]:
+    """Where the guard is told of groups: kept by a process of ours that starts children itself."""
+    return [_guard_pipe] if _guard_pipe >= 0 else []
 
 
 def forget(group: int) -> None:

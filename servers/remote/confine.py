@@ -1,4 +1,4 @@
-"""Extraction that can write into its staging directory and nowhere else.
+"""Private views of the filesystems: extraction that can write into its staging directory and nowhere else.
 
 An archive is made by whoever has the server it comes from: a link in it, and a file "below" that link,
 would lead borg out of the directory it extracts into. Borg also names that directory by its path, which
@@ -16,7 +16,7 @@ from typing import List
 from . import places, policy, tree, wire
 
 _CLONE_NEWNS = 0x20000
-_MS_RDONLY, _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_PRIVATE = 1, 32, 4096, 16384, 1 << 18
+_MS_RDONLY, _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_PRIVATE, _MS_SLAVE = 1, 32, 4096, 16384, 1 << 18, 1 << 19
 # What a remount must repeat of a mount's own options, or the kernel refuses it.
 _KEPT = {"nosuid": 2, "nodev": 4, "noexec": 8, "noatime": 1024, "nodiratime": 2048, "relatime": 1 << 21}
 _MOUNT_SETATTR = 442
@@ -46,6 +46,35 @@ def _attributes(path: bytes, flags: int, to_set: int, to_clear: int) -> None:
         ctypes.c_long(_MOUNT_SETATTR), ctypes.c_int(_AT_FDCWD), path, ctypes.c_uint(flags), ctypes.byref(wanted), size
     )
     _check(result, "mount_setattr")
+
+
+def separate(follow: bool = False) -> None:
+    """From now on this process and its children have mounts of their own. Raises OSError.
+
+    `follow`: what the system mounts and unmounts meanwhile is seen here, too, so that a long backup keeps nobody
+    from taking a disk away; never the other way round.
+    """
+    _check(_libc.unshare(ctypes.c_int(_CLONE_NEWNS)), "unshare")
+    _mount(b"none", b"/", _MS_REC | (_MS_SLAVE if follow else _MS_PRIVATE))
+
+
+def bind(source: int, path: bytes) -> None:
+    """Let the directory `path` be the open directory `source`, read-only.
+
+    Nothing in it is a device or gains rights. No link on the way is followed. Raises OSError and Refused.
+    """
+    target, _ = tree.walk_to(path)
+    _mount(_by_descriptor(source), _by_descriptor(target), _MS_BIND)
+    os.close(target)
+    seen, _ = tree.walk_to(path)
+    try:
+        limits = _MS_RDONLY | _KEPT["nosuid"] | _KEPT["nodev"]
+        _mount(b"none", _by_descriptor(seen), _MS_REMOUNT | _MS_BIND | limits)
+        same = os.path.samestat(os.fstat(seen), os.fstat(source))
+        if not same or not os.fstatvfs(seen).f_flag & os.ST_RDONLY:
+            raise wire.Refused("unsafe", "{} was exchanged meanwhile".format(wire.shown(path)))
+    finally:
+        os.close(seen)
 
 
 def _by_descriptor(descriptor: int) -> bytes:
@@ -87,8 +116,7 @@ def extraction(staging: int, path: bytes, needed: List[bytes]) -> int:
     if not stat.S_ISDIR(status.st_mode) or status.st_uid or status.st_mode & 0o022:
         raise wire.Refused("unsafe", "{} must be a directory of root".format(places.RESTORE))
     try:
-        _check(_libc.unshare(ctypes.c_int(_CLONE_NEWNS)), "unshare")
-        _mount(b"none", b"/", _MS_REC | _MS_PRIVATE)
+        separate()
     except OSError as error:
         text = "a restore cannot be confined here ({}); see “confine” in {}".format(error.strerror, places.POLICY)
         raise wire.Refused("unsafe", text) from None

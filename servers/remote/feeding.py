@@ -7,17 +7,25 @@ import os
 import signal
 from typing import Any, Dict, Optional, Tuple
 
-from . import children, policy, streams, tarflow, validate, wire
-from .producers import base_backup
+from . import children, policy, producers, streams, tarflow, validate, wire
+from .producers import files
+
+_MOST_FILES = 200
 
 
 class Feed:
-    """What the request asks for: the producer, and the folder of its members in the archive."""
+    """What the request asks for: the producer, the folder of its members, and settings files beside them."""
 
-    def __init__(self, args: Dict[str, Any]) -> None:
-        self.producer = base_backup(args)
+    def __init__(self, args: Dict[str, Any], secrets: Dict[str, Any]) -> None:
+        self.producer = producers.feed(args, secrets)
         self.folder = validate.absolute(args.get("folder"), "folder")
         policy.check_read(self.folder, real=True)
+        # Members of some come with their own places.
+        self.below = b"" if args["producer"] in producers.AT_THEIR_PLACES else self.folder
+        named = validate.texts(args.get("files", []), "files", _MOST_FILES)
+        self.files = [validate.absolute(path, "files") for path in named]
+        for path in self.files:
+            os.close(files.opened(path).descriptor)
 
 
 class TarFeeder(streams.Beside):
@@ -49,26 +57,36 @@ class TarFeeder(streams.Beside):
         producer = self._feed.producer
         with streams.Said() as said:
             try:
-                child = children.start(producer.argv, producer.user, producer.env, said.descriptor)
+                child = streams.begin(producer, said.descriptor)
             except OSError as error:
                 return str(error)
             self._running = child
             assert child.stdout is not None
-            flow = tarflow.Flow(child.stdout.fileno(), self._sink, self._feed.folder)
+            flow = tarflow.Flow(child.stdout.fileno(), self._sink, self._feed.below)
             broken, code = self._copy(flow, child)
             # After something broke its end is our own doing.
             ours = broken is not None and code == -signal.SIGTERM
             reason = broken if ours else streams.ended(producer, code, said.text()) or broken
             if reason is None:
+                for path in self._feed.files:
+                    self._add(flow, path)
                 flow.finish()
                 row = {"name": wire.shown(self._feed.folder), "bytes": flow.bytes, "members": flow.members}
                 self.done.append(dict(row, what=producer.what, said=said.text()))
             return reason
 
+    def _add(self, flow: tarflow.Flow, path: bytes) -> None:
+        found = files.opened(path)
+        try:
+            flow.add_file(found.place, found.descriptor, found.status)
+        finally:
+            os.close(found.descriptor)
+
     def _copy(self, flow: tarflow.Flow, child: Any) -> Tuple[Optional[str], int]:
         broken: Optional[str] = None
         try:
-            flow.add_folder(self._feed.folder)
+            if self._feed.below:
+                flow.add_folder(self._feed.folder)
             flow.copy(self._control.check)
         except Exception as error:
             broken = str(error) or type(error).__name__

@@ -31,6 +31,7 @@ VERBS: Dict[str, Tuple[str, str]] = {
     "statistics": ("statistics", "statistics"),
     "snapshot": ("snapshots", "snapshot"),
     "stream_dir": ("streams", "stream_dir"),
+    "load": ("loading", "load"),
 }
 
 

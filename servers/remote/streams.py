@@ -15,9 +15,9 @@ import subprocess
 import threading
 import time
 from functools import partial
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Union
 
-from . import children, places, validate, wire
+from . import children, forked, memory, places, validate, wire
 
 MOST_STREAMS = 2000
 _CHUNK = 1 << 20
@@ -29,9 +29,13 @@ GONE = "borg stopped reading"
 NOT_READ = "borg ended before this stream was read to its end"
 
 
-class Producer(NamedTuple):
-    """A tool whose output is the stream."""
+Running = Union["subprocess.Popen[bytes]", forked.Forked]
 
+
+class Producer(NamedTuple):
+    """A tool whose output is the stream, or a function of ours: `work(sink)` writes it or raises."""
+
+    # Of a function: its name for people.
     argv: List[str]
     # The account to run as, when we are root; its name for people is in `what`.
     user: Optional[str] = None
@@ -39,6 +43,9 @@ class Producer(NamedTuple):
     # What the last bytes of a whole stream hold; empty: the format has no such mark.
     trailer: bytes = b""
     what: str = ""
+    # Descriptors that it gets under their numbers: `memory.secret` makes one of a password.
+    fds: Sequence[int] = ()
+    work: Optional[Callable[[int], None]] = None
 
 
 class Stream(NamedTuple):
@@ -112,7 +119,7 @@ class Beside:
         self._borg = borg
         self._control = control
         self._over = threading.Event()
-        self._running: Optional["subprocess.Popen[bytes]"] = None
+        self._running: Optional[Running] = None
         self._thread = threading.Thread(target=self._work, daemon=True)
 
     def _work(self) -> None:
@@ -139,7 +146,7 @@ class Beside:
         except BaseException as error:
             return "{}: {}".format(type(error).__name__, error)
 
-    def _collect(self, child: "subprocess.Popen[bytes]") -> int:
+    def _collect(self, child: Running) -> int:
         """The producer's end, as subprocess tells it; nothing of its group stays."""
         assert child.stdout is not None
         child.stdout.close()
@@ -203,7 +210,7 @@ class Feeder(Beside):
         producer = stream.producer
         with Said() as said:
             try:
-                child = children.start(producer.argv, producer.user, producer.env, said.descriptor)
+                child = begin(producer, said.descriptor)
             except OSError as error:
                 return str(error)
             self._running = child
@@ -241,6 +248,13 @@ class Feeder(Beside):
         return None
 
 
+def begin(producer: Producer, stderr: int) -> Running:
+    """Start it; raises OSError when that is impossible."""
+    if producer.work is not None:
+        return forked.start(producer.work, producer.user, stderr, producer.fds)
+    return children.start(producer.argv, producer.user, producer.env, stderr, pass_fds=producer.fds)
+
+
 def interrupt(borg: children.Tool, over: threading.Event) -> None:
     """End borg while its input stays open. It takes a first SIGINT as a wish for after the next data, which will
     not come, and a second at once.
@@ -267,7 +281,7 @@ class Said:
     """The standard error of a producer, the last of it; a file, so that nobody waits for its reader."""
 
     def __enter__(self) -> "Said":
-        self.descriptor = os.memfd_create("said") if hasattr(os, "memfd_create") else _unnamed()
+        self.descriptor = memory.unnamed("said")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -277,15 +291,6 @@ class Said:
         size = os.fstat(self.descriptor).st_size
         data = os.pread(self.descriptor, _STDERR_KEPT, max(0, size - _STDERR_KEPT))
         return data.decode("utf-8", "replace").strip()
-
-
-def _unnamed() -> int:
-    """Before Python 3.8."""
-    import tempfile
-
-    descriptor, path = tempfile.mkstemp()
-    os.unlink(path)
-    return descriptor
 
 
 def _write(sink: int, chunk: bytes) -> None:

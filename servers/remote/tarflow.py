@@ -5,11 +5,12 @@ to pipe. Headers are those of POSIX ustar with GNU's long names; a stream of ano
 """
 
 import os
-import stat
 import tarfile
 from typing import Callable, List, Optional
 
-BLOCK = 512
+from . import tarmake
+
+BLOCK = tarmake.BLOCK
 _NAME_BYTES = 100
 _CHUNK = 1 << 20
 _LONGEST_NAME = 1 << 16
@@ -72,7 +73,7 @@ class Flow:
         self._long = None
         if b".." in name.split(b"/"):
             raise Broken("a member leads out of its folder: {!r}".format(name))
-        self._write(renamed(block, self._folder + b"/" + name.lstrip(b"/")))
+        self._write(renamed(block, (self._folder + b"/" + name.lstrip(b"/")).lstrip(b"/")))
         self.members += 1
         if kind in (_WITH_CONTENT[index : index + 1] for index in range(len(_WITH_CONTENT))):
             self.bytes += size
@@ -80,12 +81,15 @@ class Flow:
 
     def add_folder(self, path: bytes) -> None:
         """The folder itself, as it is on this machine: its members alone would leave its owner and mode to chance."""
-        status = os.lstat(path)
-        info = tarfile.TarInfo("x")
-        info.uid, info.gid, info.mtime = status.st_uid, status.st_gid, int(status.st_mtime)
-        info.mode, info.type = stat.S_IMODE(status.st_mode), tarfile.DIRTYPE
-        self._write(renamed(info.tobuf(tarfile.GNU_FORMAT), self._folder))
+        self._write(tarmake.header(self._folder, os.lstat(path), tarfile.DIRTYPE))
         self.members += 1
+
+    def add_file(self, place: bytes, descriptor: int, status: os.stat_result) -> None:
+        """A file of this machine at its own absolute place, after what was copied."""
+        writer = tarmake.Writer(self._sink)
+        writer.file(place, descriptor, status)
+        self.members += 1
+        self.bytes += writer.bytes
 
     def finish(self) -> None:
         """The end of the archive: only after all went well."""

@@ -106,6 +106,7 @@ class Host(Protocol):
         stop: Stop | None = None,
         as_login: bool = False,
         most_bytes: int = ...,
+        secrets: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """A verb that answers facts. `as_login`: as the account that ssh signs in with, without sudo.
 

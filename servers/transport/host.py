@@ -48,11 +48,18 @@ class HelperHost(ABC):
         stop: Stop | None = None,
         as_login: bool = False,
         most_bytes: int = MOST_ANSWER,
+        secrets: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """A verb that answers facts; see `Host.call`."""
         talk = Conversation(self._keepalive, answers=True)
         request = Request(
-            verb, args or {}, timeout=timeout, stop=stop or process.Never(), keep=self._keeps, most_bytes=most_bytes
+            verb,
+            args or {},
+            secrets or {},
+            timeout,
+            stop or process.Never(),
+            keep=self._keeps,
+            most_bytes=most_bytes,
         )
         result = self._converse(request, talk, as_login=as_login)
         if result.exit.code != 0:

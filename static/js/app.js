@@ -3,6 +3,7 @@ import "./setup.js";
 import "./confirm.js";
 import "./copy.js";
 import "./ended.js";
+import "./filter.js";
 import "./forms.js";
 import "./keys.js";
 import "./live.js";

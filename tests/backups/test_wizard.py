@@ -31,8 +31,12 @@ def step(draft: JobDraft, name: str) -> str:
 @pytest.fixture
 def draft(browser: Client, local_server: Server) -> JobDraft:
     answer = browser.post(reverse("job-wizard"), {"server": str(local_server.pk)})
-    assert answer.status_code == 303
-    return JobDraft.objects.get()
+    draft = JobDraft.objects.get()
+    assert answer.headers["Location"] == step(draft, "kind")
+    answer = browser.post(step(draft, "kind"), {"kind": "files"})
+    assert answer.headers["Location"] == step(draft, "what")
+    draft.refresh_from_db()
+    return draft
 
 
 def test_only_ready_servers_can_be_chosen(browser: Client, local_server: Server) -> None:

@@ -26,11 +26,26 @@ def test_create_says_everything_and_nothing_else() -> None:
     )
     assert argv.create("borg", "ssh://phpborg/srv/r", "n", options, lock_wait=7) == (
         "borg", "create", "--log-json", "--lock-wait=7", "--json", "--progress", "--list", "--filter=CE",
-        "--compression=auto,zstd,3", "--checkpoint-interval=900", "--files-cache=ctime,size,inode",
-        "--upload-ratelimit=512", "--one-file-system", "--exclude-caches", "--comment={{now}} --x",
+        "--compression=auto,zstd,3", "--checkpoint-interval=900", "--upload-ratelimit=512", "--comment={{now}} --x",
+        "--files-cache=ctime,size,inode", "--one-file-system", "--exclude-caches",
         "--exclude=sh:/etc/**/*.bak", "--exclude=/etc/-rf",
         "--", "ssh://phpborg/srv/r::n", b"/etc", "/srv/é".encode(),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("make", "words", "end"),
+    [(argv.create_from_streams, "create", ()), (argv.import_tar, "import-tar", ("-",))],
+)
+def test_streams_are_an_archive_of_their_own(make, words, end) -> None:
+    line = make("borg", "ssh://phpborg/srv/r", "n", CreateOptions(compression="lz4"), lock_wait=7)
+    assert line == (
+        "borg", words, "--log-json", "--lock-wait=7", "--json", "--progress", "--list", "--filter=CE",
+        "--compression=lz4", "--checkpoint-interval=900", "--", "ssh://phpborg/srv/r::n", *end,
+    )  # fmt: skip
+    for beside in (CreateOptions(sources=(b"/etc",)), CreateOptions(excludes=("/x",))):
+        with pytest.raises(ValueError, match=r"of (its|their) own"):
+            make("borg", R, "n", beside)
 
 
 def test_create_lists_each_file_only_when_asked() -> None:

@@ -27,7 +27,7 @@ def addresses(job_name: str, *picked: str) -> dict[str, str]:
     root = spelling.from_json(job.source["paths"][0]).lstrip(b"/")
     tokens = [paths.token(b"/".join((root, name.encode())) if name else root) for name in picked]
     restore = selection.add(archive=archive, tokens=tokens, by=alice)
-    steps = ("server", "what", "where", "options", "schedule", "review")
+    steps = ("server", "kind", "what", "where", "options", "schedule", "review")
     return {
         "server": job.server.get_absolute_url(),
         "job": job.get_absolute_url(),

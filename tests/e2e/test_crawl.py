@@ -31,6 +31,7 @@ MATRIX = {
         *("job-run", "jobs-bulk", "server-run-all", "servers-bulk", "task-cancel", "task-retry"),
         *("browse", "browse-open", "browse-close", "browse-select"),
         *("browse-file", "browse-picture", "browse-download"),
+        *("load-begin", "restore-database-files", "load-options", "load-start"),
         *("restore-wizard", "restore-options", "restore-remove", "restore-start", "restore-discard"),
         *("repository-check", "repository-compact", "repository-measure", "repository-sync", "pool-analyse"),
     },

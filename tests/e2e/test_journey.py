@@ -112,13 +112,15 @@ def server_address(alice: Visitor, name: str) -> str:
 
 
 def make_job(alice: Visitor, server: str, source: Path) -> None:
-    """The wizard, all six steps, with the folder picker and the preview of what is dropped."""
+    """The wizard, all seven steps, with the folder picker and the preview of what is dropped."""
     page = alice.page
     alice.open(server_address(alice, server))
     alice.press("a[href*='/jobs/new/']")
     if page.locator("[name=server]").count():
         page.locator("label.choice", has_text=server).locator("input").check()
         alice.press("button[name=next]:visible")
+    page.check("#kind-files")
+    next_step(alice)  # details
     page.click("#picker-open")
     for part in source.parts[1:-1]:
         page.locator(".picker button[name=open]").get_by_text(part, exact=True).click()

@@ -87,6 +87,7 @@ def test_nothing_is_wider_than_a_phone(chromium: Any, estate: Estate, addresses:
         ("jobs", "a[href='/jobs/new/']"),
         ("job", "form[action$='/run/'] button"),
         ("archive", "a[href$='/browse/']"),
+        ("wizard-kind", "button[name=next]:not(.visually-hidden)"),
         ("wizard-what", "button[name=next]:not(.visually-hidden)"),
         ("restore-options", "button[formaction$='/start/']"),
     ],
@@ -155,6 +156,8 @@ def test_a_job_without_javascript(chromium: Any, estate: Estate) -> None:
     alice.open("/jobs/new/")
     page.check("label.choice input")
     alice.press("button[name=next]")
+    page.check("#kind-files")
+    alice.press("button[name=next]:not(.visually-hidden)")
     alice.press("#picker-open")
     source = estate.sources[0]
     for part in source.parts[1:-1]:

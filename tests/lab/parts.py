@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from tests.lab import guest_image, images, servers
+from tests.lab import ferretdb, guest_image, images, opensearch, servers
 from tests.lab.engine import Engine
 
 
@@ -59,10 +59,23 @@ def _server(kind: servers.Kind) -> Part:
     )
 
 
+def _build_opensearch(engine: Engine) -> None:
+    opensearch.home()
+
+
+def _build_ferretdb(engine: Engine) -> None:
+    ferretdb.built()
+
+
 def _build_guest(engine: Engine) -> None:
     guest_image.drives()
 
 
+# Of these a test starts a fresh one itself.
+_NODES = (
+    Part("OpenSearch", _build_opensearch, lambda engine: Status(opensearch.is_built(), None)),
+    Part("FerretDB", _build_ferretdb, lambda engine: Status(ferretdb.is_built(), None)),
+)
 # Started by the test that wants one, from drives that forget what was written to them.
 _GUEST = Part("virtual machine", _build_guest, lambda engine: Status(guest_image.is_built(), None))
 
@@ -70,5 +83,6 @@ PARTS = (
     Part("engine", lambda engine: None, _engine_status),
     *(_image(image) for image in images.IMAGES),
     *(_server(kind) for kind in servers.KINDS),
+    *_NODES,
     _GUEST,
 )

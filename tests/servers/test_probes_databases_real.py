@@ -232,6 +232,16 @@ def test_the_server_is_found_by_its_process_and_described_by_itself(mariadb):
     assert found["login"] == {"works": True, "method": "socket", "user": "root", "file": None, "problem": None}
 
 
+def test_a_given_login_that_is_tried_alone_is_what_the_answer_is_about(mariadb):
+    """Root's socket would let us in: nothing of it may be told of the login that was given."""
+    here = {"socket": str(mariadb.socket), "alone": True}
+    right = mariadb.found(user="given", password=lab.PASSWORD, **here)["login"]
+    assert (right["works"], right["method"], right["user"]) == (True, "given", "given")
+    wrong = mariadb.found(user="given", password="wrong", **here)["login"]
+    assert wrong["works"] is False
+    assert "1045" in wrong["problem"]
+
+
 def test_awkward_names_engines_and_files_elsewhere(mariadb):
     found = mariadb.found()
     sizes = {database["name"]: database["size_bytes"] for database in found["databases"]}

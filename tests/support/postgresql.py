@@ -27,11 +27,12 @@ class Cluster:
     sockets: Path
     port: int
     process: subprocess.Popen[bytes]
+    major: str = MAJOR
 
     @property
     def where(self) -> dict[str, object]:
         """As a request to the helper names it."""
-        return {"major": MAJOR, "socket": str(self.sockets), "port": self.port, "owner": OWNER}
+        return {"major": self.major, "socket": str(self.sockets), "port": self.port, "owner": OWNER}
 
     def sql(self, text: str, database: str = "postgres") -> str:
         """The answer to some SQL, unaligned."""
@@ -41,10 +42,14 @@ class Cluster:
         return ended.stdout.strip()
 
 
-def as_owner(argv: list[str], stdin: str = "") -> subprocess.CompletedProcess[str]:
-    """Run a program of PostgreSQL as the account that owns clusters."""
-    path = PROGRAMS / argv[0]
-    words = ["setpriv", "--reuid", OWNER, "--regid", OWNER, "--init-groups", str(path), *argv[1:]]
+def owner_words(argv: list[str], programs: Path = PROGRAMS) -> list[str]:
+    """A command line of a program of PostgreSQL as the account that owns clusters."""
+    return ["setpriv", "--reuid", OWNER, "--regid", OWNER, "--init-groups", str(programs / argv[0]), *argv[1:]]
+
+
+def as_owner(argv: list[str], stdin: str = "", programs: Path = PROGRAMS) -> subprocess.CompletedProcess[str]:
+    """Run it to its end."""
+    words = owner_words(argv, programs)
     return subprocess.run(words, input=stdin, capture_output=True, text=True, cwd="/", check=False)
 
 
@@ -56,20 +61,38 @@ def give(path: Path) -> Path:
     return path
 
 
+@dataclass(frozen=True)
+class Release:
+    """A version of PostgreSQL's server; it is asked by the clients of `PROGRAMS`, which know all older ones."""
+
+    major: str = MAJOR
+    programs: Path = PROGRAMS
+
+
+DEBIAN = Release()
+
+
 @contextmanager
-def running(data: Path, sockets: Path) -> Iterator[Cluster]:
-    """A cluster in `data`, made there when it is empty; for the length of a block."""
+def running(
+    data: Path,
+    sockets: Path,
+    *,
+    release: Release = DEBIAN,
+    make: tuple[str, ...] = (),
+    options: tuple[str, ...] = (),
+) -> Iterator[Cluster]:
+    """A cluster in `data`, made there when it is empty (`make`: words for initdb); for the length of a block."""
     give(data)
     give(sockets)
     if not (data / "PG_VERSION").exists():
-        made = as_owner(["initdb", "--auth-local=peer", "--encoding=UTF8", "--locale=C.UTF-8", "-D", str(data)])
+        words = ["initdb", "--auth-local=peer", "--encoding=UTF8", "--locale=C.UTF-8", "-D", str(data), *make]
+        made = as_owner(words, programs=release.programs)
         assert made.returncode == 0, made.stderr
     port = free_port("127.0.0.1")
-    options = ["-D", str(data), "-k", str(sockets), "-p", str(port), "-c", "listen_addresses="]
-    words = ["setpriv", "--reuid", OWNER, "--regid", OWNER, "--init-groups", str(PROGRAMS / "postgres"), *options]
+    words = ["postgres", "-D", str(data), "-k", str(sockets), "-p", str(port), "-c", "listen_addresses=", *options]
     with (sockets / "log").open("wb") as log:
-        process = subprocess.Popen(words, stdout=log, stderr=log, cwd="/")
-    cluster = Cluster(data, sockets, port, process)
+        process = subprocess.Popen(owner_words(words, release.programs), stdout=log, stderr=log, cwd="/")
+    cluster = Cluster(data, sockets, port, process, release.major)
     try:
         deadline = time.monotonic() + 30
         while as_owner(["pg_isready", "-q", "-h", str(sockets), "-p", str(port)]).returncode:

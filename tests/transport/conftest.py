@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -13,6 +14,7 @@ import pytest
 
 from servers.transport import host_for
 from servers.transport.base import Host
+from servers.transport.tunnel import link
 from tests.support.sshd import Lab, Sshd, local_target, running
 
 
@@ -58,6 +60,35 @@ def repository(place: Path) -> Path:
     env = {"PATH": "/usr/bin:/bin", "BORG_PASSPHRASE": PASSPHRASE, "BORG_BASE_DIR": str(place / "borg-base")}
     subprocess.run(["borg", "init", "-e", "repokey-blake2", str(path)], check=True, env=env, capture_output=True)
     return path
+
+
+@pytest.fixture
+def make(host, repository, token):
+    """Make an archive "one" with the helper."""
+
+    def run(subcommand: str, *paths: str, secrets: dict[str, str] | None = None, **args: object):
+        with link(host, str(repository), mode="tunnel", token=token) as way:
+            argv = [subcommand, "--json", "--log-json", way.location("one"), *paths]
+            asked = {"argv": argv, "token": token, **args}
+            return host.run("borg", asked, secrets={"passphrase": PASSPHRASE, **(secrets or {})}, link=way)
+
+    return run
+
+
+@pytest.fixture
+def borg(repository: Path, place: Path):
+    """Borg on this host, with the repository's passphrase."""
+
+    def run(*words: str, cwd: Path = place) -> bytes:
+        env = {
+            **os.environ,
+            "BORG_PASSPHRASE": PASSPHRASE,
+            "BORG_BASE_DIR": str(place / "borg-base"),
+            "BORG_RELOCATED_REPO_ACCESS_IS_OK": "yes",
+        }
+        return subprocess.run(["borg", *words], env=env, check=True, capture_output=True, cwd=cwd).stdout
+
+    return run
 
 
 PASSPHRASE = "pa$s 'w\"ord\\ é"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -11,10 +10,8 @@ from pathlib import Path
 import pytest
 
 from servers import errors
-from servers.transport.tunnel import link
 from tests.support import postgresql
 from tests.support.postgresql import Cluster
-from tests.transport.conftest import PASSPHRASE
 
 pytestmark = pytest.mark.real
 
@@ -38,35 +35,6 @@ def cluster() -> Iterator[Cluster]:
             yield made
 
 
-@pytest.fixture
-def make(host, repository, token):
-    """Make an archive "one" with the helper."""
-
-    def run(subcommand: str, *paths: str, **args: object):
-        with link(host, str(repository), mode="tunnel", token=token) as way:
-            argv = [subcommand, "--json", "--log-json", way.location("one"), *paths]
-            asked = {"argv": argv, "token": token, **args}
-            return host.run("borg", asked, secrets={"passphrase": PASSPHRASE}, link=way)
-
-    return run
-
-
-@pytest.fixture
-def borg(repository, place):
-    """Borg on this host, with the repository's passphrase."""
-
-    def run(*words: str, cwd: Path = place) -> bytes:
-        env = {
-            **os.environ,
-            "BORG_PASSPHRASE": PASSPHRASE,
-            "BORG_BASE_DIR": str(place / "borg-base"),
-            "BORG_RELOCATED_REPO_ACCESS_IS_OK": "yes",
-        }
-        return subprocess.run(["borg", *words], env=env, check=True, capture_output=True, cwd=cwd).stdout
-
-    return run
-
-
 def names(borg, repository) -> list[str]:
     return borg("list", "--short", str(repository)).decode().splitlines()
 
@@ -78,11 +46,12 @@ def test_dumps_of_every_name_come_back(cluster, make, borg, repository, place):
     ended = make("create", streams=streams)
     assert ended.exit.code == 0, ended.exit.stderr_tail
     with postgresql.running(place / "fresh", place / "fresh-run") as fresh:
-        for number in (*range(len(ODD) + 1),):
-            if number == 0:
-                text = borg("extract", "--stdout", f"{repository}::one", "pp:dump/globals.sql").decode()
-                fresh.sql(text.replace("CREATE ROLE postgres;", ""))
-            fresh.sql(borg("extract", "--stdout", f"{repository}::one", f"pp:dump/{number}.sql").decode())
+        text = borg("extract", "--stdout", f"{repository}::one", "pp:dump/globals.sql").decode()
+        fresh.sql(text.replace("CREATE ROLE postgres;", ""))
+        for number, database in enumerate(["shop", *ODD]):
+            fresh.sql('CREATE DATABASE "{}" TEMPLATE template0'.format(database.replace('"', '""')))
+            where = "dbname='{}'".format(database.replace("\\", "\\\\").replace("'", "\\'"))
+            fresh.sql(borg("extract", "--stdout", f"{repository}::one", f"pp:dump/{number}.sql").decode(), where)
         listed = "SELECT string_agg(datname, E'\\n' ORDER BY datname) FROM pg_database WHERE NOT datistemplate"
         assert fresh.sql(listed) == cluster.sql(listed)
         rows = "SELECT count(*), sum(hashtext(h)) FROM t"
@@ -92,7 +61,7 @@ def test_dumps_of_every_name_come_back(cluster, make, borg, repository, place):
 
 
 @by_sudo
-def test_a_database_that_is_not_there_fails_and_leaves_nothing(cluster, make, borg, repository):
+def test_a_database_that_is_not_there_fails_and_leaves_nothing(cluster, make, borg, repository, token):
     streams = [
         {"name": "a.sql", "producer": "pg_dump", "database": "shop", **cluster.where},
         {"name": "b.sql", "producer": "pg_dump", "database": "no such", **cluster.where},
@@ -100,11 +69,11 @@ def test_a_database_that_is_not_there_fails_and_leaves_nothing(cluster, make, bo
     with pytest.raises(errors.StreamFailed, match=r'database "no such" does not exist'):
         make("create", streams=streams)
     assert names(borg, repository) == []
-    assert not list(Path("/run/phpborg").glob("streams-*"))
+    assert not Path(f"/run/phpborg/streams-{token}").exists()
 
 
 def test_a_base_backup_starts_again(cluster, make, borg, repository, token, place):
-    feed = {**cluster.where, "token": token, "folder": str(cluster.data)}
+    feed = {"producer": "pg_basebackup", **cluster.where, "token": token, "folder": str(cluster.data)}
     rows = "SELECT count(*), sum(hashtext(h)) FROM t"
     expected = cluster.sql(rows, "shop")
     ended = make("import-tar", "-", feed=feed)
@@ -132,7 +101,7 @@ def test_a_base_backup_starts_again(cluster, make, borg, repository, token, plac
 
 @by_sudo
 def test_a_base_backup_that_fails_leaves_nothing(cluster, make, borg, repository, token):
-    feed = {**cluster.where, "port": 1, "token": token, "folder": str(cluster.data)}
+    feed = {"producer": "pg_basebackup", **cluster.where, "port": 1, "token": token, "folder": str(cluster.data)}
     with pytest.raises(errors.StreamFailed, match="No such file"):
         make("import-tar", "-", feed=feed)
     assert names(borg, repository) == []
@@ -143,7 +112,17 @@ def test_a_server_of_another_account_is_not_asked(cluster, make):
     """Who asks may name any socket: the account must be that of the server, and never root."""
     for owner in ("root", "nobody"):
         with pytest.raises(errors.UnsafePath, match="is not the account"):
-            make("import-tar", "-", feed={**cluster.where, "owner": owner, "token": "x" * 12, "folder": "/srv/x"})
+            make(
+                "import-tar",
+                "-",
+                feed={
+                    "producer": "pg_basebackup",
+                    **cluster.where,
+                    "owner": owner,
+                    "token": "x" * 12,
+                    "folder": "/srv/x",
+                },
+            )
 
 
 @by_sudo
@@ -152,7 +131,11 @@ def test_a_second_tablespace_is_refused_by_the_tool_itself(cluster, make, borg, 
     cluster.sql(f"CREATE TABLESPACE elsewhere LOCATION '{elsewhere}'")
     try:
         with pytest.raises(errors.StreamFailed, match="tablespace"):
-            make("import-tar", "-", feed={**cluster.where, "token": token, "folder": str(cluster.data)})
+            make(
+                "import-tar",
+                "-",
+                feed={"producer": "pg_basebackup", **cluster.where, "token": token, "folder": str(cluster.data)},
+            )
         assert names(borg, repository) == []
     finally:
         cluster.sql("DROP TABLESPACE elsewhere")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from servers.remote import children, streams, wire
+from servers.remote import children, memory, streams, wire
 from servers.remote.streams import Feeder, Pipes, Producer, Stream
 from tests.transport.conftest import PASSPHRASE
 
@@ -126,10 +126,76 @@ def test_the_producer_is_another_account(run):
 
 def test_whatever_breaks_in_the_feeder_is_no_archive(run, monkeypatch):
     """A name that the system cannot take, for one: borg must not wait for ever."""
-    monkeypatch.setattr(children, "start", lambda *_: 1 // 0)
+    monkeypatch.setattr(children, "start", lambda *_, **__: 1 // 0)
     run.run(shell("x", "true"))
     assert run.failed.reason == "ZeroDivisionError: integer division or modulo by zero"
     assert run.archives() == ""
+
+
+def function(name: str, work, **more) -> Stream:
+    return Stream(os.fsencode(name), Producer(["ours"], what=name, work=work, **more))
+
+
+def test_a_function_of_ours_is_a_stream(run, place):
+    """In a process of its own, as another account, with no descriptor of ours but what it is given."""
+    (place / "given").write_bytes(b"held")
+    given = os.open(place / "given", os.O_RDONLY)
+
+    def work(sink: int) -> None:
+        listed = sorted(int(name) for name in os.listdir("/proc/self/fd"))
+        os.write(sink, f"{os.getuid()} {os.getppid()} {os.read(given, 9).decode()} {listed}".encode())
+
+    (place / "given").chmod(0o600)
+    run.run(function("f", work, user="nobody", fds=(given,)))
+    # The last one is that of the listing itself.
+    open_ones = sorted({0, 1, 2, given})
+    listed = [*open_ones, min(set(range(given + 2)) - set(open_ones))]
+    assert run.content("f").decode() == f"65534 {os.getpid()} held {sorted(listed)}"
+    os.close(given)
+
+
+def test_a_function_that_raises_is_no_archive(run):
+    def work(sink: int) -> None:
+        os.write(sink, b"half")
+        raise wire.Refused("stream", "no more")
+
+    run.run(function("f", work))
+    assert run.failed.reason == "ours ended with exit 1: no more"
+    assert run.archives() == ""
+
+
+def test_the_account_of_a_function_cannot_look_into_it(run):
+    """It was forked from a process that knows the passphrase."""
+
+    def work(sink: int) -> None:
+        look = ["cat", f"/proc/{os.getpid()}/environ"]
+        os.write(sink, subprocess.run(look, capture_output=True, check=False).stderr)
+
+    run.run(function("f", work, user="nobody"))
+    assert b"Permission denied" in run.content("f")
+
+
+def test_a_stop_ends_a_function(run, place):
+    def work(sink: int) -> None:
+        (place / "pid").write_text(str(os.getpid()))
+        os.write(sink, b"x")
+        time.sleep(1000)
+
+    threading.Timer(2, run.control.stop).start()
+    run.run(function("f", work))
+    assert not Path(f"/proc/{(place / 'pid').read_text()}").exists()
+    assert run.archives() == ""
+
+
+def test_a_password_reaches_a_tool_by_a_descriptor(run):
+    """Equal ones are one descriptor; the tool's account owns it, and reads it from its beginning each time."""
+    held = memory.secret(b"pass word", "nobody")
+    assert held == memory.secret(b"pass word", "nobody")
+    assert held != memory.secret(b"pass word", None)
+    script = f"stat -L -c '%U %a %s' {memory.path_of(held)}; cat {memory.path_of(held)}"
+    made = [Stream(name, Producer(["/bin/sh", "-c", script], user="nobody", fds=(held,))) for name in (b"one", b"two")]
+    run.run(*made)
+    assert run.content("one") == run.content("two") == b"nobody 600 9\npass word"
 
 
 def test_when_borg_ends_by_itself_its_own_end_counts(run):

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from servers.remote.tarflow import Broken, Flow
 
 
-def flow(data: bytes, folder: bytes = b"srv/pg data/main", *, first: bool = False) -> bytes:
+def flow(
+    data: bytes, folder: bytes = b"srv/pg data/main", *, first: bool = False, file: tuple[bytes, int] | None = None
+) -> bytes:
     """What comes out of a flow; through pipes, as in life."""
     (source, feed), (drain, sink) = os.pipe(), os.pipe()
     out: list[bytes] = []
@@ -35,6 +37,8 @@ def flow(data: bytes, folder: bytes = b"srv/pg data/main", *, first: bool = Fals
         if first:
             made.add_folder(folder)
         made.copy(lambda: None)
+        if file is not None:
+            made.add_file(*file, os.fstat(file[1]))
         made.finish()
         assert made.whole
     finally:
@@ -113,6 +117,21 @@ def test_the_folder_itself_comes_first(tmp_path):
     found = read(flow(archive([member("a", b"1")], {"a": b"1"}), folder=os.fsencode(tmp_path / "data"), first=True))
     info, _ = found[str(tmp_path / "data")[1:]]
     assert (info.isdir(), info.mode) == (True, 0o700)
+
+
+def test_without_a_folder_members_stay_at_their_places():
+    found = read(flow(archive([member("srv/data/a", b"1")], {"srv/data/a": b"1"}), folder=b""))
+    assert list(found) == ["srv/data/a"]
+
+
+def test_a_file_of_this_machine_comes_after_them(tmp_path):
+    path = tmp_path / ("long name" * 20)
+    path.write_bytes(b"s" * 700)
+    path.chmod(0o640)
+    with path.open("rb") as file:
+        data = flow(archive([member("a", b"1")], {"a": b"1"}), file=(os.fsencode(path), file.fileno()))
+    name, (info, content) = list(read(data).items())[-1]
+    assert (name, info.mode, content) == (str(path)[1:], 0o640, b"s" * 700)
 
 
 @pytest.mark.parametrize("name", ["../x", "a/../../x", ".."])

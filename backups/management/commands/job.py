@@ -11,11 +11,10 @@ from django.core.management.base import CommandError, CommandParser
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
+from backups.management.commands._sources import add_arguments, login_of, source_of
 from backups.models import BackupJob, Repository, Schedule
 from backups.services import jobs, runs, schedules
 from backups.services.jobs import JobDefinition
-from backups.sources import paths as spelling
-from backups.sources.files import FilesSource, preset
 from phpborg import commands
 from phpborg.commands import ExitCode
 from phpborg.tasks.states import State
@@ -38,18 +37,14 @@ class Command(commands.Command):
         super().add_arguments(delete)
         delete.add_argument("job", help="name or id of the job")
         delete.add_argument("--yes", action="store_true", help="do not ask")
-        self._add_create(actions.add_parser("create", help="a new files job"))
+        self._add_create(actions.add_parser("create", help="a new job: files, the whole system or a database server"))
 
     def _add_create(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("name")
         parser.add_argument("--server", required=True, help="name or id")
         parser.add_argument("--repository", required=True, help="name or id")
-        parser.add_argument("--path", action="append", default=[], help="may be given several times")
-        parser.add_argument("--preset", action="append", default=[], help="etc, home, root, var or system")
-        parser.add_argument("--exclude", action="append", default=[], help="a borg pattern; several times")
-        parser.add_argument("--one-file-system", action="store_true")
-        parser.add_argument("--exclude-caches", action="store_true")
+        add_arguments(parser)
         parser.add_argument("--compression", default="")
         parser.add_argument("--rate-limit", type=int, default=None, metavar="KIB", help="KiB/s")
         parser.add_argument("--nice", type=int, default=10)
@@ -133,24 +128,13 @@ class Command(commands.Command):
         }
 
     def _create(self, options: dict[str, Any]) -> BackupJob:
-        paths = [spelling.to_json(path.encode("utf-8", "surrogateescape")) for path in options["path"]]
-        excludes: list[str] = []
-        for name in options["preset"]:
-            chosen = preset(name)
-            paths += [spelling.to_json(path) for path in chosen.paths]
-            excludes += chosen.excludes
-        source = {
-            "paths": paths,
-            "excludes": [*excludes, *options["exclude"]],
-            "one_file_system": options["one_file_system"],
-            "exclude_caches": options["exclude_caches"],
-        }
         definition = JobDefinition(
             name=options["name"],
             server=self.find(Server.objects.all(), options["server"]),
             repository=self.find(Repository.objects.all(), options["repository"]),
-            source_kind=FilesSource.kind,
-            source=source,
+            source_kind=options["kind"],
+            source=source_of(options),
+            credentials=login_of(options),
             compression=options["compression"],
             upload_rate_kib=options["rate_limit"],
             nice=options["nice"],

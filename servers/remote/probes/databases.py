@@ -288,6 +288,12 @@ def given(look: Look, probe: str, port: Optional[int], sockets: Iterable[str], s
     return {key: found[key] if isinstance(found.get(key), str) else "" for key in ("user", "password")}
 
 
+def alone(look: Look, probe: str) -> bool:
+    """Is only the login that was given to be tried, so that the answer is about it and not about a way in of ours?"""
+    found = look.given.get(probe)
+    return isinstance(found, dict) and found.get("alone") is True
+
+
 def programs(look: Look, names: Iterable[str]) -> Dict[str, Dict[str, Optional[str]]]:
     """Those that are there, with what they say of their version."""
     found = {}

@@ -118,7 +118,7 @@ def _node(look: Look, process: Process, flavour: str, patience: databases.Patien
         owner=process.user,
         data=_data(told.get("paths", {}), settings, process, flavour, home),
         path_repo=_texts(told.get("paths", {}).get("repo")) or settings_file.texts_of(settings, "path.repo"),
-        config_files=look.existing(*_config_files(config, file)),
+        config_files=look.files(*_config_files(config, file)),
     )
 
 

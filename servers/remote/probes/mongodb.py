@@ -38,10 +38,10 @@ class Talk:
         self._connection = connection
         self._number = 0
 
-    def ask(self, command: str, **more: Any) -> Dict[str, Any]:
-        """One command for the database `admin`. Raises Refused when the server does not carry it out."""
+    def ask(self, command: str, database: str = "admin", **more: Any) -> Dict[str, Any]:
+        """One command for a database. Raises Refused when the server does not carry it out."""
         self._number += 1
-        self._connection.sendall(message(self._number, dict({command: 1}, **more, **{"$db": "admin"})))
+        self._connection.sendall(message(self._number, dict({command: 1}, **more, **{"$db": database})))
         header = databases.receive(self._connection, 16)
         size, _, _, code = struct.unpack("<iiii", header)
         if code != _OP_MSG or not 26 <= size <= _ANSWER_LIMIT:
@@ -168,7 +168,7 @@ def _ask(doors: List[databases.Door], seconds: float) -> Told:
     for door in doors:
         for encrypted in (False, True):
             try:
-                with _connected(door, encrypted, seconds) as connection:
+                with connected(door, encrypted, seconds) as connection:
                     return _converse(Talk(connection))
             except (OSError, ValueError) as error:
                 problem = databases.why(error, seconds) if isinstance(error, OSError) else str(error)
@@ -179,7 +179,8 @@ def _ask(doors: List[databases.Door], seconds: float) -> Told:
     return Told(databases.login(False, problem=problem))
 
 
-def _connected(door: databases.Door, encrypted: bool, seconds: float) -> socket.socket:
+def connected(door: databases.Door, encrypted: bool, seconds: float) -> socket.socket:
+    """A connection, encrypted when asked. Raises OSError."""
     connection = door.connect(seconds)
     if not encrypted:
         return connection

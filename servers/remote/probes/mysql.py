@@ -180,7 +180,7 @@ def _describe(
         "owner": user_name(int(instance.uid or 0)) if visible else None,
         "pid": instance.pid,
         "data": data,
-        "config_files": [] if instance.contained else look.existing(*instance.config_files, *_CONFIG_FILES),
+        "config_files": [] if instance.contained else look.files(*instance.config_files, *_CONFIG_FILES),
         "login": login,
         "databases": facts["databases"],
         "engines": facts["engines"],

@@ -45,7 +45,10 @@ def ask(
     door = server.doors[0]
     client = look.find(_CLIENTS[0]) or look.find(_CLIENTS[1])
     problem = None if client else "no client is installed: install mariadb-client or mysql-client"
-    for attempt in tries(door, server, given) if client else []:
+    attempts = tries(door, server, given) if client else []
+    if databases.alone(look, "mysql"):
+        attempts = [attempt for attempt in attempts if attempt.method == "given"]
+    for attempt in attempts:
         began = time.monotonic()
         ran = _run(look, [str(client), attempt.first, *attempt.more], attempt, server, door, seconds)
         facts = mysql_sql.facts(ran.out)
@@ -83,16 +86,19 @@ def quoted(value: str) -> str:
 
 
 def _run(look: Look, argv: List[str], attempt: Try, server: Server, door: databases.Door, seconds: float) -> Ran:
-    if door.path:
-        where = ["--protocol=socket", "--socket=" + door.path]
-    else:
-        where = ["--protocol=tcp", "--host={}".format(door.address), "--port={}".format(door.port)]
-    words = argv + where + ["--connect-timeout={}".format(max(1, int(seconds)))] + mysql_sql.ARGUMENTS
+    words = argv + where(door) + ["--connect-timeout={}".format(max(1, int(seconds)))] + mysql_sql.ARGUMENTS
     # As root only where root's name is what lets us in: a server of an ordinary account gets its own account.
     user = None if server.safe or attempt.stdin else server.account
     # In this order: what is to be executed takes an earlier --force back.
     words += ["--execute=" + mysql_sql.SCRIPT, "--force"]
     return look.run(words, user=user, stdin=attempt.stdin.encode("utf-8"), timeout=seconds + _ANSWER_SECONDS)
+
+
+def where(door: databases.Door) -> List[str]:
+    """The client's words for a way in."""
+    if door.path:
+        return ["--protocol=socket", "--socket=" + door.path]
+    return ["--protocol=tcp", "--host={}".format(door.address), "--port={}".format(door.port)]
 
 
 def greet(door: databases.Door, seconds: float) -> Tuple[Optional[str], Optional[str]]:

@@ -137,7 +137,8 @@ def _tries(look: Look, cluster: Cluster) -> Tuple[List[Tuple[str, str, str]], Op
     path = "{}/.s.PGSQL.{}".format(cluster.socket_directory, cluster.port)
     known = databases.given(look, "postgresql", cluster.port, [path], databases.trusted(cluster.uid))
     if known:
-        tries.append(("given", known["user"] or owner, known["password"]))
+        own = [] if databases.alone(look, "postgresql") else tries
+        tries = [*own, ("given", known["user"] or owner, known["password"])]
     return tries, None if tries else "it listens on no unix socket: give a login for it"
 
 

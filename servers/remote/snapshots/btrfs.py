@@ -3,17 +3,17 @@
 import os
 import re
 import stat
-from typing import Any, Dict, List, Tuple
+from typing import Any, ContextManager, Dict, List, Tuple
 
 from .. import tree, validate, wire
-from . import Place, check, mount, run, unmount
+from .tools import Place, act, check, mount, run, settle, unmount
 
 _DEVICE = re.compile(r"/dev/[A-Za-z0-9+_.:/-]{1,200}")
 _TOP = 5  # the id of a filesystem's top subvolume
 Volume = Tuple[str, str]
 
 
-def volume(args: Dict[str, Any]) -> Volume:
+def volume(args: Dict[str, Any], secrets: Dict[str, Any]) -> Volume:
     """A device of the filesystem, as it is mounted, and the subvolume's path from the top ("/" is the top itself)."""
     device = validate.text(args.get("device"), "device", _DEVICE)
     try:
@@ -26,7 +26,9 @@ def volume(args: Dict[str, Any]) -> Volume:
     return device, wire.shown(validate.absolute(args.get("subvolume"), "subvolume"))
 
 
-def make(place: Place, volume: Volume, args: Dict[str, Any]) -> Dict[str, Any]:
+def make(
+    place: Place, volume: Volume, args: Dict[str, Any], hold: ContextManager[Any], control: wire.Control
+) -> Dict[str, Any]:
     """Answers `left_out` too: subvolumes below this one, which a snapshot does not hold."""
     device, subvolume = volume
     origins = [_seen_at(found, subvolume) for found in _mounts(device) if _holds(wire.shown(found.root), subvolume)]
@@ -36,9 +38,11 @@ def make(place: Place, volume: Volume, args: Dict[str, Any]) -> Dict[str, Any]:
     _open_top(place, device)
     _check_way(place, subvolume)
     below = run(["btrfs", "subvolume", "list", "-o", "--", _at(place, subvolume)])
-    run(["btrfs", "subvolume", "snapshot", "-r", "--", _at(place, subvolume), _snapshot(place)])
+    settle(place.top)
+    with hold:
+        act(["btrfs", "subvolume", "snapshot", "-r", "--", _at(place, subvolume), _snapshot(place)], place)
     unmount(place.top)
-    mount(device, place.mountpoint, "btrfs", ["subvol=/." + place.name])
+    mount(device, place, "btrfs", ["subvol=/." + place.name])
     left_out = [line.partition(" path ")[2] for line in below.splitlines() if " path " in line]
     return {"origins": origins, "device": device, "type": "btrfs", "left_out": left_out}
 
@@ -55,7 +59,7 @@ def remove(place: Place, volume: Volume) -> bool:
     try:
         if not os.path.isdir(_snapshot(place)) or os.path.islink(_snapshot(place)):
             return False
-        run(["btrfs", "subvolume", "delete", "--commit-after", "--", _snapshot(place)])
+        act(["btrfs", "subvolume", "delete", "--commit-after", "--", _snapshot(place)], place)
         return True
     finally:
         unmount(place.top)
@@ -81,7 +85,7 @@ def _open_top(place: Place, device: str) -> None:
         return
     os.makedirs(place.top, mode=0o700, exist_ok=True)
     options = "nosuid,nodev,noexec,subvolid={}".format(_TOP)
-    run(["mount", "-t", "btrfs", "-o", options, "--", device, place.top])
+    act(["mount", "-t", "btrfs", "-o", options, "--", device, place.top], place)
 
 
 def _mounts(device: str) -> List[tree.Mounted]:

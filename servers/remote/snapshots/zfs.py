@@ -1,26 +1,29 @@
 """A snapshot of a ZFS dataset."""
 
 import re
-from typing import Any, Dict, List
+from typing import Any, ContextManager, Dict, List
 
 from .. import tree, validate, wire
-from . import Place, check, mount, run
+from .tools import Place, act, check, mount, run
 
 # zfs(8): components of letters, digits and _-:. — a leading hyphen would be an option.
 _DATASET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]*(?:/[A-Za-z0-9][A-Za-z0-9_.: -]*)*")
 
 
-def volume(args: Dict[str, Any]) -> str:
+def volume(args: Dict[str, Any], secrets: Dict[str, Any]) -> str:
     """The dataset."""
     return validate.text(args.get("dataset"), "dataset", _DATASET, 255)
 
 
-def make(place: Place, volume: str, args: Dict[str, Any]) -> Dict[str, Any]:
+def make(
+    place: Place, volume: str, args: Dict[str, Any], hold: ContextManager[Any], control: wire.Control
+) -> Dict[str, Any]:
     """Of this dataset alone: those below it are datasets of their own."""
     origins = _mounted_at(volume)
     check(origins)
-    run(["zfs", "snapshot", _name(place, volume)])
-    mount(_name(place, volume), place.mountpoint, "zfs", [])
+    with hold:
+        act(["zfs", "snapshot", _name(place, volume)], place)
+    mount(_name(place, volume), place, "zfs", [])
     return {"origins": origins, "device": _name(place, volume), "type": "zfs"}
 
 
@@ -34,7 +37,7 @@ def remove(place: Place, volume: str) -> bool:
     """True when it was there."""
     if not _exists(place, volume):
         return False
-    run(["zfs", "destroy", _name(place, volume)])
+    act(["zfs", "destroy", _name(place, volume)], place)
     return True
 
 
@@ -49,5 +52,11 @@ def _name(place: Place, volume: str) -> str:
 
 
 def _exists(place: Place, volume: str) -> bool:
-    listed: List[str] = run(["zfs", "list", "-H", "-t", "snapshot", "-o", "name", "-d", "1", volume]).split("\n")
-    return _name(place, volume) in listed
+    """Is the snapshot there? With its dataset it is gone, too."""
+    try:
+        run(["zfs", "list", "-H", "-t", "snapshot", "-o", "name", _name(place, volume)])
+    except wire.Refused as refusal:
+        if "does not exist" in refusal.message:
+            return False
+        raise
+    return True

@@ -1,0 +1,103 @@
+"""What `job create` backs up: options of the command line to the source of a job, and the login that goes with it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandError
+from django.utils.translation import gettext as _
+
+from backups.services import credentials
+from backups.services.database_offers import AUTO, GIVEN
+from backups.sources import paths as spelling
+from backups.sources.files import FilesSource, preset
+from backups.sources.offers import KINDS
+from phpborg.commands import ExitCode
+from phpborg.crypto import EncryptedText
+
+# Options that mean something for some kinds only: none is ever ignored.
+_OF_FILES = ("path", "preset", "one_file_system", "exclude_caches")
+_OF_SYSTEM = ("root_filesystem_only",)
+_OF_DATABASES = ("instance", "method", "database", "no_config_files", "login_user", "password_file")
+_ALLOWED = {
+    FilesSource.kind: {*_OF_FILES, "exclude"},
+    "system": {*_OF_SYSTEM, "exclude"},
+    **{kind: set(_OF_DATABASES) for kind in KINDS},
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of all kinds."""
+    parser.add_argument("--kind", choices=list(_ALLOWED), default=FilesSource.kind, help="files unless it is given")
+    files = parser.add_argument_group("files and folders, the whole system")
+    files.add_argument("--path", action="append", default=[], help="may be given several times")
+    files.add_argument("--preset", action="append", default=[], help="etc, home, root, var or system")
+    files.add_argument("--exclude", action="append", default=[], help="a borg pattern; several times")
+    files.add_argument("--one-file-system", action="store_true")
+    files.add_argument("--exclude-caches", action="store_true")
+    files.add_argument("--root-filesystem-only", action="store_true", help="system: leave out what is mounted below /")
+    databases = parser.add_argument_group("a database server, as `server capabilities` shows it")
+    databases.add_argument("--instance", default="", help="its id, for example 15/main or “port 3306”")
+    databases.add_argument("--method", default="", help="without it the usual one of its kind")
+    databases.add_argument("--database", action="append", default=[], help="only this one; several times")
+    databases.add_argument("--no-config-files", action="store_true")
+    databases.add_argument("--login-user", default="", help="a login for it; without one its own ways in are taken")
+    databases.add_argument("--password-file", default="", metavar="FILE", help="its password, one line; - reads stdin")
+
+
+def source_of(options: dict[str, Any]) -> dict[str, Any]:
+    """The source of the job, to be checked by its kind. CommandError for an option that its kind does not have."""
+    kind = options["kind"]
+    known = {*_OF_FILES, *_OF_SYSTEM, *_OF_DATABASES, "exclude"}
+    for name in sorted(known - _ALLOWED[kind]):
+        if options[name]:
+            option = "--" + name.replace("_", "-")
+            raise CommandError(
+                _("{option} means nothing for a job of the kind “{kind}”.").format(option=option, kind=kind),
+                returncode=ExitCode.USAGE,
+            )
+    if kind == "system":
+        return {"excludes": options["exclude"], "all_filesystems": not options["root_filesystem_only"]}
+    return _database(options) if kind in KINDS else _files(options)
+
+
+def login_of(options: dict[str, Any]) -> EncryptedText:
+    """The given login, sealed; empty without one. Raises InvalidInput, and CommandError without a password's place."""
+    user, place = options["login_user"], options["password_file"]
+    if bool(user) != bool(place):
+        raise CommandError(_("--login-user and --password-file belong together."), returncode=ExitCode.USAGE)
+    if not user:
+        return EncryptedText()
+    try:
+        text = sys.stdin.readline() if place == "-" else Path(place).read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise CommandError(f"{place}: {error}", returncode=ExitCode.USAGE) from error
+    return credentials.login(user, text.removesuffix("\n").removesuffix("\r")).sealed()
+
+
+def _database(options: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "instance": options["instance"],
+        **({"method": options["method"]} if options["method"] else {}),
+        "databases": options["database"],
+        "config_files": not options["no_config_files"],
+        "login": GIVEN if options["login_user"] else AUTO,
+    }
+
+
+def _files(options: dict[str, Any]) -> dict[str, Any]:
+    paths = [spelling.to_json(path.encode("utf-8", "surrogateescape")) for path in options["path"]]
+    excludes: list[str] = []
+    for name in options["preset"]:
+        chosen = preset(name)
+        paths += [spelling.to_json(path) for path in chosen.paths]
+        excludes += chosen.excludes
+    return {
+        "paths": paths,
+        "excludes": [*excludes, *options["exclude"]],
+        "one_file_system": options["one_file_system"],
+        "exclude_caches": options["exclude_caches"],
+    }

@@ -1,0 +1,98 @@
+"""What is frozen on a server while borg reads it: written down, made, asked whether it lasted, removed.
+
+The name on the server follows from a token, so that it can be removed after any end, also by the reaper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from backups.job_errors import SnapshotOverflowed
+from backups.models import BackupJob
+from backups.services import credentials
+from backups.sources.base import Freeze
+from phpborg.errors import PhpBorgError
+from phpborg.tasks.context import TaskContext
+from phpborg.tasks.leases import new_token
+from phpborg.tasks.models import Lease
+from phpborg.tasks.registry import Finding
+from servers import errors
+from servers.transport.base import Host
+
+# Copies of whole databases are frozen states too: what takes long is the copying, which a stop ends.
+MAKE_SECONDS = 24 * 3600
+ASK_SECONDS = 120
+REMOVE_SECONDS = 900
+
+
+class Frozen:
+    """The frozen state of one run. `make` it, `check` it after borg, `remove` it in every case."""
+
+    def __init__(self, context: TaskContext, job: BackupJob, host: Host, freeze: Freeze) -> None:
+        self.facts: dict[str, Any] = {}
+        self._context = context
+        self._job = job
+        self._host = host
+        self._freeze = freeze
+        self._token = new_token()
+        self._lease: Lease | None = None
+
+    def make(self) -> None:
+        """Raises SnapshotFailed, SnapshotNoRoom, and what the way to the server does."""
+        self._lease = self._context.hold(
+            "snapshot",
+            server=str(self._job.server_id),
+            job=str(self._job.pk),
+            token=self._token,
+            arguments=_naming(self._freeze.arguments),
+        )
+        self.facts = self._call("make", MAKE_SECONDS, self._freeze.arguments)
+        self._context.stop.check()
+
+    @property
+    def views(self) -> list[dict[str, str]]:
+        """For the helper's verb `borg`: where each directory of the frozen state is to be seen."""
+        return [{"token": self._token, "inside": view.inside, "at": view.at} for view in self._freeze.views]
+
+    def check(self) -> Finding | None:
+        """After the last byte was read. Raises SnapshotOverflowed; a finding when the server cannot be asked."""
+        try:
+            state = self._call("state", ASK_SECONDS, _naming(self._freeze.arguments))
+        except (errors.ConnectionLost, errors.TimedOut) as error:
+            return Finding("freeze_unknown", f"{error.code} {error}")
+        self.facts["used_percent"] = state.get("used_percent")
+        if state.get("valid") is not True:
+            used = state.get("used_percent")
+            detail = str(state.get("problem") or "")
+            raise SnapshotOverflowed(detail, server=self._job.server.name, used="?" if used is None else f"{used:g} %")
+        return None
+
+    def remove(self) -> None:
+        """What resists is tried again by the reaper; the run's own result does not change by it."""
+        if self._lease is not None and not self._context.release(self._lease):
+            self._context.log("what was frozen could not be removed yet; it is tried again")
+        self._lease = None
+
+    def _call(self, action: str, seconds: float, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        args = {**credentials.named(self._job, arguments), "action": action, "token": self._token}
+        secrets = credentials.for_tools(self._job)
+        stop = self._context.stop if action == "make" else None
+        return self._host.call("snapshot", args, timeout=seconds, stop=stop, secrets=secrets)
+
+
+def _naming(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """What names the frozen state again, without what only its making needs."""
+    return {name: value for name, value in arguments.items() if name not in ("hold", "size_bytes")}
+
+
+def remove(host: Host, job: BackupJob | None, data: Mapping[str, Any]) -> None:
+    """For the lease, whoever asks: idempotent. Raises what keeps it from going."""
+    args = {**data["arguments"], "action": "remove", "token": data["token"]}
+    secrets: dict[str, str] = {}
+    if job is not None:
+        try:
+            args, secrets = credentials.named(job, args), credentials.for_tools(job)
+        except PhpBorgError:
+            secrets = {}  # most kinds need no login to go
+    host.call("snapshot", args, timeout=REMOVE_SECONDS, secrets=secrets)

@@ -1,0 +1,116 @@
+"""A dump of MySQL or MariaDB into a running server.
+
+These servers cannot rename a database, and a dump may name its own in the middle (routines and triggers of another
+character set): it comes back under its own name. What is replaced is dropped first, which cannot be undone; so the
+dump is read to its end once before anything is touched.
+"""
+
+from typing import Any, Dict
+
+from .. import children, mysql_access, streams, validate, wire
+from .base import PIPE, Census, Failed, Loader, answer_of
+
+_TABLE = b"\n-- Table structure for table `"
+_KEEP = len(_TABLE) - 1
+_NAME_LENGTH = 64
+_ASK_SECONDS = 600.0
+# Nothing but statements: no command of the client's own, no file of this server.
+_OPTIONS = ["--batch", "--binary-mode", "--default-character-set=utf8mb4", "--local-infile=0", "--connect-timeout=20"]
+_VIRTUAL = ("mysql", "information_schema", "performance_schema", "sys")
+
+
+class DumpCensus(Census):
+    """Tables of a dump by mariadb-dump or mysqldump. In data a line end is written as two letters."""
+
+    trailer = b"-- Dump completed"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tables = 0
+        self._rest = b""
+
+    def add(self, chunk: bytes) -> None:
+        super().add(chunk)
+        data = self._rest + chunk
+        self.tables += data.count(_TABLE)
+        self._rest = data[-_KEEP:]
+
+
+class Server:
+    """A server and how we get into it."""
+
+    def __init__(self, row: Dict[str, Any], secrets: Dict[str, Any]) -> None:
+        access = mysql_access.access(row, secrets)
+        self._argv = [mysql_access.client(), *access.options, *_OPTIONS]
+        self._user, self.fds = access.user, access.fds
+
+    def client(self, stderr: int, *options: str) -> Any:
+        """The client, reading a pipe; it stops at the first error."""
+        argv = [*self._argv, *options]
+        return children.start(argv, self._user, {}, stderr, stdin=PIPE, pass_fds=self.fds)
+
+    def ask(self, text: str) -> str:
+        """The answer to some SQL. Raises Failed with the server's own words."""
+        with streams.Said() as said:
+            child = self.client(said.descriptor, "--skip-column-names")
+            out = answer_of(child, wire.raw(text), _ASK_SECONDS)
+            if child.returncode != 0:
+                raise Failed(said.text() or "the client ended with {}".format(child.returncode))
+        return out.decode("utf-8", "surrogateescape").rstrip("\n")
+
+
+def name(text: str) -> str:
+    """An identifier."""
+    return "`{}`".format(text.replace("`", "``"))
+
+
+def literal(value: str) -> str:
+    """A text, whatever the server's mode is."""
+    return "CONVERT(0x{} USING utf8mb4)".format(wire.raw(value).hex()) if value else "''"
+
+
+def mysql_database(into: Dict[str, Any], secrets: Dict[str, Any], token: str) -> Loader:
+    """{"database", "replace"} and the access row."""
+    return _Database(into, secrets)
+
+
+class _Database(Loader):
+    what = "the client"
+    rehearses = True
+
+    def __init__(self, into: Dict[str, Any], secrets: Dict[str, Any]) -> None:
+        super().__init__()
+        self.census: DumpCensus = DumpCensus()
+        self._name = validate.text(into.get("database"), "database", limit=_NAME_LENGTH)
+        if not self._name or self._name.lower() in _VIRTUAL:
+            raise wire.Refused("invalid", "this database is the server's own: {!r}".format(self._name))
+        if into.get("as", self._name) != self._name:
+            raise wire.Refused("invalid", "a dump of MySQL or MariaDB comes back under its own name")
+        self._replace = into.get("replace") is True
+        self._server = Server(into, secrets)
+
+    def prepare(self) -> None:
+        if not self._replace and self._is_there():
+            raise wire.Refused("exists", "there is a database “{}” already".format(self._name))
+
+    def _is_there(self) -> bool:
+        question = "SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = {};"
+        return self._server.ask(question.format(literal(self._name))) == "1"
+
+    def start(self, stderr: int) -> Any:
+        self.untouched = False
+        if self._replace:
+            self._server.ask("DROP DATABASE IF EXISTS {};".format(name(self._name)))
+        return self._server.client(stderr)
+
+    def finish(self) -> Dict[str, Any]:
+        if not self._is_there():
+            raise Failed("after all statements there is no database “{}”".format(self._name))
+        question = (
+            "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = {} "
+            "AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED');"
+        )
+        tables = int(self._server.ask(question.format(literal(self._name))))
+        if tables != self.census.tables:
+            raise Failed("the dump has {} tables and {} are there".format(self.census.tables, tables))
+        return {"tables": tables, "bytes": self.census.bytes, "name": self._name}
