@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from backups.models import BackupJob
 from backups.sources.databases import with_user
-from phpborg.crypto import EncryptedField, EncryptedText
+from phpborg.crypto import EncryptedField, EncryptedText, remember_secret
 from phpborg.errors import InvalidInput
 
 LONGEST = 500
@@ -48,6 +48,7 @@ def unseal(stored: EncryptedText) -> Login | None:
     if not clear:
         return None
     known = json.loads(clear)
+    remember_secret(str(known["password"]))
     return Login(str(known["user"]), str(known["password"]))
 
 

@@ -11,6 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from backups import sources
@@ -73,6 +74,7 @@ def _one(servers: QuerySet[Server], pk: str) -> list[Server]:
         return []
 
 
+@sensitive_post_parameters("password")
 @require_http_methods(["GET", "POST"])
 @permission(Right.ADMINISTER)
 def job_wizard_step(request: HttpRequest, pk: UUID, step: str) -> HttpResponse:

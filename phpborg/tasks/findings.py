@@ -32,6 +32,7 @@ KINDS = {
     "login_unproven": _("Login not seen to work"),
     "not_transactional": _("Tables without transactions"),
     "live_database": _("Database copied while it runs"),
+    "load": _("While it was loaded"),
     "unavailable": _("Not available"),
     "other": _("Note"),
 }

@@ -27,7 +27,7 @@ django.setup()
 from tests.support import mariadb, postgresql  # noqa: E402
 from tests.support.estate import Estate, running_estate  # noqa: E402
 
-MEGABYTES = 1500
+MEGABYTES = 3000
 # Rows of 1 KiB, half of each random: they compress about as real ones do.
 _FILL_POSTGRESQL = (
     "CREATE TABLE t AS SELECT n, md5(n::text) || md5((n * 7)::text) || repeat(md5((n % 1000)::text), 28) AS h "

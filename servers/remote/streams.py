@@ -17,7 +17,7 @@ import time
 from functools import partial
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Union
 
-from . import children, forked, memory, places, validate, wire
+from . import children, forked, memory, pipes, places, validate, wire
 
 MOST_STREAMS = 2000
 _CHUNK = 1 << 20
@@ -215,6 +215,8 @@ class Feeder(Beside):
                 return str(error)
             self._running = child
             assert child.stdout is not None
+            for pipe in (child.stdout.fileno(), sink):
+                pipes.widen(pipe)
             count, tail = 0, b""
             try:
                 while True:

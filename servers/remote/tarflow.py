@@ -8,14 +8,12 @@ import os
 import tarfile
 from typing import Callable, List, Optional
 
-from . import tarmake
+from . import pipes, tarmake
 
 BLOCK = tarmake.BLOCK
 _NAME_BYTES = 100
 _CHUNK = 1 << 20
 _LONGEST_NAME = 1 << 16
-_PIPE_BYTES = 1 << 20
-_F_SETPIPE_SZ = 1031
 # Kinds whose header is followed by so many bytes as its size says.
 _WITH_CONTENT = b"0\x007"
 _PLAIN = b"0\x0012567"
@@ -38,7 +36,7 @@ class Flow:
         self._folder = folder.strip(b"/")
         self._long: Optional[bytes] = None
         for descriptor in (source, sink):
-            widen(descriptor)
+            pipes.widen(descriptor)
 
     def copy(self, check: Callable[[], None]) -> None:
         """Until the end of the archive, which is not written yet. Raises Broken, OSError, and what `check` does."""
@@ -115,7 +113,7 @@ class Flow:
         while size:
             check()
             if splice is not None:
-                moved = splice(self._source, self._sink, min(size, _PIPE_BYTES))
+                moved = splice(self._source, self._sink, min(size, pipes.BYTES))
             else:
                 chunk = os.read(self._source, min(size, _CHUNK))
                 self._write(chunk)
@@ -123,16 +121,6 @@ class Flow:
             if not moved:
                 raise Broken("the stream ended in the middle")
             size -= moved
-
-
-def widen(descriptor: int) -> None:
-    """A pipe of 1 MiB, where it is one and the system allows it: fewer turns between the two ends."""
-    import fcntl
-
-    try:
-        fcntl.fcntl(descriptor, _F_SETPIPE_SZ, _PIPE_BYTES)
-    except OSError:
-        pass
 
 
 def renamed(block: bytes, name: bytes) -> bytes:

@@ -17,13 +17,15 @@ from django.urls import reverse
 
 from backups.forms.wizard_database import to_value
 from backups.models import BackupJob, JobDraft, Repository
-from backups.services import credentials, database_login, drafts, jobs
+from backups.services import credentials, database_login, database_offers, drafts, jobs
 from backups.services.credentials import Login
 from backups.services.jobs import JobDefinition
 from phpborg.accounts.models import User
 from phpborg.errors import InvalidInput
+from servers.capabilities.report import parse
 from servers.errors import HostUnreachable
 from servers.models import Server
+from servers.services import reach
 from tests.backups.wizard_parts import (
     CANARY,
     MARIADB,
@@ -250,6 +252,28 @@ def test_root_over_tcp_is_refused_and_the_button_says_why(
     page = tried(browser, draft, user="root", password="")
     assert "Access denied for user" in page
     assert "over the network it is always refused" in page
+
+
+@pytest.mark.real
+def test_only_the_login_that_is_asked_about_is_tried(local_server: Server, short_place: Path) -> None:
+    """Through the real helper: root's own way in works here, and still a wrong password does not."""
+    with mariadb_servers.running(short_place / "data", short_place / "place") as server:
+        server.sql("create user backup@localhost identified by 'right one'; grant all on *.* to backup@localhost")
+        server.sql("create database `a$b;c`")
+        found = parse(reach.host_for(local_server).call("capabilities", {"only": ["mysql"], "size_seconds": 0}))
+        assert found.mysql
+        (instance,) = [one for one in found.mysql.instances if one.port == server.port]
+        offer = database_offers.offer_of(found, "mysql", str(instance.id))
+        assert offer
+        assert instance.login.method == "socket"
+        right, wrong, root = (
+            database_login.try_login(server=local_server, offer=offer, instance=instance, login=Login(user, password))
+            for user, password in (("backup", "right one"), ("backup", "wrong"), ("root", ""))
+        )
+    assert (right.works, wrong.works, root.works) == (True, False, True)
+    assert "a$b;c" in [one.name for one in right.databases]
+    assert "1045" in wrong.detail
+    assert "password is wrong" in wrong.advice
 
 
 def test_what_was_not_tried_is_not_said_to_work(
