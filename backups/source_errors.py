@@ -126,7 +126,7 @@ class RepositoryPathMissing(PhpBorgError):
     code = "DBS-14"
     title = _("{engine} “{instance}” has no directory for its snapshots.")
     advice = _(
-        "Add path.repo to {file}, for example path.repo: [“/srv/es-snapshots”], give that directory to the account "
+        "Add a directory as path.repo to {file}, for example /srv/es-snapshots, give that directory to the account "
         "{owner}, restart the node and look again. Or choose another method for the job."
     )
 

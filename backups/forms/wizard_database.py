@@ -28,7 +28,8 @@ class DatabaseForm(forms.Form):
     # What is needed depends on other answers: a hidden field that is required could not be sent.
     use_required_attribute = False
 
-    method = forms.CharField(required=False)
+    # Not “method”: the field would hide that of the form from scripts.
+    way = forms.CharField(required=False)
     scope = forms.ChoiceField(choices=[("all", ""), ("chosen", "")], required=False)
     config_files = forms.BooleanField(
         label=gettext_lazy("Configuration files too"),
@@ -70,7 +71,7 @@ class DatabaseForm(forms.Form):
 
     def source(self) -> dict[str, Any]:
         """The source as answered, for the draft."""
-        method = str(self.data.get("method", ""))
+        method = str(self.data.get("way", ""))
         named = method == DUMPS and not self.takes_all
         return {
             "instance": self.instance,
@@ -88,13 +89,13 @@ class DatabaseForm(forms.Form):
         cleaned = super().clean() or {}
         source = self.source()
         if "method" not in source:
-            self.add_error("method", _("Choose a method."))
+            self.add_error("way", _("Choose a method."))
         if source.get("method") == DUMPS and not self.takes_all and not self.chosen:
             self.add_error("scope", _("Choose at least one database, or all of them."))
         try:
             cleaned["source"] = sources.get(self.kind).parse(source).as_json()
         except InvalidInput as error:
-            place = {_("Method"): "method", _("Databases"): "scope", _("Login"): "login"}
+            place = {_("Method"): "way", _("Databases"): "scope", _("Login"): "login"}
             self.add_error(place.get(str(error.facts["field"])), str(error.facts["problem"]))
         except PhpBorgError as error:
             self.add_error(None, str(error))

@@ -71,7 +71,7 @@ def _unbound(draft: JobDraft, offer: Offer | None) -> DatabaseForm:
     source = drafts.source_of_draft(draft)
     kept = drafts.login_of(draft)
     initial = {
-        "method": source.get("method", ""),
+        "way": source.get("method", ""),
         "scope": draft.answers["what"].get("scope", ""),
         "databases": source.get("databases", []),
         "config_files": source.get("config_files", True),
@@ -121,7 +121,7 @@ def _offered(draft: JobDraft, report: Report, offer: Offer, form: DatabaseForm) 
         "own_problem": instance.login.problem,
         "remedy": REMEDIES[offer.kind],
         "methods": [(one, source.method(one.method).consistency) for one in offer.methods],
-        "method": form["method"].value() or offer.recommended,
+        "method": form["way"].value() or offer.recommended,
         "has_dump": any(one.method == DUMPS for one in offer.methods),
         "databases": [(to_value(one.name), one, one.name in chosen) for one in known],
         "databases_gone": [(to_value(one), one) for one in chosen if one not in {row.name for row in known}],

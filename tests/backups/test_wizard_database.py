@@ -190,11 +190,11 @@ def test_a_template_cannot_be_chosen_and_what_is_gone_stays_in_sight(
     ("data", "words"),
     [
         ({"scope": "all", "login": "auto"}, "Choose a method"),
-        ({"method": "nonsense", "scope": "all", "login": "auto"}, "does not exist for this kind"),
-        ({"method": "logical", "scope": "chosen", "login": "auto"}, "at least one database"),
-        ({"method": "stream", "scope": "all", "login": "given", "user": " ", "password": "x"}, "has a name"),
-        ({"method": "stream", "login": "given", "user": "a\nb", "password": "x"}, "one line"),
-        ({"method": "logical", "scope": "chosen", "database": "x" * 64, "login": "auto"}, "1 to 63"),
+        ({"way": "nonsense", "scope": "all", "login": "auto"}, "does not exist for this kind"),
+        ({"way": "logical", "scope": "chosen", "login": "auto"}, "at least one database"),
+        ({"way": "stream", "scope": "all", "login": "given", "user": " ", "password": "x"}, "has a name"),
+        ({"way": "stream", "login": "given", "user": "a\nb", "password": "x"}, "one line"),
+        ({"way": "logical", "scope": "chosen", "database": "x" * 64, "login": "auto"}, "1 to 63"),
     ],
 )
 def test_bad_answers_get_a_sentence(

@@ -196,7 +196,7 @@ def test_a_login_that_works_shows_what_it_sees(
     rows = [{"name": "shop", "size_bytes": 7}, {"name": "a$b;c", "size_bytes": None}]
     works = login(method="given", user="backup")
     fake = answers(report(mysql=[mariadb(login=works, databases=rows)]))
-    page = tried(browser, draft, method="logical")
+    page = tried(browser, draft, way="logical")
     assert "The login works" in page
     assert "2 databases" in page
     (asked,) = fake.asked

@@ -66,9 +66,9 @@ def choose(browser: Client, draft: JobDraft, kind: str) -> Any:
 def dump(*names: str, **more: str) -> dict[str, Any]:
     """A form that dumps these databases."""
     scope = {"scope": "chosen", "database": [to_value(name) for name in names]} if names else {"scope": "all"}
-    return {"method": "logical", "config_files": "on", "login": "auto", **scope, **more}
+    return {"way": "logical", "config_files": "on", "login": "auto", **scope, **more}
 
 
 def given(password: str = CANARY, user: str = "backup", **more: str) -> dict[str, Any]:
     """A form with a login."""
-    return {"method": "logical", "scope": "all", "login": "given", "user": user, "password": password, **more}
+    return {"way": "logical", "scope": "all", "login": "given", "user": user, "password": password, **more}

@@ -120,7 +120,9 @@ def nothing_is_left(machine: Any) -> None:
     if isinstance(machine, Guest):
         volumes = machine.execute(("lvs", "--noheadings", "-o", "lv_name")).stdout.decode().split()
         assert not [name for name in volumes if name.startswith("phpborg")]
-    listed = machine.execute(("sh", "-c", 'ls /run/phpborg 2>/dev/null; grep " /run/phpborg/" /proc/mounts || true')).stdout
+    listed = machine.execute(
+        ("sh", "-c", 'ls /run/phpborg 2>/dev/null; grep " /run/phpborg/" /proc/mounts || true')
+    ).stdout
     assert listed.decode().split() == []
 
 
