@@ -70,7 +70,7 @@ def test_every_engine_is_offered_and_no_possible_method_is_said() -> None:
     assert (mongo.possible, elastic.possible) == (False, False)
     assert mongo.reason == "No method is possible; each says why."
     assert "mongodump is not installed" in mongo.methods[0].sentence
-    assert "Add path.repo" in elastic.methods[0].sentence
+    assert "path.repo" in elastic.methods[0].sentence
     assert elastic.size_bytes == 3 * GB
     assert of({}) == []
 

@@ -132,7 +132,9 @@ def at(estate: Estate, job: str, moment: str) -> str:
 @pytest.mark.parametrize(
     ("job", "moment", "how"),
     [
-        *((job, "transferring", how) for job in JOBS for how in ("horse", "cancel")),
+        *((job, "transferring", "horse") for job in JOBS),
+        ("pg-stream", "transferring", "cancel"),
+        ("my-snapshot", "transferring", "cancel"),
         ("my-snapshot", "freezing", "horse"),
         ("my-snapshot", "transferring", "worker"),
     ],

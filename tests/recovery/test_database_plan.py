@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from backups.models import Archive, Repository, StoragePool
 from backups.source_errors import InstanceContained, InstanceStopped
@@ -22,6 +23,13 @@ from servers.services import capabilities
 from tests.support import reports
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def in_english() -> Iterator[None]:
+    """The sentences that are compared here."""
+    with translation.override("en"):
+        yield
 
 
 @pytest.fixture
