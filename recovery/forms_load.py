@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.utils.translation import gettext as _now
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from backups.services import credentials
 from phpborg.errors import InvalidInput, describe
@@ -23,30 +23,32 @@ class LoadForm(forms.Form):
     """Reads a draft and writes it back; a password is never shown again."""
 
     use_required_attribute = False
-    dumps = forms.MultipleChoiceField(label=_("What to load"), widget=forms.CheckboxSelectMultiple)
-    target = forms.ChoiceField(label=_("Into the server"))
-    existing = forms.ChoiceField(label=_("When a database of that name is there"), widget=forms.RadioSelect)
+    dumps = forms.MultipleChoiceField(label=gettext_lazy("What to load"), widget=forms.CheckboxSelectMultiple)
+    target = forms.ChoiceField(label=gettext_lazy("Into the server"))
+    existing = forms.ChoiceField(label=gettext_lazy("When a database of that name is there"), widget=forms.RadioSelect)
     new_name = forms.CharField(
-        label=_("New name"),
+        label=gettext_lazy("New name"),
         required=False,
         strip=False,
         max_length=63,
         widget=forms.TextInput(attrs={"spellcheck": "false", "autocomplete": "off"}),
-        help_text=_("Only for one database at a time."),
+        help_text=gettext_lazy("Only for one database at a time."),
     )
     login = forms.ChoiceField(
-        label=_("Login"),
+        label=gettext_lazy("Login"),
         widget=forms.RadioSelect,
-        choices=[(_FOUND, _("The one that was found to work")), (_GIVEN, _("This one"))],
+        choices=[(_FOUND, gettext_lazy("The one that was found to work")), (_GIVEN, gettext_lazy("This one"))],
     )
-    user = forms.CharField(label=_("User"), required=False, max_length=credentials.LONGEST)
+    user = forms.CharField(label=gettext_lazy("User"), required=False, max_length=credentials.LONGEST)
     password = forms.CharField(
-        label=_("Password"),
+        label=gettext_lazy("Password"),
         required=False,
         strip=False,
         max_length=credentials.LONGEST,
         widget=forms.PasswordInput(render_value=False, attrs={"autocomplete": "new-password"}),
-        help_text=_("Kept encrypted until the restore has ended. Leave it empty to keep the one that was given."),
+        help_text=gettext_lazy(
+            "Kept encrypted until the restore has ended. Leave it empty to keep the one that was given."
+        ),
     )
 
     def __init__(self, *args: Any, restore: Restore, **kwargs: Any) -> None:
@@ -65,7 +67,7 @@ class LoadForm(forms.Form):
             for server, one in targets
             if source is not None
         ]
-        self._choices("target", [("", _now("Choose…")), *names])
+        self._choices("target", [("", _("Choose…")), *names])
         self._choices("existing", self._rules())
         if self.engine not in RENAMES:
             del self.fields["new_name"]
@@ -77,11 +79,11 @@ class LoadForm(forms.Form):
         field.choices = choices
 
     def _rules(self) -> list[tuple[str, str]]:
-        replace = _now("Replace it: what is in it now is lost")
-        rules = [(_NEW, _now("Refuse: it is loaded only where there is none")), (_REPLACE, replace)]
+        replace = _("Replace it: what is in it now is lost")
+        rules = [(_NEW, _("Refuse: it is loaded only where there is none")), (_REPLACE, replace)]
         if self.engine in RENAMES:
-            return [*rules, (_RENAME, _now("Load it under another name"))]
-        self.fields["existing"].help_text = _now(
+            return [*rules, (_RENAME, _("Load it under another name"))]
+        self.fields["existing"].help_text = _(
             "MySQL and MariaDB cannot rename a database, and a dump of theirs may name its own inside: it comes back "
             "under its own name."
         )
@@ -103,14 +105,14 @@ class LoadForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
         if data.get("existing") == _RENAME and not data.get("new_name"):
-            self.add_error("new_name", _("Write the name that it gets."))
+            self.add_error("new_name", gettext_lazy("Write the name that it gets."))
         if data.get("login") == _GIVEN:
             try:
                 credentials.login(data.get("user", ""), data.get("password", ""))
             except InvalidInput as error:
                 self.add_error("user", describe(error.code, error.facts).title)
             if not data.get("password") and not self.restore.credentials:
-                self.add_error("password", _("Write its password."))
+                self.add_error("password", gettext_lazy("Write its password."))
         return data
 
     def save(self) -> Restore:
@@ -134,7 +136,7 @@ class LoadForm(forms.Form):
 
 def _title(dump: Dump) -> str:
     titles = {
-        "globals": _now("Roles with their passwords (those that are there stay as they are)"),
-        "users": _now("Users with their rights (those that are there stay as they are)"),
+        "globals": _("Roles with their passwords (those that are there stay as they are)"),
+        "users": _("Users with their rights (those that are there stay as they are)"),
     }
     return titles.get(dump.kind, dump.name)

@@ -118,8 +118,8 @@ def _state(source: DatabaseSource[Any], instance: Any) -> tuple[str, bool]:
     try:
         source.entrance(instance, "auto")
     except PhpBorgError:
-        said = [instance.login.problem or _("No login works by itself."), str(REMEDIES[source.kind])]
-        return " ".join(said), True
+        said = instance.login.problem or _("No login works by itself.")
+        return f"{said.rstrip('.')}. {REMEDIES[source.kind]}", True
     return "", False
 
 
