@@ -11,7 +11,7 @@ from typing import Any, Dict, List, NamedTuple, Optional
 
 from .. import children, mysql_access, policy, streams, tree, validate, wire
 from ..probes.base import Look
-from .tools import Place, check, show
+from .tools import Lock, Place, check, show
 
 _PROGRAMS = {"mariadb": ("mariadb-backup", "mariabackup"), "mysql": ("xtrabackup",)}
 _PACKAGES = {"mariadb": "mariadb-backup", "mysql": "percona-xtrabackup"}
@@ -36,6 +36,10 @@ def volume(args: Dict[str, Any], secrets: Dict[str, Any]) -> Volume:
     datadir = wire.shown(validate.absolute(args.get("datadir"), "datadir"))
     flavour = validate.choice(args.get("flavour"), "flavour", sorted(_PROGRAMS))
     access = mysql_access.access(args, secrets) if args.get("action") == "make" else None
+    if access is not None and access.user is not None:
+        # The tool reads as root what that server names.
+        text = "the server of the account {} is not copied by root: only one of an account of databases is"
+        raise wire.Refused("unsafe", text.format(access.user))
     return Volume(datadir, flavour, access)
 
 
@@ -50,11 +54,10 @@ def make(place: Place, volume: Volume, args: Dict[str, Any], hold: Any, control:
         os.mkdir(os.path.basename(copy), 0o700, dir_fd=above)
     finally:
         os.close(above)
-    assert volume.access is not None
     data = os.path.join(copy, "data")
     words = ["--backup", "--target-dir=" + data, "--datadir=" + volume.datadir]
-    _run([program, *volume.access.options, *words], volume.access, control)
-    _run([program, "--prepare", "--target-dir=" + data], None, control)
+    _run([program, *_options(volume), *words], volume.access, place, control)
+    _run([program, "--prepare", "--target-dir=" + data], None, place, control)
     _give(data, volume.datadir)
     with open(os.path.join(copy, _READY), "w"):
         pass
@@ -99,6 +102,12 @@ def _program(flavour: str) -> str:
     raise wire.Refused("missing", "{} is not installed: install {}".format(_PROGRAMS[flavour][0], _PACKAGES[flavour]))
 
 
+def _options(volume: Volume) -> List[str]:
+    """How the tool gets in; xtrabackup knows no --protocol, and what else is said leaves only one."""
+    assert volume.access is not None
+    return [word for word in volume.access.options if volume.flavour == "mariadb" or word[:11] != "--protocol="]
+
+
 def _check_room(volume: Volume) -> int:
     """The bytes that the copy needs. Raises Refused when they are not there, or cannot be counted."""
     policy.check_read(wire.raw(volume.datadir), real=True)
@@ -114,13 +123,17 @@ def _check_room(volume: Volume) -> int:
     return needed
 
 
-def _run(argv: List[str], access: Optional[mysql_access.Access], control: wire.Control) -> None:
-    """To its end, or to ours. Exit status and last words both have to say that it went well."""
-    with streams.Said() as said:
+def _run(argv: List[str], access: Optional[mysql_access.Access], place: Place, control: wire.Control) -> None:
+    """To its end, or to ours. Exit status and last words both have to say that it went well.
+
+    It has the lock, so that a removal after our own end waits for it: it would go on writing meanwhile.
+    """
+    with streams.Said() as said, Lock(place) as lock:
         tool = children.Tool(
             argv,
             children.environment(),
             access.fds if access else (),
+            stdin=lock.descriptor,
             stdout=said.descriptor,
             stderr=said.descriptor,
         )
