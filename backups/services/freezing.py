@@ -20,7 +20,7 @@ from phpborg.tasks.registry import Finding
 from servers import errors
 from servers.transport.base import Host
 
-# Copies of whole databases are frozen states too. As long as a job may take at most: the job's own limit ends it before.
+# A copy of a whole database is a frozen state too: as long as a job may take, whose own limit ends it before.
 MAKE_SECONDS = 30 * 24 * 3600
 ASK_SECONDS = 120
 REMOVE_SECONDS = 900
