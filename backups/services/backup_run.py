@@ -150,6 +150,9 @@ class BackupRun:
         self.frozen.make()
         row["detail"] = str(self.frozen.facts.get("name") or "")
         self.context.log(f"frozen: {self.frozen.facts}")
+        for name in self.frozen.facts.get("left_out") or ():
+            if self.plan.source.freeze.kind == "elasticsearch":
+                self.notes.append(Finding("unproven", "not in the node's own snapshot", str(name)))
 
     def _thaw(self, frozen: Frozen, verdict: Verdict) -> Verdict:
         """Was it whole until the last byte was read? Only then what was read from it is a restore point."""
@@ -330,6 +333,7 @@ class BackupRun:
             recording.repository_of(self.job).delete([archive.name])
         except PhpBorgError as error:
             self.context.log(f"it stays for now: {error}")
+            self.notes.append(Finding("unproven", f"{archive.name}: {reason}; {error.code} {error}"))
 
     def _hook_after(self, graded: Graded | None, error: BaseException | None) -> None:
         if not self.hooks.is_owed:

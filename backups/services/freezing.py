@@ -17,7 +17,6 @@ from phpborg.tasks.context import TaskContext
 from phpborg.tasks.leases import new_token
 from phpborg.tasks.models import Lease
 from phpborg.tasks.registry import Finding
-from servers import errors
 from servers.transport.base import Host
 
 # A copy of a whole database is a frozen state too: as long as a job may take, whose own limit ends it before.
@@ -59,7 +58,7 @@ class Frozen:
         """After the last byte was read. Raises SnapshotOverflowed; a finding when the server cannot be asked."""
         try:
             state = self._call("state", ASK_SECONDS, _naming(self._freeze.arguments))
-        except (errors.ConnectionLost, errors.TimedOut) as error:
+        except PhpBorgError as error:
             return Finding("freeze_unknown", f"{error.code} {error}")
         self.facts["used_percent"] = state.get("used_percent")
         if state.get("valid") is not True:

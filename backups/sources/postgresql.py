@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -91,6 +92,8 @@ class PostgresqlSource(DatabaseSource[Cluster]):
         producer, why = self._producer(seen)
         files, out = contents.files_beside(seen, paths_of(cluster))
         arguments = {**self.access(cluster, seen.login), **({"files": files} if files else {})}
+        # Wherever the log lies on the server: in the stream it is a directory of the data directory.
+        cluster = replace(cluster, wal_directory=None)
         included = [*_physical(cluster, folder), *_inside_rows(cluster, folder), *map(shared.config_row, files)]
         sentences = [why]
         if cluster.in_recovery:

@@ -122,7 +122,9 @@ class LoadRun:
                 )
                 self.properties[item.dump.key] = _table(self._borg(base, command))
         row["detail"] = f"{sum(self.sizes.values())} B"
-        self.context.progress(items_total=len(self.plan.items), expected_bytes=sum(self.sizes.values()))
+        self.context.progress(
+            items_total=len(self.plan.items), expected_bytes=sum(self.sizes[item.dump.path] for item in self.plan.items)
+        )
 
     def _borg(self, base: Path, command: commands.Argv) -> bytes:
         mode = specs.encryption(self.repository.encryption)

@@ -106,7 +106,7 @@ def _postgresql_places(record: Record, place: str, target: Mapping[str, str]) ->
         else:
             made += _own(record, now, "0700")
             sentence = _("The log lay elsewhere: its link leads to where it is now.")
-            made.append(Command(("ln", "-sfn", now, f"{place}/pg_wal"), sentence))
+            made.append(Command(("ln", "-sfn", now, f"{place}/{_log_directory(record)}"), sentence))
     spaces = [row for row in record.facts.get("tablespaces") or () if isinstance(row, dict) and row.get("location")]
     for row in spaces:
         before, now = str(row["location"]), target.get(str(row["location"]).lstrip("/"))
@@ -117,6 +117,12 @@ def _postgresql_places(record: Record, place: str, target: Mapping[str, str]) ->
         elif now != before:
             made += _moved(record, place, name, before, now)
     return made
+
+
+def _log_directory(record: Record) -> str:
+    """Its name until PostgreSQL 9.6 was another one."""
+    number = major("postgresql", record.version)
+    return "pg_xlog" if number and number < (10,) else "pg_wal"
 
 
 def _moved(record: Record, place: str, name: str, before: str, now: str) -> list[Command]:

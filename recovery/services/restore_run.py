@@ -37,7 +37,7 @@ from servers.services.reach import host_for
 from servers.services.ways import open_way
 from servers.transport.base import Link
 
-PLACE_SECONDS = 24 * 3600
+PLACE_SECONDS = 30 * 24 * 3600
 _ENVIRONMENT = ("BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK", "BORG_EXIT_CODES")
 
 

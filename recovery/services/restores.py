@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
+from django.utils import timezone
 
 from backups.models import Archive
 from backups.services.credentials import Login
@@ -83,7 +85,9 @@ def forget_login(restore: str) -> None:
 
 
 def forget_unused_logins() -> None:
-    """Of loads that ended without ever running: they were cancelled while they waited, or lost."""
+    """Of loads that ended without ever running (cancelled while they waited, or lost), and of drafts a day old."""
+    old = timezone.now() - timedelta(days=1)
+    Restore.objects.filter(state=Restore.State.DRAFT, created_at__lt=old).exclude(credentials="").update(credentials="")
     rows = Restore.objects.exclude(credentials="").exclude(state=Restore.State.DRAFT)
     for restore in rows.only("pk", "task_ref"):
         task = Task.objects.filter(pk=restore.task_ref).first() if restore.task_ref else None

@@ -92,6 +92,9 @@ class Command(commands.Command):
 
     def _load(self, archive: Archive, options: dict[str, Any]) -> None:
         """Dumps into a running server."""
+        if any(options[name] for name in ("server", "to", "in_place", "paths", "whole")):
+            text = _("--server, --to, --in-place, --whole and paths are for files; a dump goes --into a server.")
+            raise CommandError(text, returncode=ExitCode.USAGE)
         server = self.find(Server.objects.all(), options["into"]) if options["into"] else archive.server
         if server is None or not options["instance"]:
             raise CommandError(_("Name the server (--into) and its database server (--instance)."), returncode=2)

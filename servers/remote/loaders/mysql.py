@@ -27,13 +27,27 @@ class DumpCensus(Census):
     def __init__(self) -> None:
         super().__init__()
         self.tables = 0
+        # Bytes of the longest line: a row is on one, and a server takes no longer statement than it is told to.
+        self.longest = 0
+        self._line = 0
         self._rest = b""
+
+    def start_again(self) -> None:
+        """What the rehearsal has seen of lines stays known."""
+        longest = self.longest
+        super().start_again()
+        self.longest = longest
 
     def add(self, chunk: bytes) -> None:
         super().add(chunk)
         data = self._rest + chunk
         self.tables += data.count(_TABLE)
         self._rest = data[-_KEEP:]
+        first, *others = chunk.split(b"\n")
+        self._line += len(first)
+        self.longest = max(self.longest, self._line, *(len(piece) for piece in others))
+        if others:
+            self._line = len(others[-1])
 
 
 class Server:
@@ -97,7 +111,17 @@ class _Database(Loader):
         question = "SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = {};"
         return self._server.ask(question.format(literal(self._name))) == "1"
 
+    def _check_room(self) -> None:
+        """Before anything is dropped: would the server refuse a row that it has once held? Raises Failed."""
+        limit = int(self._server.ask("SELECT @@GLOBAL.max_allowed_packet;"))
+        if self.census.longest >= limit:
+            text = (
+                "a row of the dump has {} bytes as a statement and the server takes {}: raise max_allowed_packet first"
+            )
+            raise Failed(text.format(self.census.longest, limit))
+
     def start(self, stderr: int) -> Any:
+        self._check_room()
         self.untouched = False
         if self._replace:
             self._server.ask("DROP DATABASE IF EXISTS {};".format(name(self._name)))
