@@ -1,0 +1,36 @@
+"""What a person should know before a start: a code with facts, and a sentence in the reader's language."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+_SENTENCES: dict[str, str | Promise] = {
+    "doubtful": _("The files were copied while the server ran: at best they are as after a crash; it may not start."),
+    "missing": _("“{path}” ({kind}) is not in this archive."),
+    "damaged": _("“{file}” is damaged or of an unknown format: what it says is not used."),
+    "disagree": _("The files do not agree on the version: {said}."),
+    "collation": _(
+        "The image may sort text in another way than the server did: indexes on text can give wrong answers."
+    ),
+    "libraries": _("The server loaded these libraries at its start; they are left out: {names}."),
+    "superuser": _("Before PostgreSQL 14 only a superuser can read everything: the login is one."),
+    "read_only_login": _("This server has no read-only mode of its own: the login that is handed out may only read."),
+    "nodes": _("What other nodes of its cluster held is not here; without a majority of them it may not start."),
+    "relay": _("Whoever reaches the node may write: what passes its port on must let only reading requests through."),
+}
+
+
+@dataclass(frozen=True)
+class Note:
+    """`facts` fill the sentence."""
+
+    code: str
+    facts: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def sentence(self) -> str:
+        """For people."""
+        return str(_SENTENCES[self.code]).format(**self.facts)
