@@ -206,6 +206,22 @@ class HoldFailed(PhpBorgError):
     advice = _("The detail says why, and what was running. Nothing is locked any more; run it again at a quieter time.")
 
 
+class SessionFailed(PhpBorgError):
+    """A database that was to run, or ran, out of an archive does not; fact `address`."""
+
+    code = "HLP-16"
+    title = _("The database on {address} does not run out of the archive.")
+    advice = _("The detail says which part failed and quotes its last words. Nothing of it is left on the server.")
+
+
+class DockerAway(PhpBorgError):
+    """No Docker engine that we could use; fact `address`."""
+
+    code = "HLP-17"
+    title = _("No Docker engine on {address} can be used.")
+    advice = _("Install or start Docker there, or choose another server; the detail says where we looked.")
+
+
 # What phpborg-remote calls it, and what it is for us.
 REFUSALS: dict[str, type[PhpBorgError]] = {
     "invalid": RequestRefused,
@@ -221,4 +237,10 @@ REFUSALS: dict[str, type[PhpBorgError]] = {
     "snapshot": SnapshotFailed,
     "no-room": SnapshotNoRoom,
     "hold": HoldFailed,
+    "instant": SessionFailed,
+    "no-port": SessionFailed,
+    "docker": SessionFailed,
+    "busy": SessionFailed,
+    "docker-missing": DockerAway,
+    "docker-away": DockerAway,
 }

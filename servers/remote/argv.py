@@ -115,6 +115,9 @@ _OPTIONS["import-tar"] = {
     )
 }
 
+# The directory is ours to choose, and so are the options.
+_OPTIONS["mount"] = {}
+
 _REMOTE = re.compile(r"ssh://phpborg(/.+)", re.DOTALL)
 _ARCHIVE = re.compile(r"[^/{}\n\r\0]{1,250}")
 
@@ -136,7 +139,7 @@ def parse(argv: List[str], local: bool, streams: bool = False) -> Command:
     """
     subcommands = [word for word in argv if word in _OPTIONS]
     if not subcommands:
-        raise wire.Refused("invalid", "the borg command must be create, import-tar, extract or list")
+        raise wire.Refused("invalid", "the borg command must be create, import-tar, extract, list or mount")
     subcommand = subcommands[0]
     table = dict(_COMMON, **_SELECT)
     table.update(_OPTIONS[subcommand])
@@ -212,6 +215,8 @@ def _check_paths(subcommand: str, paths: List[str], archive: str, streams: bool)
     elif subcommand == "import-tar":
         if paths != ["-"]:
             raise wire.Refused("invalid", "import-tar reads standard input")
+    elif subcommand == "mount" and paths:
+        raise wire.Refused("invalid", "an archive is mounted as a whole")
     elif paths and not archive:
         raise wire.Refused("invalid", "paths without an archive")
     for path in paths if subcommand in ("extract", "list") else []:

@@ -11,7 +11,7 @@ import tempfile
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from . import argv as lines
-from . import children, confine, feeding, places, policy, producers, staging, streams, validate, views, wire
+from . import children, confine, feeding, pipes, places, policy, producers, staging, streams, validate, views, wire
 
 _LOG_BYTES = 1 << 16
 _YES_NO = re.compile(r"yes|no")
@@ -25,6 +25,8 @@ _ENVIRONMENT = {
     "BORG_USE_CHUNKS_ARCHIVE": _YES_NO,
 }
 _SOCKET = re.compile(r"(/run/phpborg/|/tmp/phpborg-)([0-9A-Za-z-]{8,70})/link(?:-[0-9]{1,6})?\.sock")
+# Decrypted pieces of files that a mount keeps: a server that reads here and there needs more than borg's two.
+_MOUNT_MEMORY = {"BORG_MOUNT_DATA_CACHE_ENTRIES": "16"}
 _INSTALLATION = re.compile(r"[0-9a-f-]{8,36}")
 
 
@@ -82,7 +84,7 @@ def _environment(args: Dict[str, Any], local: bool, subcommand: str) -> Dict[str
             raise wire.Refused("invalid", "environment variable not allowed: {}".format(name))
         env[name] = validate.text(value, name, _ENVIRONMENT[name])
     base = places.state_directory()
-    if subcommand == "extract" and isinstance(args.get("staging"), dict):
+    if subcommand in ("extract", "mount") and isinstance(args.get("staging"), dict):
         # A restore reads a view, whose location is new each time: borg must not learn it for the next backup.
         base = places.restore_directory(validate.token(args["staging"].get("token")))
     # A repository has another location when it is on this machine; borg would ask which one is right.
@@ -108,11 +110,7 @@ def _polite(args: Dict[str, Any]) -> List[str]:
 
 def _secret_pipe(secret: Any) -> int:
     """A descriptor that yields the passphrase once."""
-    data = wire.raw(validate.text(secret, "passphrase", limit=1 << 14))
-    read, write = os.pipe()
-    with os.fdopen(write, "wb") as file:
-        file.write(data)
-    return read
+    return pipes.filled(wire.raw(validate.text(secret, "passphrase", limit=1 << 14)))
 
 
 def run_borg(request: wire.Request, control: wire.Control) -> Tuple[Optional[int], Optional[int]]:
@@ -229,7 +227,7 @@ def _start(
     connection: Dict[str, str],
     folder: Optional[str],
     stdin: int = subprocess.DEVNULL,
-    stdout: Optional[int] = None,
+    **streams: int,
 ) -> children.Tool:
     """Borg, in the staging directory of a restore or in `folder`."""
     args = request.args
@@ -250,7 +248,7 @@ def _start(
             fds = [_secret_pipe(request.secrets["passphrase"])]
             env["BORG_PASSPHRASE_FD"] = str(fds[0])
         words = [*_polite(args), borg, *lines.command_line(command, local)]
-        return children.Tool(words, env, fds, directory, stdin=stdin, stdout=stdout)
+        return children.Tool(words, env, fds, directory, stdin=stdin, **streams)
     finally:
         for descriptor in fds + ([directory] if directory is not None else []):
             os.close(descriptor)
@@ -270,3 +268,18 @@ def reader(request: wire.Request, token: str, log: int) -> Callable[[], children
     # The view of a restore has another location each time: borg's memory of it goes with the token.
     request.args = dict(request.args, staging={"token": token})
     return lambda: _start(request, command, local, connection, None, stdout=subprocess.PIPE)
+
+
+def mounter(request: wire.Request, token: str, mountpoint: str, log: int) -> children.Tool:
+    """Borg as it serves one archive at a directory of ours; what it says goes to `log`. Raises Refused."""
+    link = request.args.get("link")
+    if not isinstance(link, dict):
+        raise wire.Refused("invalid", "the request has no link")
+    local, connection = _connection(link, log)
+    command = lines.parse(validate.texts(request.args.get("argv"), "argv"), local)
+    if command.subcommand != "mount":
+        raise wire.Refused("invalid", "a session mounts an archive")
+    # One process, ours to watch, that ends with us; only root looks into the archive itself.
+    command = command._replace(options=[*command.options, "--foreground"], paths=[mountpoint])
+    request.args = dict(request.args, staging={"token": token})
+    return _start(request, command, local, {**connection, **_MOUNT_MEMORY}, None, stdout=log, stderr=log)

@@ -10,6 +10,8 @@ from pathlib import Path
 SHEBANG = b"#!/usr/bin/python3 -I\n"
 _HERE = Path(__file__).parent
 _LEFT_OUT = {"build.py", "__main__.py"}
+# The filesystem that lies over a mounted archive: the standard library alone, too, and served on any server.
+_COW = _HERE.parents[1] / "recovery" / "cow"
 _MAIN = b"import sys\n\nfrom remote.main import main\n\nsys.exit(main(sys.argv))\n"
 
 
@@ -18,6 +20,7 @@ def _sources() -> "dict[str, bytes]":
     return {
         "__main__.py": _MAIN,
         **{f"remote/{name}": (_HERE / name).read_bytes() for name in names if name not in _LEFT_OUT},
+        **{f"remote/cow/{path.name}": path.read_bytes() for path in sorted(_COW.glob("*.py"))},
     }
 
 

@@ -182,10 +182,12 @@ def start(
     stderr: int,
     stdin: int = subprocess.DEVNULL,
     pass_fds: Sequence[int] = (),
+    file: Optional[str] = None,
 ) -> "subprocess.Popen[bytes]":
     """A tool whose standard output is ours to read, as another account; in a group of its own that the guard watches.
 
-    It has the descriptors `pass_fds` under their numbers. Raises OSError when it cannot be started, also when there
+    It has the descriptors `pass_fds` under their numbers. `file`: what is run when that is not what the first word
+    names, which then is only what the tool is called. Raises OSError when it cannot be started, also when there
     is no such account.
     """
     try:
@@ -195,6 +197,7 @@ def start(
         raise OSError("there is no account {}".format(user)) from None
     child = subprocess.Popen(
         [wire.raw(word) for word in argv],
+        executable=None if file is None else wire.raw(file),
         env={os.fsencode(name): wire.raw(value) for name, value in environment(dict(home, **env)).items()},
         cwd="/",
         stdin=stdin,

@@ -58,8 +58,8 @@ def separate(follow: bool = False) -> None:
     _mount(b"none", b"/", _MS_REC | (_MS_SLAVE if follow else _MS_PRIVATE))
 
 
-def bind(source: int, path: bytes) -> None:
-    """Let the directory `path` be the open directory `source`, read-only.
+def bind(source: int, path: bytes, *, writable: bool = False) -> None:
+    """Let the directory `path` be the open directory `source`, read-only unless `writable`.
 
     Nothing in it is a device or gains rights. No link on the way is followed. Raises OSError and Refused.
     """
@@ -68,10 +68,10 @@ def bind(source: int, path: bytes) -> None:
     os.close(target)
     seen, _ = tree.walk_to(path)
     try:
-        limits = _MS_RDONLY | _KEPT["nosuid"] | _KEPT["nodev"]
+        limits = (0 if writable else _MS_RDONLY) | _KEPT["nosuid"] | _KEPT["nodev"]
         _mount(b"none", _by_descriptor(seen), _MS_REMOUNT | _MS_BIND | limits)
         same = os.path.samestat(os.fstat(seen), os.fstat(source))
-        if not same or not os.fstatvfs(seen).f_flag & os.ST_RDONLY:
+        if not same or not (writable or os.fstatvfs(seen).f_flag & os.ST_RDONLY):
             raise wire.Refused("unsafe", "{} was exchanged meanwhile".format(wire.shown(path)))
     finally:
         os.close(seen)

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import signal
 import time
 import traceback
 from typing import BinaryIO, Callable, Optional, Sequence
@@ -53,6 +54,8 @@ def start(work: Callable[[int], None], user: Optional[str], stderr: int, fds: Se
         os.setsid()
         _only(write, stderr, fds)
         become()
+        # A client that ended before it was asked is a reason, not our end.
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         # It still holds what we hold, as the passphrase: its account may not look into it.
         _libc.prctl(_PR_SET_DUMPABLE, 0)
         if os.getppid() == ours:

@@ -2,8 +2,9 @@
 
 {"argv": extract --stdout … pp:NAME, "link", "env", "nice", "token", "into": {"loader", access, "database", "as",
 "replace", …}}; secrets: `passphrase` of the repository, `database` of the login. It answers {"loaded", "problem",
-"untouched", "facts", "notes"}: an exit status alone proves nothing here. With "action": "clean" it removes what a
-load that was killed has left behind; then only token and `into` are read.
+"untouched", "facts", "notes", "left"}: an exit status alone proves nothing here; `left` names what was made on the way
+and could not be removed. With "action": "clean" it removes what a load has left behind, by token; then only token and
+`into` are read.
 """
 
 import json
@@ -19,7 +20,7 @@ from importlib import import_module
 from typing import Any, Callable, Dict, Optional, Tuple
 
 from . import borg, children, places, policy, streams, validate, wire
-from .loaders.base import Failed, Loader
+from .loaders.base import Failed, Loader, obey
 
 LOADERS: Dict[str, str] = {
     "pg_database": "postgresql",
@@ -38,7 +39,8 @@ def load(request: wire.Request, control: wire.Control) -> Tuple[Optional[int], O
     """Load one dump and say what became of it."""
     args = request.args
     token = validate.token(args.get("token"))
-    _check_policy()
+    policy.check_loads()
+    obey(control.check)
     loader = _loader(args.get("into"), request.secrets, token)
     if args.get("action") == "clean":
         shutil.rmtree(places.restore_directory(token), ignore_errors=True)
@@ -56,14 +58,6 @@ def load(request: wire.Request, control: wire.Control) -> Tuple[Optional[int], O
         shutil.rmtree(places.restore_directory(token), ignore_errors=True)
     wire.answer(result)
     return (0 if result["loaded"] else 1), None
-
-
-def _check_policy() -> None:
-    """A server that lists where it may be read or written lets its databases be written only when that is said."""
-    known = policy.load()
-    listed = any(known.get(key) is not None for key in ("read_roots", "restore_roots"))
-    if not known.get("databases", not listed):
-        raise wire.Refused("policy", "this server does not allow that databases are loaded (“databases” in the policy)")
 
 
 def _loader(into: Any, secrets: Dict[str, Any], token: str) -> Loader:
@@ -92,13 +86,20 @@ def _carry_out(read: Reader, loader: Loader, control: wire.Control) -> Dict[str,
     except Failed as failure:
         problem = str(failure)
     except BaseException:
+        obey(None)
         loader.undo()
         raise
     else:
-        return {"loaded": True, "problem": None, "untouched": False, "facts": facts, "notes": loader.notes}
+        return _answer(loader, facts=facts, loaded=True, untouched=False)
+    obey(None)
     left = loader.undo()
-    notes = [*loader.notes, *([left] if left else [])]
-    return {"loaded": False, "problem": problem, "untouched": loader.untouched, "facts": {}, "notes": notes}
+    loader.notes += [left] if left else []
+    return _answer(loader, problem=problem, untouched=loader.untouched)
+
+
+def _answer(loader: Loader, **told: Any) -> Dict[str, Any]:
+    base: Dict[str, Any] = {"loaded": False, "problem": None, "facts": {}, "notes": loader.notes, "left": loader.left}
+    return {**base, **told}
 
 
 class _Pump:
@@ -122,10 +123,10 @@ class _Pump:
             chunk = os.read(self._source, _CHUNK)
             if not chunk:
                 self._tell(last=True)
-                return True
+                return sink is None or self._write(sink, self._loader.passed(b"", last=True))
             self._count += len(chunk)
             self._loader.census.add(chunk)
-            if sink is not None and not self._write(sink, chunk):
+            if sink is not None and not self._write(sink, self._loader.passed(chunk)):
                 return False
             self._tell()
 
@@ -192,6 +193,7 @@ def _feed(tool: children.Tool, pump: _Pump, loader: Loader, start: Callable[[int
         heard.join(10)
         if code != 0 or not whole:
             raise Failed(_words(loader.what, code, said.text()))
+        loader.reported(said.lines())
         loader.told(said.text())
 
 

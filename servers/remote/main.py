@@ -32,6 +32,7 @@ VERBS: Dict[str, Tuple[str, str]] = {
     "snapshot": ("snapshots", "snapshot"),
     "stream_dir": ("streams", "stream_dir"),
     "load": ("loading", "load"),
+    "instant": ("instant", "instant"),
 }
 
 
@@ -93,13 +94,11 @@ def _speak_utf8(argv: List[str]) -> None:
 
 
 def main(argv: List[str]) -> int:
-    """Serve what standard input asks. `--relay SOCKET` is what borg starts for its connection; no other arguments."""
+    """Serve what standard input asks. Two other ways are for our own children: see `_as_child`."""
     os.umask(0o077)
     _speak_utf8(argv)
-    if len(argv) >= 3 and argv[1] == "--relay":
-        from .relay import relay
-
-        return relay(argv[2])
+    if len(argv) >= 3 and argv[1] in _CHILDREN:
+        return _as_child(argv)
     if len(argv) != 1:
         sys.stderr.write(f"phpborg-remote takes no arguments: it reads a request (version {VERSION})\n")
         return 64
@@ -109,6 +108,20 @@ def main(argv: List[str]) -> int:
     except wire.Refused as refusal:
         sys.stderr.write(f"phpborg-remote {VERSION}: {refusal.message} (protocol {PROTOCOL})\n")
         return 65
+
+
+_CHILDREN = ("--relay", "--cow")
+
+
+def _as_child(argv: List[str]) -> int:
+    """`--relay SOCKET` is what borg starts for its connection, `--cow …` the filesystem over a mounted archive."""
+    if argv[1] == "--relay":
+        from .relay import relay
+
+        return relay(argv[2])
+    sys.argv = [argv[0], *argv[2:]]
+    serve: Callable[[], int] = import_module(".cow.__main__", __package__).main
+    return serve()
 
 
 def _serve_all() -> int:

@@ -6,6 +6,8 @@ import pwd
 import tempfile
 from typing import Dict, Optional, Tuple
 
+from . import wire
+
 _secrets: Dict[Tuple[bytes, Optional[str]], int] = {}
 _MFD_CLOEXEC = 1
 
@@ -45,6 +47,11 @@ def secret(content: bytes, user: Optional[str]) -> int:
             view = view[os.write(descriptor, view) :]
         _secrets[key] = descriptor
     return _secrets[key]
+
+
+def password_file(password: str) -> bytes:
+    """As libpq reads it (PGPASSFILE): the same password whichever server asks. It has no line end."""
+    return wire.raw("*:*:*:*:{}\n".format(password.replace("\\", "\\\\").replace(":", "\\:")))
 
 
 def path_of(descriptor: int) -> str:

@@ -4,7 +4,6 @@
 a given password is in `secrets["database"]` and reaches the tool as an option file without a name.
 """
 
-import os
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from . import children, memory, nearby, validate, wire
@@ -64,13 +63,10 @@ def _door(row: Dict[str, Any]) -> databases.Door:
 def _server(door: databases.Door) -> mysql_login.Server:
     """Who answers there. Raises Refused when nobody does."""
     if door.path is None:
-        nearby.check_listener(str(door.address), int(door.port or 0))
+        nearby.check_listener("mysql", str(door.address), int(door.port or 0))
         return mysql_login.Server([door], None, True)
-    pid = databases.peer(door.path)
-    if pid is None:
-        raise wire.Refused("missing", "no server answers at {}".format(door.path))
     try:
-        uid: Optional[int] = os.stat("/proc/{}".format(pid)).st_uid if pid else None
-    except FileNotFoundError:
-        uid = None
-    return mysql_login.Server([door], None if uid is None else user_name(uid), databases.trusted(uid))
+        uid = databases.credentials(door.path).account
+    except OSError:
+        raise wire.Refused("missing", "no server answers at {}".format(door.path)) from None
+    return mysql_login.Server([door], None if uid is None else user_name(uid), databases.trusted("mysql", uid))

@@ -6,6 +6,8 @@ CONFIG = "/etc/phpborg"
 HOOKS = CONFIG + "/hooks"
 POLICY = CONFIG + "/policy.json"
 RUN = "/run/phpborg"
+# What is written over an archive by databases that run out of it: on a disk, since nobody knows how much it will be.
+INSTANT = "/var/lib/phpborg/instant"
 # Where an extraction sees its staging directory; a mount point, and only for that one process.
 RESTORE = RUN + "/restore"
 

@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, List
 
 from . import places, wire
 
-_KEYS = {"restore_roots", "read_roots", "hooks", "confine", "databases"}
+_KEYS = {"restore_roots", "read_roots", "hooks", "confine", "databases", "sessions"}
 
 
 def load() -> Dict[str, Any]:
@@ -119,6 +119,23 @@ def check_databases() -> None:
     known = load()
     if not known.get("databases", known.get("read_roots") is None):
         raise wire.Refused("policy", "this server does not allow backups of databases (“databases” in the policy)")
+
+
+def check_loads() -> None:
+    """May databases be written? Where roots are listed, only when it is said."""
+    _check_said("databases", "that databases are loaded")
+
+
+def _check_said(key: str, what: str) -> None:
+    known = load()
+    listed = any(known.get(roots) is not None for roots in ("read_roots", "restore_roots"))
+    if not known.get(key, not listed):
+        raise wire.Refused("policy", "this server does not allow {} (“{}” in the policy)".format(what, key))
+
+
+def check_sessions() -> None:
+    """May databases run out of archives here? Where roots are listed, only when it is said."""
+    _check_said("sessions", "Instant Recovery")
 
 
 def check_hooks() -> None:

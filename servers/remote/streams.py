@@ -15,7 +15,7 @@ import subprocess
 import threading
 import time
 from functools import partial
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Union
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Union
 
 from . import children, forked, memory, pipes, places, validate, wire
 
@@ -293,6 +293,12 @@ class Said:
         size = os.fstat(self.descriptor).st_size
         data = os.pread(self.descriptor, _STDERR_KEPT, max(0, size - _STDERR_KEPT))
         return data.decode("utf-8", "replace").strip()
+
+    def lines(self) -> Iterator[str]:
+        """All of it, line by line."""
+        with open(os.dup(self.descriptor), encoding="utf-8", errors="replace") as file:
+            file.seek(0)
+            yield from file
 
 
 def _write(sink: int, chunk: bytes) -> None:

@@ -39,7 +39,7 @@ def check(value: Any, reached: List[bytes]) -> List[View]:
         inside, at = validate.absolute(row.get("inside"), "inside"), validate.absolute(row.get("at"), "at")
         place = Place(validate.token(row.get("token")))
         policy.check_read(at, real=True)
-        if at not in [_joined(origin, inside) for origin in place.origins()]:
+        if at not in place.live(inside):
             text = "{} is not where {} of {} is in this system"
             raise wire.Refused("unsafe", text.format(wire.shown(at), wire.shown(inside), place.name))
         hidden = [path for path in reached if at == b"/" or path == at or path.startswith(at + b"/")]
@@ -68,10 +68,6 @@ def enter(views: List[View]) -> None:
     finally:
         for source in sources:
             os.close(source)
-
-
-def _joined(origin: bytes, inside: bytes) -> bytes:
-    return (origin.rstrip(b"/") + inside).rstrip(b"/") or b"/"
 
 
 def _open(view: View) -> int:

@@ -10,11 +10,12 @@ from tests.lab import servers
 from tests.lab.engine import Engine, running_engine
 from tests.lab.ferretdb import Server as FerretServer
 from tests.lab.ferretdb import running_ferretdb
-from tests.lab.fixtures_guest import btrfs_place, ext4_place, guest, xfs_place
+from tests.lab.fixtures_guest import btrfs_place, ext4_place, guest, xfs_place, zfs_guest
 from tests.lab.opensearch import Node, running_node
 from tests.lab.servers import LabServer, running_server
 
-__all__ = ["btrfs_place", "engine", "ext4_place", "guest", "mariadb_server", "postgresql_server", "xfs_place"]
+__all__ = ["btrfs_place", "engine", "ext4_place", "guest", "mariadb_server", "mysql_server", "postgresql_server"]
+__all__ += ["xfs_place", "zfs_guest"]
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +36,13 @@ def postgresql_server(engine: Engine) -> Iterator[LabServer]:
 def mariadb_server(engine: Engine) -> Iterator[LabServer]:
     """127.0.0.22: MariaDB 10.11 on 3306, as Debian leaves it: root by the socket, /etc/mysql/debian.cnf."""
     with running_server(engine, servers.MARIADB) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mysql_server(engine: Engine) -> Iterator[LabServer]:
+    """127.0.0.25: MySQL itself on 3306, as Debian's unstable release leaves it: root by the socket."""
+    with running_server(engine, servers.MYSQL) as server:
         yield server
 
 

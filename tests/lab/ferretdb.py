@@ -1,15 +1,14 @@
 """FerretDB 1.24 with SQLite: what can be had here that speaks MongoDB's protocol, logins included.
 
-Its source is a Go module and is built as its authors do, with the version written into it. MongoDB's own client
-for Python (the real one) is beside it. MongoDB's own `mongodump` and `mongorestore` cannot be had here:
-`mongo_stand_in.py` stands in for them, and says so.
+Its source is a Go module and is built as its authors do, with the version written into it, and with one change:
+MongoDB ignores the name of a collection (`ns`) in an index, which its own `mongorestore` always writes; FerretDB would
+refuse it. MongoDB's own `mongodump` and `mongorestore` (also a Go module) and its client for Python are beside it.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shlex
 import shutil
 import signal
 import socket
@@ -31,9 +30,12 @@ ADDRESS = "127.0.0.24"
 MODULE, VERSION = "github.com/FerretDB/FerretDB", "v1.24.2"
 CLIENT = ("pymongo==4.20.1", "dnspython==2.9.2")
 USER, PASSWORD = "backup", "pa ss'\\ \"wörd: #1"
+TOOLS_MODULE, TOOLS_VERSION = "github.com/mongodb/mongo-tools", "v0.0.0-20240723193119-837c2bc263f4"
 START_SECONDS = 30
-STAND_IN = Path(__file__).with_name("mongo_stand_in.py")
-_RECIPE = repr((MODULE, VERSION, CLIENT, sys.version_info[:2], 2))
+_CHANGED = "internal/handler/msg_createindexes.go"
+_BEFORE, _AFTER = 'case "background":', 'case "background", "ns":'
+_RECIPE = repr((MODULE, VERSION, _BEFORE, _AFTER, CLIENT, sys.version_info[:2], 3))
+_TOOLS_RECIPE = repr((TOOLS_MODULE, TOOLS_VERSION, 1))
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Server:
 
     @property
     def tools(self) -> Path:
-        """A directory for PATH with stand-ins for `mongodump` and `mongorestore`."""
+        """A directory for PATH with MongoDB's own `mongodump` and `mongorestore`, for this server's tests alone."""
         return self.place / "bin"
 
     def log(self) -> str:
@@ -81,9 +83,14 @@ def built() -> Path:
     return cache.cached("ferretdb", _RECIPE, _build)
 
 
+def tools() -> Path:
+    """The directory with MongoDB's own `mongodump` and `mongorestore`, made when it is missing."""
+    return cache.cached("mongo-tools", _TOOLS_RECIPE, _build_tools)
+
+
 def is_built() -> bool:
-    """Is it there?"""
-    return cache.is_there("ferretdb", _RECIPE)
+    """Are it and the tools there?"""
+    return cache.is_there("ferretdb", _RECIPE) and cache.is_there("mongo-tools", _TOOLS_RECIPE)
 
 
 @contextmanager
@@ -97,7 +104,7 @@ def running_ferretdb(*, secured: bool = False, replica_set: str = "") -> Iterato
     process = None
     try:
         (place / "data").mkdir()
-        _write_stand_ins(place / "bin")
+        _link_tools(place / "bin")
         port = free_port(ADDRESS)
         options = ("--handler=sqlite", f"--sqlite-url=file:{place}/data/", f"--state-dir={place}", "--debug-addr=-")
         options += (f"--listen-unix={place}/mongodb.sock", f"--repl-set-name={replica_set}")
@@ -123,24 +130,38 @@ def running_ferretdb(*, secured: bool = False, replica_set: str = "") -> Iterato
 
 
 def _build(path: Path) -> None:
-    if shutil.which("go") is None:
-        raise LabFailed("FerretDB is built with Go 1.24 or newer, and there is no `go` in PATH.")
-    module = json.loads(_run("go", "mod", "download", "-json", f"{MODULE}@{VERSION}"))
-    source = path / "source"
-    shutil.copytree(module["Dir"], source, copy_function=shutil.copyfile)
+    source = _source(MODULE, VERSION, path)
     # Its authors write this file when they build; the module lacks it.
     (source / "build/version/version.txt").write_text(f"{VERSION}\n")
+    code = (source / _CHANGED).read_text()
+    assert code.count(_BEFORE) == 1
+    (source / _CHANGED).write_text(code.replace(_BEFORE, _AFTER))
     _run("go", "build", "-o", str(path / "ferretdb"), "./cmd/ferretdb", cwd=source)
     shutil.rmtree(source)
     _run(sys.executable, "-m", "pip", "install", "--quiet", "--target", str(path / "python"), *CLIENT)
 
 
-def _write_stand_ins(folder: Path) -> None:
+def _build_tools(path: Path) -> None:
+    source = _source(TOOLS_MODULE, TOOLS_VERSION, path)
+    for name in ("mongodump", "mongorestore"):
+        _run("go", "build", "-o", str(path / name), f"./{name}/main", cwd=source)
+    shutil.rmtree(source)
+
+
+def _source(module: str, version: str, path: Path) -> Path:
+    """A copy of a Go module that may be changed."""
+    if shutil.which("go") is None:
+        raise LabFailed("FerretDB and MongoDB's tools are built with Go 1.24 or newer, and there is no `go` in PATH.")
+    told = json.loads(_run("go", "mod", "download", "-json", f"{module}@{version}"))
+    source = path / "source"
+    shutil.copytree(told["Dir"], source, copy_function=shutil.copyfile)
+    return source
+
+
+def _link_tools(folder: Path) -> None:
     folder.mkdir()
     for name in ("mongodump", "mongorestore"):
-        words = shlex.join([sys.executable, str(STAND_IN), str(built() / "python"), name])
-        (folder / name).write_text(f'#!/bin/sh\nexec {words} "$@"\n')
-        (folder / name).chmod(0o755)
+        (folder / name).symlink_to(tools() / name)
 
 
 def _run(*argv: str, cwd: Path | None = None) -> str:

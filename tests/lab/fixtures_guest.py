@@ -8,12 +8,20 @@ import pytest
 
 from tests.lab.guest import Guest, running_guest
 from tests.lab.loops import Place, mounted
+from tests.lab.zfs_guest import running_zfs_guest
 
 
 @pytest.fixture(scope="session")
 def guest() -> Iterator[Guest]:
     """A virtual machine with LVM: vg-a/lv-data (xfs), vg-a/lv-mysql (ext4), vg-thin/thin-data (ext4), all mounted."""
     with running_guest() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def zfs_guest() -> Iterator[Guest]:
+    """The same with a pool “tank”: data at /srv/data, mysql at /var/lib/mysql, files and “two words” below /tank."""
+    with running_zfs_guest() as running:
         yield running
 
 

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,11 +122,11 @@ class Guest:
 
 
 @contextmanager
-def running_guest() -> Iterator[Guest]:
+def running_guest(image: Callable[[], Path] = guest_image.image) -> Iterator[Guest]:
     """A fresh machine for a block, with our helper. Raises LabFailed with its console when it does not answer."""
     directory = Path(tempfile.mkdtemp(prefix="phpborg-guest-"))
     try:
-        guest = _start(directory)
+        guest = _start(directory, image())
         try:
             _wait_for_ssh(guest)
             with _one_sign_in(guest):
@@ -138,8 +138,8 @@ def running_guest() -> Iterator[Guest]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _start(directory: Path) -> Guest:
-    image, drives = guest_image.image(), guest_image.drives()
+def _start(directory: Path, image: Path) -> Guest:
+    drives = guest_image.drives()
     host_key = (image / "host_key").read_text()
     key = _make_key(directory)
     port = free_port(ADDRESS)

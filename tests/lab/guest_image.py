@@ -44,10 +44,12 @@ PREPARE_SECONDS = 180
 # Read by nobody in the guest.
 _LEFT_OUT = ("usr/share/doc", "usr/share/man", "usr/share/locale", "var/lib/apt/lists", "var/cache/apt")
 _OVERLAY = Path(__file__).parent / "guest_root"
+# In mounts and processes of their own: what they leave mounted or running is gone with them.
+APART = ("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--")
 # What fills the drives later lies apart, so that a server on an unmounted drive does not start by mistake.
 _FINISH = """set -eu
 pg_dropcluster 15 main
-pg_createcluster --locale=C.UTF-8 -d /srv/data/postgresql/15/main 15 main >/dev/null
+pg_createcluster --locale=C.UTF-8 --port 5432 -d /srv/data/postgresql/15/main 15 main >/dev/null
 mkdir -p /usr/share/lab/thin /srv/thin
 mv /srv/data /usr/share/lab/data
 mv /var/lib/mysql /usr/share/lab/mysql
@@ -96,7 +98,7 @@ def kernel_words(image: Path, *words: str) -> list[str]:
 
 def image() -> Path:
     """A directory with `root.img`, `kernel`, `initrd` and `host_key` ("type base64")."""
-    return cached("guest-image", _image_recipe(), _build_image)
+    return cached("guest-image", recipe(), _build_image)
 
 
 def drives() -> Path:
@@ -106,14 +108,15 @@ def drives() -> Path:
 
 def is_built() -> bool:
     """Are the image and the drives there?"""
-    return is_there("guest-image", _image_recipe()) and is_there("guest-drives", _drives_recipe())
+    return is_there("guest-image", recipe()) and is_there("guest-drives", _drives_recipe())
 
 
 def _drives_recipe() -> str:
-    return f"{_image_recipe()} {DRIVE_BYTES}"
+    return f"{recipe()} {DRIVE_BYTES}"
 
 
-def _image_recipe() -> str:
+def recipe() -> str:
+    """All that decides on the image."""
     files = sorted(path for path in _OVERLAY.rglob("*") if path.is_file())
     contents = [f"{path.relative_to(_OVERLAY)}\n{path.read_text()}" for path in files]
     return "\n".join([debian_source()[1], *PACKAGES, IMAGE_SIZE, _FINISH, *_LEFT_OUT, *contents])
@@ -123,21 +126,24 @@ def _build_image(place: Path) -> None:
     site, release = debian_source()
     root = place / "root"
     include = f"--include={','.join(PACKAGES)}"
-    # In mounts and processes of their own: what they leave mounted or running is gone with them.
-    apart = ("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--")
     debootstrap = ("debootstrap", "--variant=minbase", include, release, str(root), site)
-    _run(*apart, *debootstrap, log=place / "log")
+    run(*APART, *debootstrap, log=place / "log")
     shutil.copytree(_OVERLAY, root, dirs_exist_ok=True)
-    _run(*apart, "chroot", str(root), "/bin/sh", "-c", _FINISH, log=place / "log")
-    for name in _LEFT_OUT:
-        shutil.rmtree(root / name)
-        (root / name).mkdir()
+    run(*APART, "chroot", str(root), "/bin/sh", "-c", _FINISH, log=place / "log")
     for path in (root / "etc/ssh").glob("ssh_host_*"):
         path.unlink()
     (place / "host_key").write_text(make_host_key(root / "etc/ssh/ssh_host_ed25519_key"))
     for kind, name in (("vmlinuz", "kernel"), ("initrd.img", "initrd")):
         next((root / "boot").glob(f"{kind}-*")).rename(place / name)
-    _run("mke2fs", "-q", "-t", "ext4", "-d", str(root), str(place / "root.img"), IMAGE_SIZE, log=place / "log")
+    pack(root, place, IMAGE_SIZE)
+
+
+def pack(root: Path, place: Path, size: str) -> None:
+    """Make `root.img` of this tree, without what nobody reads; the tree is gone then."""
+    for name in _LEFT_OUT:
+        shutil.rmtree(root / name)
+        (root / name).mkdir()
+    run("mke2fs", "-q", "-t", "ext4", "-d", str(root), str(place / "root.img"), size, log=place / "log")
     shutil.rmtree(root)
 
 
@@ -148,12 +154,12 @@ def _build_drives(place: Path) -> None:
             file.truncate(DRIVE_BYTES)
     groups = [drive(place / name, keep=True) for name in ("vg-a.img", "vg-thin.img")]
     argv = emulator(drive(made_from / "root.img", keep=False), *groups) + kernel_words(made_from, "lab.prepare")
-    _run(*argv, log=place / "log", seconds=PREPARE_SECONDS)
+    run(*argv, log=place / "log", seconds=PREPARE_SECONDS)
     said = (place / "log").read_text(errors="replace")
     assert "lab-guest: prepared" in said, f"the guest did not prepare its drives:\n{said[-3000:]}"
 
 
-def _run(*argv: str, log: Path, seconds: float | None = None) -> None:
+def run(*argv: str, log: Path, seconds: float | None = None) -> None:
     """Run it with its output in `log`; AssertionError with the end of that when it fails or is late."""
     with log.open("ab") as file:
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT)

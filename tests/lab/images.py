@@ -20,6 +20,8 @@ from tests.install.bare_root import CLIENT_VARIABLES
 from tests.lab.engine import Engine, LabFailed, locked
 
 RELEASE = "bookworm"
+# Where Debian has MySQL itself: its stable releases have MariaDB alone. The mirror is that of RELEASE.
+UNSTABLE = "sid"
 PARTS = Path(__file__).parent / "image_parts"
 # Count up when the code below builds something else out of the same recipe.
 _WAY = 2
@@ -31,19 +33,20 @@ _DPKG = "force-unsafe-io\n" + "".join(
 
 @dataclass(frozen=True)
 class Image:
-    """One image: `parent` (None: a new Debian root) plus `packages`, then `script` of image_parts/."""
+    """One image: `parent` (None: a new root of Debian's `release`) plus `packages`, then `script` of image_parts/."""
 
     name: str
     packages: tuple[str, ...]
     parent: Image | None = None
     script: str = ""
     files: tuple[str, ...] = ()
+    release: str = RELEASE
 
     @property
     def recipe(self) -> str:
         """Changes whenever the result would."""
         texts = [(PARTS / name).read_text() for name in (self.script, *self.files) if name]
-        parent = self.parent.recipe if self.parent else f"{_WAY} {RELEASE} {_DPKG}"
+        parent = self.parent.recipe if self.parent else f"{_WAY} {self.release} {_DPKG}"
         return hashlib.sha256(json.dumps([self.name, parent, self.packages, texts]).encode()).hexdigest()[:12]
 
     @property
@@ -65,7 +68,12 @@ SERVER_POSTGRESQL = Image(
 SERVER_MARIADB = Image(
     "phpborg-lab/server-mariadb:latest", (), MARIADB, "server-mariadb.sh", ("lab-init", "sshd_config")
 )
-IMAGES = (BASE, POSTGRESQL, MARIADB, SERVER_POSTGRESQL, SERVER_MARIADB)
+BASE_UNSTABLE = Image("phpborg-lab/base-sid:latest", BASE.packages, script="base.sh", release=UNSTABLE)
+MYSQL = Image("phpborg-lab/mysql:latest", ("mysql-server",), BASE_UNSTABLE, release=UNSTABLE)
+SERVER_MYSQL = Image(
+    "phpborg-lab/server-mysql:latest", (), MYSQL, "server-mysql.sh", ("lab-init", "sshd_config"), UNSTABLE
+)
+IMAGES = (BASE, POSTGRESQL, MARIADB, SERVER_POSTGRESQL, SERVER_MARIADB, BASE_UNSTABLE, MYSQL, SERVER_MYSQL)
 
 
 def ensure(engine: Engine, *wanted: Image) -> None:
@@ -106,10 +114,10 @@ def _remove_older(engine: Engine, image: Image) -> None:
 def _bootstrap(engine: Engine, image: Image) -> None:
     work = Path(tempfile.mkdtemp(prefix=".root-", dir=engine.place))
     try:
-        site = _sources()[0].split()[1]
+        site = _sources(image.release)[0].split()[1]
         # A mirror's cost is the round trips: debootstrap fetches all, and dpkg unpacks all, in one go.
-        argv = ["debootstrap", "--variant=minbase", f"--include={','.join(image.packages)}", RELEASE, str(work), site]
-        _run(argv)
+        packages = f"--include={','.join(image.packages)}"
+        _run(["debootstrap", "--variant=minbase", packages, image.release, str(work), site])
         (work / "usr/sbin/policy-rc.d").write_text("#!/bin/sh\nexit 101\n")
         (work / "usr/sbin/policy-rc.d").chmod(0o755)
         (work / "etc/dpkg/dpkg.cfg.d/lab").write_text(_DPKG)
@@ -127,7 +135,7 @@ def _derive(engine: Engine, image: Image) -> None:
     name = f"build-{image.recipe}"
     work = Path(tempfile.mkdtemp(prefix=".build-", dir=engine.place))
     try:
-        (work / "sources.list").write_text("\n".join(_sources()) + "\n")
+        (work / "sources.list").write_text("\n".join(_sources(image.release)) + "\n")
         (work / "machine").write_text(_run(["apt-config", "dump", "Acquire"]))
         engine.docker("rm", "--force", name, check=False)
         mounts, variables = _way_to_packages(work)
@@ -160,12 +168,18 @@ def _steps(image: Image) -> str:
     return "\n".join([f"{install}; rm -rf /var/lib/apt/lists/*" if image.packages else "", script])
 
 
-def _sources() -> list[str]:
-    """Lines for sources.list: what the machine's own apt uses for our release, the release itself first."""
+def _sources(release: str) -> list[str]:
+    """Lines for sources.list: what the machine's own apt uses for our release, the release itself first.
+
+    Of another release its own line alone, from the mirror that has ours.
+    """
     table = _run(["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE) $(COMPONENT)", "Created-By: Packages"])
     rows = [line.split() for line in table.splitlines() if re.search(rf" {RELEASE}(-updates|-security)? main$", line)]
-    if not any(row[1] == RELEASE for row in rows):
+    sites = sorted(row[0] for row in rows if row[1] == RELEASE)
+    if not sites:
         raise LabFailed(f"apt of this machine names no source of {RELEASE}; the laboratory is built from that release.")
+    if release != RELEASE:
+        return [f"deb {sites[0]} {release} main"]
     return sorted({f"deb {' '.join(row)}" for row in rows}, key=lambda line: (line.split()[2] != RELEASE, line))
 
 

@@ -69,11 +69,12 @@ _JAVA = (
 
 @dataclass(frozen=True)
 class Node:
-    """One running node. It has two directories of data, and `repositories` as its only path.repo."""
+    """One running node. It has two directories of data, and `repositories` as its first path.repo."""
 
     place: Path
     port: int
     process: subprocess.Popen[bytes]
+    data: tuple[Path, ...]  # its path.data
 
     @property
     def url(self) -> str:
@@ -84,11 +85,6 @@ class Node:
     def repositories(self) -> Path:
         """Its path.repo."""
         return self.place / "repositories"
-
-    @property
-    def data(self) -> list[Path]:
-        """Its path.data."""
-        return [self.place / "data" / name for name in ("one", "two")]
 
     @property
     def access(self) -> dict[str, Any]:
@@ -137,16 +133,21 @@ def is_built() -> bool:
 
 
 @contextmanager
-def running_node(name: str = "one") -> Iterator[Node]:
-    """A fresh node for a block, as an account without rights; it ends with this process, whatever happens."""
+def running_node(name: str = "one", data: tuple[Path, ...] = (), repositories: tuple[Path, ...] = ()) -> Iterator[Node]:
+    """A node for a block, as an account without rights; it ends with this process, whatever happens.
+
+    Fresh and with two directories of its own, unless it starts from what lies in `data`. `repositories` are in its
+    path.repo too.
+    """
     program = home()
     place = Path(tempfile.mkdtemp(prefix="phpborg-opensearch-"))
     place.chmod(0o755)
     process = None
     try:
-        port = _configure(place, name)
+        data = data or (place / "data/one", place / "data/two")
+        port = _configure(place, name, data, repositories)
         process = _start(program, place)
-        node = Node(place, port, process)
+        node = Node(place, port, process, data)
         _wait(node)
         yield node
     finally:
@@ -176,11 +177,11 @@ def _build(path: Path) -> None:
     (path / "modules/transport-netty4/plugin-security.policy").write_text(_POLICY)
 
 
-def _configure(place: Path, name: str) -> int:
+def _configure(place: Path, name: str, data: tuple[Path, ...], repositories: tuple[Path, ...]) -> int:
     """Directories and files of one node; the port on which it will answer."""
     config, port = place / "config", free_port(ADDRESS)
-    for folder in ("config", "plugins", "logs", "data/one", "data/two", "repositories"):
-        (place / folder).mkdir(parents=True)
+    for folder in (*(place / name for name in ("config", "plugins", "logs", "repositories")), *data):
+        folder.mkdir(parents=True, exist_ok=True)
     (config / "log4j2.properties").write_text(_LOGGING)
     settings = {
         "cluster.name": f"lab-{name}",
@@ -189,14 +190,14 @@ def _configure(place: Path, name: str) -> int:
         "http.port": port,
         "transport.port": free_port(ADDRESS),
         "discovery.type": "single-node",
-        "path.data": [str(place / "data/one"), str(place / "data/two")],
-        "path.repo": [str(place / "repositories")],
+        "path.data": [str(path) for path in data],
+        "path.repo": [str(path) for path in (place / "repositories", *repositories)],
         "cluster.routing.allocation.disk.threshold_enabled": False,
     }
     # JSON is YAML.
     (config / "opensearch.yml").write_text(json.dumps(settings, indent=1))
     # In its home it makes more directories of its own.
-    for path in (place, config, *place.glob("data/*"), place / "data", place / "logs", place / "repositories"):
+    for path in (place, config, *data, place / "logs", place / "repositories"):
         shutil.chown(path, ACCOUNT, "nogroup")
         path.chmod(0o755 if path == place else 0o750)
     return port

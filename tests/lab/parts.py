@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from tests.lab import ferretdb, guest_image, images, opensearch, servers
+from tests.lab import ferretdb, guest_image, images, opensearch, servers, zfs_image
 from tests.lab.engine import Engine
 
 
@@ -65,10 +65,15 @@ def _build_opensearch(engine: Engine) -> None:
 
 def _build_ferretdb(engine: Engine) -> None:
     ferretdb.built()
+    ferretdb.tools()
 
 
 def _build_guest(engine: Engine) -> None:
     guest_image.drives()
+
+
+def _build_zfs(engine: Engine) -> None:
+    zfs_image.image()
 
 
 # Of these a test starts a fresh one itself.
@@ -77,12 +82,15 @@ _NODES = (
     Part("FerretDB", _build_ferretdb, lambda engine: Status(ferretdb.is_built(), None)),
 )
 # Started by the test that wants one, from drives that forget what was written to them.
-_GUEST = Part("virtual machine", _build_guest, lambda engine: Status(guest_image.is_built(), None))
+_GUESTS = (
+    Part("virtual machine", _build_guest, lambda engine: Status(guest_image.is_built(), None)),
+    Part("virtual machine with ZFS", _build_zfs, lambda engine: Status(zfs_image.is_built(), None)),
+)
 
 PARTS = (
     Part("engine", lambda engine: None, _engine_status),
     *(_image(image) for image in images.IMAGES),
     *(_server(kind) for kind in servers.KINDS),
     *_NODES,
-    _GUEST,
+    *_GUESTS,
 )

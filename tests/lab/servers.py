@@ -49,7 +49,8 @@ class Kind:
 
 POSTGRESQL = Kind("postgresql", images.SERVER_POSTGRESQL, "127.0.0.21", (5432, 5433))
 MARIADB = Kind("mariadb", images.SERVER_MARIADB, "127.0.0.22", (3306,))
-KINDS = (POSTGRESQL, MARIADB)
+MYSQL = Kind("mysql", images.SERVER_MYSQL, "127.0.0.25", (3306,))
+KINDS = (POSTGRESQL, MARIADB, MYSQL)
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,8 @@ class LabServer:
 
     def sql(self, text: str, *, database: str = "", port: int = 0) -> str:
         """The answer of the database's own client, as its superuser by the socket: tab-separated, without headings."""
-        user, argv = "root", ["mariadb", "--batch", "--skip-column-names", "--database", database or "mysql"]
+        client = "mysql" if self.kind is MYSQL else "mariadb"
+        user, argv = "root", [client, "--batch", "--skip-column-names", "--database", database or "mysql"]
         if self.kind is POSTGRESQL:
             user, argv = "postgres", ["psql", "-X", "-v", "ON_ERROR_STOP=1", "-qAt", "-F", "\t"]
             argv += ["-p", str(port or 5432), "-d", database or "postgres"]

@@ -28,6 +28,7 @@ from servers.models import Server
 from servers.services import reach
 from tests.backups.conftest import RunJob, archive_of, pool, real_repository, run_job
 from tests.lab.guest import Guest
+from tests.lab.zfs_guest import snapshots
 from tests.support import mariadb, postgresql
 
 __all__ = ["pool", "real_repository", "run_job"]
@@ -119,7 +120,7 @@ def nothing_is_left(machine: Any) -> None:
     """No snapshot, no mount, no pipe, no copy."""
     if isinstance(machine, Guest):
         volumes = machine.execute(("lvs", "--noheadings", "-o", "lv_name")).stdout.decode().split()
-        assert not [name for name in volumes if name.startswith("phpborg")]
+        assert not [name for name in [*volumes, *snapshots(machine)] if "phpborg-" in name]
     listed = machine.execute(
         ("sh", "-c", 'ls /run/phpborg 2>/dev/null; grep " /run/phpborg/" /proc/mounts || true')
     ).stdout
@@ -131,6 +132,13 @@ def test_postgresql_in_the_machine(
     guest: Guest, row_of: Any, real_repository: Repository, run_job: RunJob, place: Path, method: str
 ) -> None:
     """On LVM (xfs): the stream and the snapshot."""
+    postgresql_comes_back(guest, row_of(guest), real_repository, run_job, place, method)
+
+
+def postgresql_comes_back(
+    guest: Guest, row: Server, repository: Repository, run_job: RunJob, place: Path, method: str
+) -> None:
+    """Backed up under writes, extracted, started here: it is of one moment, whole, with its roles."""
     guest.execute(("sh", "-c", "pg_ctlcluster 15 main status || pg_ctlcluster 15 main start"))
     guest.postgresql(
         "DROP TABLE IF EXISTS busy, still; CREATE TABLE busy (n serial, total bigint);"
@@ -142,7 +150,7 @@ def test_postgresql_in_the_machine(
     )
     sums = "SELECT count(*), sum(hashtext(h)) FROM still"
     expected = guest.postgresql(sums).replace("\t", "|")
-    job = job_of(row_of(guest), real_repository, "postgresql", method)
+    job = job_of(row, repository, "postgresql", method)
     with writing(guest, "INSERT INTO busy (total) SELECT count(*) FROM busy", _POSTGRESQL.format(database="postgres")):
         archive = proven(run_job(job))
         nothing_is_left(guest)
@@ -172,7 +180,12 @@ def test_postgresql_in_the_machine(
 def test_mariadb_in_the_machine_as_a_snapshot(
     guest: Guest, row_of: Any, real_repository: Repository, run_job: RunJob, place: Path
 ) -> None:
-    """On LVM (ext4), with a table that has no transactions: writing is locked for the moment of the snapshot."""
+    """On LVM (ext4)."""
+    mariadb_comes_back(guest, row_of(guest), real_repository, run_job, place)
+
+
+def mariadb_comes_back(guest: Guest, row: Server, repository: Repository, run_job: RunJob, place: Path) -> None:
+    """A snapshot under writes, with a table without transactions: writing is locked for that moment; started here."""
     guest.execute(("sh", "-c", "service mariadb status >/dev/null 2>&1 || service mariadb start"))
     guest.mariadb(
         "DROP DATABASE IF EXISTS lab; CREATE DATABASE lab; USE lab; "
@@ -182,7 +195,7 @@ def test_mariadb_in_the_machine_as_a_snapshot(
     )
     sums = "SELECT COUNT(*), SUM(CRC32(h)) FROM lab.isam"
     expected = guest.mariadb(sums)
-    job = job_of(row_of(guest), real_repository, "mysql", "snapshot")
+    job = job_of(row, repository, "mysql", "snapshot")
     with writing(guest, "INSERT INTO busy (total) SELECT COUNT(*) FROM busy", "mariadb lab"):
         archive = proven(run_job(job))
         nothing_is_left(guest)

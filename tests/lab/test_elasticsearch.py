@@ -288,6 +288,20 @@ def test_after_a_kill_at_any_moment_everything_is_found_by_the_token(host, node,
     assert not private(token).exists()
 
 
+def test_what_the_node_makes_only_after_its_teller_was_killed_goes_too(host, node, token):
+    """As on a busy machine: the question was sent, its sender killed, and the node comes to it while we remove."""
+    name = f"phpborg-{token}"
+    private(token).mkdir(mode=0o700, parents=True)
+    (private(token) / "told").touch()
+    body = {"type": "fs", "settings": {"location": str(node.repositories / name)}}
+    late = threading.Timer(2, lambda: node.ask("PUT", f"/_snapshot/{name}", body))
+    late.start()
+    ask(host, node, "remove", token)
+    late.join()
+    assert nothing_left(node)
+    assert not private(token).exists()
+
+
 def private(token: str) -> Path:
     """The directory of the snapshot on this machine."""
     return Path(f"/run/phpborg/snapshot-{token}")

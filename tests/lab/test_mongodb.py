@@ -1,6 +1,6 @@
 """Dumps of a server that speaks MongoDB's protocol (FerretDB), through the helper into an archive and back.
 
-`mongodump` and `mongorestore` are stand-ins (mongo_stand_in.py): the real ones cannot be had here.
+`mongodump` and `mongorestore` are MongoDB's own.
 """
 
 from __future__ import annotations
@@ -99,12 +99,14 @@ def writes(server: Server) -> Iterator[list[int]]:
 
 
 def restore(server: Server, archive: bytes) -> None:
-    argv = (server.tools / "mongorestore", f"--host={server.access['address']}", f"--port={server.port}", "--archive")
+    """All but the accounts: FerretDB has no version of theirs, so they count as those of MongoDB 2.4."""
+    where = (f"--host={server.access['address']}", f"--port={server.port}")
+    argv = (server.tools / "mongorestore", *where, "--nsExclude=admin.*", "--archive")
     done = subprocess.run(argv, input=archive, capture_output=True)
     assert done.returncode == 0, done.stderr
 
 
-def test_a_stand_in_for_mongodump_dumps_a_secured_server_under_writes(backup, borg, ferretdb):
+def test_a_secured_server_is_dumped_under_writes(backup, borg, ferretdb):
     items = [{"_id": n, "name": f"nön {n} 😀", "price": n / 7} for n in range(500)]
     client = ferretdb.client()
     client["shop"]["items"].insert_many(items)
@@ -151,13 +153,14 @@ def test_by_its_socket(backup, borg, secured):
         assert list(fresh.client()["shop"]["c"].find()) == [{"_id": 1}]
 
 
-@pytest.mark.parametrize(("database", "asked"), [(None, True), ("shop", False)])
-def test_the_oplog_is_asked_for_of_a_replica_set_as_a_whole(backup, database, asked):
+def test_the_oplog_is_asked_for_of_a_replica_set_as_a_whole(backup):
+    """FerretDB has none, and mongodump says so; of one database it is not asked for."""
     with running_ferretdb(replica_set="rs0") as server:
         server.client()["shop"]["c"].insert_one({"_id": 1})
-        ended = backup(server, {"name": "all", "database": database})
+        with pytest.raises(errors.StreamFailed, match="oplog"):
+            backup(server, {"name": "all"})
+        ended = backup(server, {"name": "all", "database": "shop"})
         assert ended.exit.code == 0, ended.exit.stderr_tail
-        assert ("asked for the oplog" in ended.exit.stderr_tail) is asked
 
 
 def test_a_wrong_password_fails_in_the_words_of_the_server(backup, borg, ferretdb):
@@ -222,19 +225,19 @@ def helpers() -> list[int]:
 
 
 def dumps(server: Server) -> list[int]:
-    """Processes of the stand-in that read this server."""
+    """Processes of mongodump that read this server."""
     found = []
     for entry in Path("/proc").iterdir():
         with suppress(OSError):
-            words = (entry / "cmdline").read_bytes().split(b"\0") if entry.name.isdigit() else []
-            if b"mongodump" in words and f"--port={server.port}".encode() in words:
+            words = (entry / "cmdline").read_bytes().split(b"\0") if entry.name.isdigit() else [b""]
+            if words[0].endswith(b"/mongodump") and f"--port={server.port}".encode() in words:
                 found.append(int(entry.name))
     return found
 
 
 @pytest.fixture(scope="module")
 def archive() -> bytes:
-    """What the stand-in prints of two collections."""
+    """What mongodump prints of two collections."""
     with running_ferretdb() as server:
         server.client()["a"]["one"].insert_many([{"_id": n} for n in range(5)])
         server.client()["a"]["two"].insert_many([{"_id": n} for n in range(5)])

@@ -189,6 +189,25 @@ def test_borg_finds_files_of_a_second_snapshot_unchanged(btrfs_place, here, repo
     assert str(data / "after two") not in seen[1]
 
 
+def test_what_is_seen_through_a_bind_mount_is_archived_under_its_name_there(btrfs_place, here, repository):
+    volume = {"kind": "btrfs", "device": btrfs_place.device, "subvolume": f"/{btrfs_place.subvolume.name}"}
+    inner, bound, token = btrfs_place.subvolume / "in ner", btrfs_place.path.parent / "bo und", uuid.uuid4().hex
+    inner.mkdir()
+    bound.mkdir()
+    (inner / "file").write_text("frozen")
+    subprocess.run(["mount", "--bind", str(inner), str(bound)], check=True)
+    try:
+        ask(here, "make", token, **volume)
+        (inner / "later").touch()
+        seen = create(
+            here, repository, "one", str(bound), views=[{"token": token, "inside": "/in ner", "at": str(bound)}]
+        )
+    finally:
+        ask(here, "remove", token, **volume)
+        subprocess.run(["umount", str(bound)], check=True)
+    assert set(seen) == {str(bound), str(bound / "file")}
+
+
 # A database server that is kept still
 
 
@@ -210,7 +229,7 @@ def pause(name):
     if name == step:
         print(name, flush=True)
         time.sleep(120)
-real = {name: getattr(btrfs, name) for name in ("act", "mount", "_check_way", "unmount")}
+real = {name: getattr(btrfs, name) for name in ("act", "show", "_check_way")}
 def act(argv, place):
     if "snapshot" not in argv:
         return real["act"](argv, place)
@@ -220,14 +239,14 @@ def act(argv, place):
         argv = ["sh", "-c", 'sleep 2; exec "$@"', "sh", *argv]
     real["act"](argv, place)
     pause("frozen")
-def mount(*args):
+def show(*args):
     pause("released")
-    real["mount"](*args)
+    real["show"](*args)
     pause("mounted")
 def check_way(*args):
     pause("top")
     return real["_check_way"](*args)
-btrfs.act, btrfs.mount, btrfs._check_way = act, mount, check_way
+btrfs.act, btrfs.show, btrfs._check_way = act, show, check_way
 snapshots.snapshot(wire.Request(json.dumps(request).encode()), wire.Control(60))
 pause("answered")
 """

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import pytest
 
 from servers.remote import nearby, wire
+from servers.remote.probes import databases
 from servers.remote.snapshots.elasticsearch import _problem
 from servers.remote.snapshots.elasticsearch_api import Api, Unreachable
 
@@ -63,7 +64,7 @@ def test_a_refusal_has_the_innermost_reason_and_no_password(url):
 
 
 def test_a_stranger_who_listens_there_is_not_shown_the_login(url, monkeypatch):
-    monkeypatch.setattr(nearby, "_listening", lambda port: [("127.0.0.1", 65534)])
+    monkeypatch.setattr(databases, "_tcp_makers", lambda port: [("127.0.0.1", 65534)])
     with pytest.raises(Unreachable, match="account nobody"):
         api(url, "changeme é").get("/")
     assert FakeNode.asked == []

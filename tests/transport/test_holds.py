@@ -214,7 +214,7 @@ def test_who_may_not_see_every_table_locks(server):
 
 
 def test_root_is_not_shown_to_a_server_of_an_ordinary_account(server, monkeypatch):
-    monkeypatch.setattr("servers.remote.probes.databases.trusted", lambda uid: False)
+    monkeypatch.setattr("servers.remote.probes.databases.trusted", lambda engine, uid: False)
     with pytest.raises(wire.Refused, match="is not shown the login") as refused:
         holds.opened(row(server, login={"method": "debian.cnf"}), {}).__enter__()
     assert refused.value.code == "unsafe"

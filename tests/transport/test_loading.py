@@ -15,8 +15,6 @@ from typing import Any
 import pytest
 
 from servers import errors
-from servers.remote import wire
-from servers.remote.loaders import mongodb
 from servers.remote.loaders.postgresql import SqlCensus
 from servers.remote.loaders.postgresql_globals import statements
 from servers.transport.tunnel import link
@@ -316,22 +314,3 @@ GRANT a TO b GRANTED BY c;
         b"COMMENT ON ROLE c IS E'it''s; \\\\n\n--not a comment';",
         b"GRANT a TO b GRANTED BY c;",
     ]
-
-
-@pytest.mark.parametrize(
-    ("into", "words"),
-    [
-        ({"database": None}, []),
-        ({"database": None, "replace": True}, ["--drop"]),
-        ({"database": "shop", "as": "shop", "replace": True}, ["--drop", "--nsInclude=shop.*"]),
-        ({"database": "-x", "as": "new"}, ["--nsInclude=-x.*", "--nsFrom=-x.*", "--nsTo=new.*"]),
-    ],
-)
-def test_what_mongorestore_is_told_to_choose_and_rename(into, words):
-    assert mongodb.names(into) == words
-
-
-@pytest.mark.parametrize("name", ["", "a.b", "a$b", "a*b", "a/b"])
-def test_a_name_that_would_mean_several_databases_of_mongodb_is_refused(name):
-    with pytest.raises(wire.Refused, match="cannot be the name"):
-        mongodb.names({"database": "shop", "as": name})

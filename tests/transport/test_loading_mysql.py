@@ -224,6 +224,30 @@ def test_users_come_back_with_their_rights_and_those_that_are_there_stay(host, r
     assert sorted(source.sql(shown).split("\n")) == sorted(before.split("\n"))
 
 
+def test_what_everybody_may_comes_back_where_nobody_has_been_given_anything(host, repository, token, source, load):
+    """PUBLIC is no account that is made; one that has rights already keeps them as they are."""
+    source.sql("DROP USER IF EXISTS kept@localhost; GRANT SELECT ON shop.* TO PUBLIC")
+    stream = {"name": "my/users.sql", "producer": "mysql_users", **source.where}
+    with link(host, str(repository), mode="tunnel", token=token) as way:
+        asked = {"argv": ["create", "--json", "--log-json", way.location("one")], "token": token, "streams": [stream]}
+        ended = host.run("borg", asked, secrets={"passphrase": PASSPHRASE}, link=way)
+    assert ended.exit.code == 0, ended.exit.stderr_tail
+    before = source.sql("SHOW GRANTS FOR PUBLIC")
+    assert "SELECT ON `shop`" in before
+    source.sql("REVOKE SELECT ON shop.* FROM PUBLIC; GRANT INSERT ON shop.t TO PUBLIC")
+    said = load("my/users.sql", "one", **source.where, loader="mysql_users")
+    assert said["loaded"], said
+    assert "the account “PUBLIC” was there and stays as it is" in said["notes"]
+    assert "SELECT" not in source.sql("SHOW GRANTS FOR PUBLIC")
+    source.sql("REVOKE INSERT ON shop.t FROM PUBLIC; DELETE FROM mysql.global_priv WHERE user = 'PUBLIC'")
+    source.sql("FLUSH PRIVILEGES")
+    said = load("my/users.sql", "one", **source.where, loader="mysql_users")
+    assert said["loaded"], said
+    assert not [note for note in said["notes"] if "PUBLIC" in note or "not given" in note], said["notes"]
+    assert source.sql("SHOW GRANTS FOR PUBLIC") == before
+    source.sql("REVOKE ALL PRIVILEGES, GRANT OPTION FROM PUBLIC")
+
+
 def test_tables_are_counted_however_the_dump_is_cut_into_pieces():
     text = b"--\n-- Table structure for table `a`\n--\n-- Table structure for table `b`\nx\n-- Dump completed on x\n"
     for size in (1, 2, 5, 31, len(text)):

@@ -1,4 +1,4 @@
-"""The prepared copy: made under writes and started, or refused; nothing is left of it. A fake xtrabackup says so."""
+"""The prepared copy: made under writes and started, or refused; nothing is left of it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from servers import errors
-from servers.remote import children, places, wire
-from servers.remote.snapshots import mariabackup, tools
+from servers.remote import places, wire
+from servers.remote.snapshots import mariabackup
 from servers.transport import host_for
 from servers.transport.base import Host
 from tests.support import mariadb
@@ -328,71 +328,3 @@ def test_a_removal_never_crosses_a_mount(server, here, token):
         subprocess.run(["umount", str(inside)], check=True)
     assert ask(here, "remove", token, args)["removed"] == [made["name"]]
     is_clean(server, token)
-
-
-# Programs that cannot run here
-
-
-@pytest.fixture
-def fake(tmp_path, monkeypatch):
-    """`fake(script)`: an xtrabackup that is this script; what it was called with is in the file `said`."""
-
-    def make(script: str) -> Path:
-        program = tmp_path / "xtrabackup"
-        program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$*" >> {tmp_path}/said\n{script}\n')
-        program.chmod(0o755)
-        real = children.find
-        monkeypatch.setattr(children, "find", lambda name: str(program) if name == "xtrabackup" else real(name))
-        return tmp_path / "said"
-
-    return make
-
-
-@pytest.fixture
-def private(token, server) -> Iterator[tools.Place]:
-    """The private directory of a copy; both are gone at the end."""
-    place = tools.Place(token)
-    Path(places.RUN).mkdir(mode=0o711, exist_ok=True)
-    Path(place.mountpoint).mkdir(mode=0o700, parents=True)
-    yield place
-    tools.unmount(place.mountpoint)
-    mariabackup.remove(place, mariabackup.volume(volume(server, flavour="mysql"), {}))
-    place.forget()
-
-
-_COPIES = 'for word; do case "$word" in --target-dir=*) mkdir -p "${word#*=}"; touch "${word#*=}/ibdata1";; esac; done'
-
-
-def test_a_fake_xtrabackup_is_called_without_what_it_does_not_know(server, fake, private):
-    said = fake(f"{_COPIES}; echo 'completed OK!'")
-    asked = mariabackup.volume(volume(server, flavour="mysql", action="make"), {})
-    made = mariabackup.make(private, asked, {}, None, wire.Control(60))
-    data = f"{server.data.parent}/.phpborg-{private.token}/data"
-    assert said.read_text().splitlines() == [
-        f"--no-defaults --user=root --socket={server.socket} --backup --target-dir={data} --datadir={server.data}",
-        f"--prepare --target-dir={data}",
-    ]
-    assert (made["origins"], mariabackup.state(private, asked)["valid"]) == ([str(server.data)], True)
-
-
-@pytest.mark.parametrize(
-    ("script", "words"),
-    [
-        ("echo 'completed OK!'; exit 1", "xtrabackup --backup ended with exit 1"),
-        ("echo 'it went on'", "xtrabackup --backup ended with exit 0: it went on"),
-        (f"{_COPIES}; [ $1 = --prepare ] || echo 'completed OK!'", "--prepare ended with exit 0: it said nothing"),
-        ("kill -9 $$", "xtrabackup --backup ended with signal 9"),
-    ],
-)  # fmt: skip
-def test_a_fake_xtrabackup_that_does_not_end_well_makes_no_copy(server, fake, private, script, words):
-    fake(script)
-    asked = mariabackup.volume(volume(server, flavour="mysql", action="make"), {})
-    with pytest.raises(wire.Refused, match=words):
-        mariabackup.make(private, asked, {}, None, wire.Control(60))
-    assert mariabackup.state(private, asked)["valid"] is False
-
-
-def test_a_missing_program_is_named_with_its_package(server, private):
-    asked = mariabackup.volume(volume(server, flavour="mysql", action="make"), {})
-    with pytest.raises(wire.Refused, match="xtrabackup is not installed: install percona-xtrabackup"):
-        mariabackup.make(private, asked, {}, None, wire.Control(60))

@@ -115,7 +115,8 @@ def names(borg: Callable[..., bytes], repository: Path) -> list[str]:
 def inside(server: mariadb.Server) -> list[str]:
     """All that does not change while the ledger is written."""
     asked = [
-        "SELECT COUNT(*), SUM(CRC32(CONCAT(h, twice, kept))) FROM shop.t; CHECKSUM TABLE shop.t",
+        # Not CHECKSUM TABLE: with a virtual column it was seen to differ for equal rows, by what was asked before.
+        "SELECT COUNT(*), SUM(CRC32(CONCAT_WS('|', i, h, twice, kept))) FROM shop.t",
         "SELECT HEX(e), HEX(b), f + 0, ST_AsText(g), d FROM shop.words",
         "SHOW CREATE VIEW shop.v; SELECT COUNT(*) FROM shop.v; SELECT shop.twice(21); CALL shop.p(@n); SELECT @n",
         "SELECT trigger_name, action_statement FROM information_schema.triggers WHERE trigger_schema = 'shop'",

@@ -10,11 +10,12 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from servers.remote import places, wire
+from servers.remote import places, tree, wire
 from servers.remote.snapshots import lvm, tools, zfs
 from tests.support.sshd import wait_until
 
@@ -94,6 +95,48 @@ def test_a_fake_zfs_whose_dataset_is_gone_has_nothing_to_remove(snapshot, monkey
         zfs.remove(snapshot, "tank/data")
 
 
+def test_a_fake_zfs_that_has_a_snapshot_in_use_is_asked_again(snapshot, monkeypatch):
+    asked: list[str] = []
+
+    def run(argv: list[str]) -> str:
+        if len(asked) == 3:
+            raise wire.Refused("snapshot", f"zfs: cannot open '{argv[-1]}': dataset does not exist")
+        return argv[-1]
+
+    def act(argv: list[str], place: tools.Place) -> None:
+        asked.append(argv[1])
+        if len(asked) < 3:
+            raise wire.Refused("snapshot", f"zfs: cannot destroy snapshot {argv[-1]}: dataset is busy")
+
+    monkeypatch.setattr(zfs, "run", run)
+    monkeypatch.setattr(tools, "act", act)
+    assert zfs.remove(snapshot, "tank/data") is True
+    assert asked == ["destroy"] * 3
+    asked.clear()
+    monkeypatch.setattr(tools, "_IN_USE_SECONDS", 0)
+    with pytest.raises(wire.Refused, match="busy"):
+        zfs.remove(snapshot, "tank/data")
+
+
+def test_a_fake_pool_is_written_out_before_a_server_is_held(snapshot, monkeypatch):
+    did: list[str] = []
+
+    @contextmanager
+    def hold() -> Iterator[None]:
+        did.append("held")
+        yield
+        did.append("let go")
+
+    mounted = tree.Mounted(b"/tank/data", b"/", "0:46", "zfs", b"tank/data", ["rw"])
+    monkeypatch.setattr(zfs, "_mounts", lambda volume: [mounted])
+    monkeypatch.setattr(zfs, "check", lambda origins: None)
+    monkeypatch.setattr(zfs, "run", lambda argv, timeout: did.append(" ".join(argv)))
+    monkeypatch.setattr(zfs, "act", lambda argv, place: did.append(argv[1]))
+    monkeypatch.setattr(zfs, "mount", lambda *words: did.append("mount"))
+    zfs.make(snapshot, "tank/data", {}, hold(), wire.Control(60))
+    assert did == ["zpool sync tank", "held", "snapshot", "let go", "mount"]
+
+
 def test_a_fake_lvm_that_has_a_volume_in_use_is_asked_again(snapshot, monkeypatch):
     asked: list[str] = []
 
@@ -107,10 +150,10 @@ def test_a_fake_lvm_that_has_a_volume_in_use_is_asked_again(snapshot, monkeypatc
             raise wire.Refused("snapshot", "lvremove: Logical volume vg/x contains a filesystem in use.")
 
     monkeypatch.setattr(lvm, "run", run)
-    monkeypatch.setattr(lvm, "act", act)
+    monkeypatch.setattr(tools, "act", act)
     assert lvm.remove(snapshot, ("vg", "lv")) is True
     assert asked == ["lvremove"] * 3
     asked.clear()
-    monkeypatch.setattr(lvm, "_IN_USE_SECONDS", 0)
+    monkeypatch.setattr(tools, "_IN_USE_SECONDS", 0)
     with pytest.raises(wire.Refused, match="in use"):
         lvm.remove(snapshot, ("vg", "lv"))

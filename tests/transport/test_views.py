@@ -58,7 +58,7 @@ def snapshot(live: Path, frozen: Path) -> Iterator[Callable[[], str]]:
         Path(found.directory).mkdir(mode=0o700)
         Path(found.mountpoint).mkdir(mode=0o700)
         tools.show(os.fsencode(frozen), found)
-        found.remember([str(live)])
+        found.remember([str(live)], [["/below", str(live / "bound")]])
         return found.token
 
     yield make
@@ -126,6 +126,24 @@ def test_a_view_is_the_picture_of_its_place_and_nothing_else(create, snapshot, l
     (frozen / "link").symlink_to("/etc")
     with pytest.raises(error, match=words):
         create("one", live, views=[{"token": snapshot(), "inside": inside, "at": at.format(live=live)}])
+
+
+def test_a_bind_mount_of_a_part_is_a_place_of_that_part_alone(snapshot, live):
+    place = tools.Place(snapshot())
+    bound = os.fsencode(live / "bound")
+    assert place.live(b"/below/file") == [os.fsencode(live / "below/file"), bound + b"/file"]
+    assert place.live(b"/below") == [os.fsencode(live / "below"), bound]
+    assert place.live(b"/belowed") == [os.fsencode(live / "belowed")]
+    assert place.live(b"/") == [os.fsencode(live)]
+
+
+def test_parts_of_a_volume_are_what_bind_mounts_show_of_it():
+    def seen(root: str, path: str) -> tree.Mounted:
+        return tree.Mounted(path.encode(), root.encode(), "0:1", "btrfs", b"/dev/x", [])
+
+    mounted = [seen("/", "/mnt"), seen("/@data", "/srv"), seen("/@data/pg", "/var/lib/pg"), seen("/@database", "/x")]
+    assert tools.parts(mounted, "/@data") == [["/pg", "/var/lib/pg"]]
+    assert tools.parts(mounted) == [["/@data", "/srv"], ["/@data/pg", "/var/lib/pg"], ["/@database", "/x"]]
 
 
 @by_sudo

@@ -92,7 +92,7 @@ class Way:
         self._user: Optional[str] = None
         if validate.choice(login.get("method"), "login method", ["none", "given"]) == "given":
             if self._door.path is None:
-                nearby.check_listener(str(self._door.address), int(self._door.port or 0))
+                nearby.check_listener("mongodb", str(self._door.address), int(self._door.port or 0))
             self._user = validate.text(login.get("user"), "user", limit=256)
             self._source = validate.text(login.get("authdb") or "admin", "authdb", limit=64)
             self._password = validate.text(secrets.get("database"), "the database's password", limit=1 << 12)
@@ -114,18 +114,7 @@ class Way:
         """Raises mongodb.Refused, OSError and scram.Failed."""
         if self._user is None:
             return
-        known = talk.try_to("isMaster", saslSupportedMechs="{}.{}".format(self._source, self._user))
-        modern = "SCRAM-SHA-256" in (known.get("saslSupportedMechs") or ["SCRAM-SHA-1"])
-        mechanism = "SCRAM-SHA-256" if modern else "SCRAM-SHA-1"
-        said, nonce = scram.first(self._user)
-        begun = talk.ask("saslStart", self._source, mechanism=mechanism, payload=("n,," + said).encode("utf-8"))
-        secret = scram.prepared(mechanism, self._user, self._password)
-        last, check = scram.final(mechanism, secret, said, _text(begun), nonce)
-        number = begun.get("conversationId")
-        ended = talk.ask("saslContinue", self._source, conversationId=number, payload=last.encode("utf-8"))
-        check(_text(ended))
-        if ended.get("done") is not True:
-            talk.ask("saslContinue", self._source, conversationId=number, payload=b"")
+        mongodb.sign_in(talk, self._user, self._password, self._source)
 
 
 class Keeper:
@@ -237,8 +226,3 @@ def _door(row: Dict[str, Any]) -> databases.Door:
         return databases.Door(wire.shown(validate.absolute(row["socket"], "socket")))
     address = nearby.own_address(row.get("address"), "address")
     return databases.Door(None, address, validate.number(row.get("port"), "port", 1, 65535))
-
-
-def _text(answer: Dict[str, Any]) -> str:
-    payload = answer.get("payload")
-    return payload.decode("utf-8", "replace") if isinstance(payload, bytes) else ""

@@ -2,11 +2,16 @@
 
 import signal
 import subprocess
-from typing import Any, Dict, List, Optional
+import threading
+import time
+from typing import Any, Callable, Dict, Iterable, List, Optional
 
 from .. import children
 
 PIPE = subprocess.PIPE
+# When nobody can tell us to end any more, a question gets so many seconds.
+_ALONE_SECONDS = 600.0
+_end: Optional[Callable[[], None]] = None
 
 
 class Failed(Exception):
@@ -62,6 +67,7 @@ class Loader:
 
     `rehearses`: the dump is read once to its end before anything is touched, because a failure could not be undone.
     `collects`: it is small, read into memory, and carried out after that (`carry_out`); there is no `start`.
+    `left` names what was made and could not be removed: `clean` has to be asked again.
     `untouched` says, after a failure, that what was there before is there as it was; None when that is not known.
     """
 
@@ -72,6 +78,7 @@ class Loader:
 
     def __init__(self) -> None:
         self.notes: List[str] = []
+        self.left: List[str] = []
         self.untouched: Optional[bool] = True
 
     def prepare(self) -> None:
@@ -81,11 +88,18 @@ class Loader:
         """The tool that reads the dump from a pipe, by `children.start`."""
         raise AssertionError("a loader that does not collect starts a tool")
 
+    def passed(self, chunk: bytes, last: bool = False) -> bytes:
+        """The next piece as the tool is to read it; `last`: there is no other one. Raises Failed."""
+        return chunk
+
     def hear(self, line: bytes) -> None:
         """A line of the tool's own output."""
 
+    def reported(self, lines: Iterable[str]) -> None:
+        """All that the tool said on standard error when it ended well, before `told`. Raises Failed."""
+
     def told(self, words: str) -> None:
-        """What the tool said on standard error when it ended well. Raises Failed."""
+        """The last that the tool said on standard error when it ended well. Raises Failed."""
 
     def carry_out(self) -> None:
         """What was collected. Raises Failed with nothing changed."""
@@ -103,13 +117,32 @@ class Loader:
         return []
 
 
-def answer_of(child: "subprocess.Popen[bytes]", asked: bytes, seconds: float) -> bytes:
+def obey(end: Optional[Callable[[], None]]) -> None:
+    """Questions from now on last as long as the server needs and stop when `end` raises; None: they get some minutes.
+
+    A large database is dropped or renamed in minutes or hours, and nobody but the caller knows how long is too long.
+    """
+    global _end
+    _end = end
+
+
+def answer_of(child: "subprocess.Popen[bytes]", asked: bytes) -> bytes:
     """Ask a client that reads a pipe; what it prints. Nothing of it stays. Raises Failed when it is too late."""
+    said: List[bytes] = []
+    # In a thread: `communicate` with a timeout forgets what it has not written yet.
+    talk = threading.Thread(target=lambda: said.append(child.communicate(asked)[0]), daemon=True)
+    talk.start()
+    until = time.monotonic() + _ALONE_SECONDS
     try:
-        return child.communicate(asked, timeout=seconds)[0]
-    except subprocess.TimeoutExpired:
-        raise Failed("the server did not answer in time") from None
+        while talk.is_alive():
+            if _end is not None:
+                _end()
+            elif time.monotonic() > until:
+                raise Failed("the server did not answer in time")
+            talk.join(0.2)
     finally:
         children.signal_group(child.pid, signal.SIGKILL)
+        talk.join()
         child.wait()
         children.forget(child.pid)
+    return b"".join(said)

@@ -5,6 +5,7 @@ character set): it comes back under its own name. What is replaced is dropped fi
 dump is read to its end once before anything is touched.
 """
 
+import re
 from typing import Any, Dict
 
 from .. import children, mysql_access, streams, validate, wire
@@ -13,7 +14,10 @@ from .base import PIPE, Census, Failed, Loader, answer_of
 _TABLE = b"\n-- Table structure for table `"
 _KEEP = len(_TABLE) - 1
 _NAME_LENGTH = 64
-_ASK_SECONDS = 600.0
+# Between two such lines; of a long one the beginning may be cut off.
+_REPEATED = re.compile(r"(?:\A|^-{14}\n).*?^-{14}\n\n(?=ERROR )", re.DOTALL | re.MULTILINE)
+# "… the right syntax to use near 'PASSWORD '*94BDC…' at line 3": the piece goes over quotes and line ends.
+_QUOTED = re.compile(r"(\(42000\)[^\n]*? near )'.*?(?:' at line [0-9]+|(?=\nERROR )|\Z)", re.DOTALL)
 # Nothing but statements: no command of the client's own, no file of this server.
 _OPTIONS = ["--batch", "--binary-mode", "--default-character-set=utf8mb4", "--local-infile=0", "--connect-timeout=20"]
 _VIRTUAL = ("mysql", "information_schema", "performance_schema", "sys")
@@ -67,10 +71,18 @@ class Server:
         """The answer to some SQL. Raises Failed with the server's own words."""
         with streams.Said() as said:
             child = self.client(said.descriptor, "--skip-column-names")
-            out = answer_of(child, wire.raw(text), _ASK_SECONDS)
+            out = answer_of(child, wire.raw(text))
             if child.returncode != 0:
-                raise Failed(said.text() or "the client ended with {}".format(child.returncode))
+                raise Failed(without_statements(said.text()) or "the client ended with {}".format(child.returncode))
         return out.decode("utf-8", "surrogateescape").rstrip("\n")
+
+
+def without_statements(words: str) -> str:
+    """A client's words without the statement that it repeats and the piece of it that the server quotes (1064).
+
+    Either may hold the hash of a password.
+    """
+    return _QUOTED.sub(r"\1(not shown)", _REPEATED.sub("", words))
 
 
 def name(text: str) -> str:

@@ -1,6 +1,7 @@
 """Users, roles and rights of MySQL or MariaDB: missing accounts are made, those that are there stay as they are.
 
 SHOW GRANTS may carry a password: statements about an account that is there are never carried out.
+What MySQL takes away again in some databases (partial revokes) is taken away, or the account is not made.
 """
 
 import re
@@ -8,23 +9,28 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from .. import streams, wire
 from .base import Failed, Kept, Loader, answer_of
-from .mysql import Server
+from .mysql import Server, without_statements
 
 _TRAILER = b"-- phpBorg: end of the users and their rights"
-_SECONDS = 600.0
 _NOTES = 100
 _QUOTED = rb"'(?:[^'\\]|\\.|'')*'|\"(?:[^\"\\]|\\.|\"\")*\"|`(?:[^`]|``)*`"
-_PIECE = re.compile(_QUOTED + rb"|--[^\n]*|;|.", re.DOTALL)
+# What else there is outside of quotes (comments, `#`, backslashes, commands of the client) no dump of accounts has.
+_PIECE = re.compile(_QUOTED + rb"|--[^\n]*(?=\n|\Z)|[A-Za-z0-9_ \n\t\r.,@()*=%:-]|;", re.DOTALL)
 _STRING = re.compile(_QUOTED, re.DOTALL)
 _ACCOUNT = re.compile(rb"\s*(" + _QUOTED + rb"|[A-Za-z0-9_]+)(?:@(" + _QUOTED + rb"))?", re.DOTALL)
 _MAKES = re.compile(rb"CREATE (?:USER|ROLE) IF NOT EXISTS ")
-_GIVES = re.compile(rb"GRANT |SET DEFAULT ROLE ")
-_PLAIN = re.compile(rb"SET SESSION |FLUSH PRIVILEGES")
-_WHOM = re.compile(rb" (?:TO|FOR) ")
+_GIVES = re.compile(rb"GRANT |REVOKE |SET DEFAULT ROLE ")
+_PLAIN = re.compile(rb"SET SESSION sql_mode='';|SET SESSION print_identified_with_as_hex=(?:ON|1);|FLUSH PRIVILEGES;")
+_WHOM = re.compile(rb" (?:TO|FOR|FROM) ")
+_TAKES = b"REVOKE "
+# In MySQL's CREATE USER, its texts and names crossed out.
+_DEFAULT_ROLES = re.compile(rb" DEFAULT ROLE x+(?:@x+)?(?:, ?x+(?:@x+)?)*")
 _ERROR = re.compile(r"^ERROR .*$", re.MULTILINE)
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 
 Account = Tuple[bytes, bytes]
+# Everybody, in MariaDB since 10.11: no account that can be made, and listed only when it has been given something.
+_PUBLIC: Account = (b"PUBLIC", b"")
 
 
 class Wish(NamedTuple):
@@ -49,26 +55,44 @@ class _Users(Loader):
         self.census: Kept = Kept(_TRAILER)
         self._server = Server(into, secrets)
         self._made: List[Wish] = []
+        self._gave_public = False
 
     def carry_out(self) -> None:
         """First all missing accounts, or none of them; then their rights, each for itself."""
         found = list(wishes(self.census.content))
         there = self._accounts()
-        asked = {wish.account for wish in found if wish.makes}
+        asked = {wish.account for wish in found if wish.makes or wish.account == _PUBLIC}
         kept = sorted(account for account in asked if account in there and account is not None)
         plain = [wish.statement for wish in found if wish.account is None]
         self._made = [wish for wish in found if wish.makes and wish.account not in there]
-        rights = [wish.statement for wish in found if wish.account in asked - there and not wish.makes]
+        rights = [wish for wish in found if wish.account in asked - there and not wish.makes]
+        taken = [wish.statement for wish in rights if wish.statement.startswith(_TAKES)]
+        self._check_takes(taken)
         self.notes += ["the account {} was there and stays as it is".format(_shown(one)) for one in kept[:_NOTES]]
         self._server.ask(_text([*plain, *[wish.statement for wish in self._made]]))
-        self._give([*plain, *rights])
+        self._gave_public = _PUBLIC in asked - there
+        self._give([*plain, *[wish.statement for wish in rights if not wish.statement.startswith(_TAKES)]])
+        # Not one by one: an account that may do more than before must not stay.
+        self._server.ask(_text([*plain, *taken]))
+
+    def _check_takes(self, taken: List[bytes]) -> None:
+        """Raises Failed when this server does not keep that something given everywhere is taken away somewhere."""
+        if not taken:
+            return
+        answer = self._server.ask("SHOW VARIABLES WHERE variable_name = 'partial_revokes';")
+        if answer.split("\t")[-1] != "ON":
+            text = (
+                "accounts of this archive have rights everywhere except in some databases ({}), which this server "
+                "does not keep: SET PERSIST partial_revokes = ON first"
+            )
+            raise Failed(text.format(wire.shown(taken[0][:200])))
 
     def _give(self, statements: List[bytes]) -> None:
         """A right on a table that is not there (its database was not loaded) is told and keeps no other back."""
         with streams.Said() as said:
             child = self._server.client(said.descriptor, "--force")
-            answer_of(child, wire.raw(_text(statements)), _SECONDS)
-            words = said.text()
+            answer_of(child, wire.raw(_text(statements)))
+            words = without_statements(said.text())
         refused = _ERROR.findall(words)
         if child.returncode != 0 and not refused:
             raise Failed(words or "the client ended with {}".format(child.returncode))
@@ -83,15 +107,20 @@ class _Users(Loader):
 
     def undo(self) -> Optional[str]:
         """Accounts cannot be made in a transaction: those of this load are taken away one by one."""
-        left = []
+        statements = []
         for wish in self._made:
             drop = _MAKES.sub(
                 lambda match: match.group().replace(b"CREATE", b"DROP").replace(b"NOT ", b""), wish.statement
             )
             whole = _ACCOUNT.match(drop, drop.index(b"EXISTS ") + 7)
             assert whole is not None
+            statements.append(drop[: whole.end()] + b";")
+        if self._gave_public:
+            statements.append(b"REVOKE ALL PRIVILEGES, GRANT OPTION FROM PUBLIC;")
+        left = []
+        for statement in statements:
             try:
-                self._server.ask(_text([drop[: whole.end()] + b";"]))
+                self._server.ask(_text([statement]))
             except Failed as failure:
                 left.append(str(failure))
         self.untouched = not left
@@ -108,25 +137,36 @@ def wishes(content: bytes) -> Iterator[Wish]:
     for statement in _statements(content):
         makes = _MAKES.match(statement)
         if makes:
-            yield Wish(statement, _account(statement, makes.end()), True)
+            account, end = _account(statement, makes.end())
+            _check_one(_STRING.sub(_crossed, statement), statement, end)
+            yield Wish(statement, account, True)
         elif _GIVES.match(statement):
             # The same length, so that places are those of the statement; names may hold any word.
-            plain = _STRING.sub(lambda match: b"x" * len(match.group()), statement)
+            plain = _STRING.sub(_crossed, statement)
             whom = list(_WHOM.finditer(plain))
             if not whom:
                 raise Failed("a right that is nobody's: {}".format(wire.shown(statement[:60])))
-            yield Wish(statement, _account(statement, whom[-1].end()), False)
-        elif _PLAIN.match(statement):
+            account, end = _account(statement, whom[-1].end())
+            _check_one(plain, statement, end)
+            yield Wish(statement, account, False)
+        elif _PLAIN.fullmatch(statement):
             yield Wish(statement, None, False)
         else:
             raise Failed("a statement that is not about accounts: {}".format(wire.shown(statement[:60])))
 
 
 def _statements(content: bytes) -> Iterator[bytes]:
+    """Raises Failed where the server or its client might see another end of a statement than we do."""
     now: List[bytes] = []
-    for match in _PIECE.finditer(content):
+    at = 0
+    while at < len(content):
+        match = _PIECE.match(content, at)
+        begun = bool(b"".join(now).strip())
+        if match is None or (begun and match.group().startswith((b"--", b"\n", b"\t", b"\r"))):
+            raise Failed("a statement that is not about accounts: it holds what no dump of accounts does")
+        at = match.end()
         piece = match.group()
-        if piece.startswith(b"--") and not b"".join(now).strip():
+        if piece.startswith(b"--"):
             continue
         now.append(piece)
         if piece == b";":
@@ -134,11 +174,23 @@ def _statements(content: bytes) -> Iterator[bytes]:
             now = []
 
 
-def _account(statement: bytes, start: int) -> Account:
+def _check_one(plain: bytes, statement: bytes, end: int) -> None:
+    """After its account a statement names no other one. Raises Failed."""
+    rest = _DEFAULT_ROLES.sub(b"", plain[end:])
+    if b"," in rest or b"@" in rest or b" TO " in rest:
+        raise Failed("a statement about several accounts: {}".format(wire.shown(statement[:60])))
+
+
+def _account(statement: bytes, start: int) -> Tuple[Account, int]:
+    """(the account, where its name ends)."""
     match = _ACCOUNT.match(statement, start)
     if match is None:
         raise Failed("an account that is told in a way that is not known: {}".format(wire.shown(statement[:60])))
-    return _plain(match.group(1)), _plain(match.group(2) or b"")
+    return (_plain(match.group(1)), _plain(match.group(2) or b"")), match.end()
+
+
+def _crossed(match: "re.Match[bytes]") -> bytes:
+    return b"x" * len(match.group())
 
 
 def _plain(quoted: bytes) -> bytes:

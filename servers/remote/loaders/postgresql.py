@@ -12,13 +12,13 @@ from .. import children, streams, validate, wire
 from ..producers import postgresql as tools
 from . import postgresql_sql as sql
 from .base import PIPE, Census, Failed, Loader, answer_of
+from .postgresql_restricted import Restricted
 
 # In a table's data each of these lines stands alone; outside of it they are comments of pg_dump.
 _TABLE = re.compile(rb"-- Name: .*; Type: TABLE; Schema: ")
 _DATA = re.compile(rb"-- Data for Name: .*; Type: TABLE DATA; Schema: ")
 _NAME_BYTES = 63
 _SWAPS = 5
-_QUERY_SECONDS = 600.0
 _TEMPLATES = ("template0", "template1")
 
 
@@ -90,7 +90,7 @@ class Server:
         """The answer to some SQL. Raises Failed with the server's own words."""
         with streams.Said() as said:
             child = self.psql(database, "--quiet", "--no-align", "--tuples-only", *options, stderr=said.descriptor)
-            out = answer_of(child, wire.raw(text), _QUERY_SECONDS)
+            out = answer_of(child, wire.raw(text))
             if child.returncode != 0:
                 raise Failed(said.text() or "psql ended with {}".format(child.returncode))
         return out.decode("utf-8", "surrogateescape").rstrip("\n")
@@ -126,6 +126,7 @@ class _Database(Loader):
         self._server = Server(into, secrets)
         short = token.replace("-", "")[:32]
         self._new, self._old = "phpborg-" + short, "phpborg-old-" + short
+        self._restricted: Optional[Restricted] = None
         self._made = False
         self._rows = 0
         self._version = 0
@@ -139,6 +140,7 @@ class _Database(Loader):
         self._version = self._server.version
         if self._known is None:
             self._known = self._take_over() if there else {}
+        self._restricted = Restricted(self._server.ask)
         self._server.ask(sql.create(self._new, self._known, self._version), self._desk)
         self._made = True
 
@@ -147,6 +149,10 @@ class _Database(Loader):
         self.notes.append("the archive does not say how the database was set up: taken from the one that is replaced")
         found = json.loads(self._server.ask(sql.PROPERTIES + sql.text(self._target) + ";"))
         return found if isinstance(found, dict) else {}
+
+    def passed(self, chunk: bytes, last: bool = False) -> bytes:
+        assert self._restricted is not None
+        return self._restricted.passed(chunk, last)
 
     def start(self, stderr: int) -> Any:
         # Not in one transaction: a dump with thousands of tables would need a lock for each.
@@ -201,6 +207,7 @@ class _Database(Loader):
         except Failed as failure:
             sentence = "the database “{}” could not be removed: {}".format(database, failure)
             self.notes.append(sentence)
+            self.left.append(database)
             return sentence
         return None
 

@@ -8,17 +8,38 @@ from .base import Failed, Kept, Loader
 from .postgresql import Server
 
 _TRAILER = b"-- PostgreSQL database cluster dump complete"
-_NAME = rb'("(?:[^"]|"")+"|[A-Za-z_\x80-\xff][A-Za-z0-9_$\x80-\xff]*)'
-_ABOUT_ROLE = re.compile(
-    rb"(?:CREATE ROLE|ALTER ROLE|COMMENT ON ROLE|SECURITY LABEL .{0,200}? ON ROLE) " + _NAME, re.DOTALL
+_NAME = rb'(?:"(?:[^"]|"")+"|[A-Za-z_\x80-\xff][A-Za-z0-9_$\x80-\xff]*)'
+# A text as pg_dumpall writes it: one with a backslash is E'…', whatever the server takes a plain one for.
+_TEXT = rb"(?:'(?:[^'\\]|'')*'|E'(?:[^'\\]|\\[^']|'')*')"
+_VALUE = rb"(?:" + _TEXT + rb"|" + _NAME + rb"|-?[0-9.]+)"
+# Each statement in the one shape that pg_dumpall gives it. What else SQL knows (several accounts in one statement,
+# members in CREATE ROLE) could change a role that is there, and is refused.
+_ROLE = re.compile(
+    rb"(?:CREATE ROLE (?P<made>{name})|ALTER ROLE (?P<altered>{name})(?: WITH(?: [A-Z]+| CONNECTION LIMIT -?[0-9]+"
+    rb"| PASSWORD {text}| VALID UNTIL {text})+|(?: IN DATABASE {name})? SET {name}(?:\.{name})*"
+    rb" (?:TO|=) {value}(?:, {value})*)|COMMENT ON ROLE (?P<told>{name}) IS (?:{text}|NULL)"
+    rb"|SECURITY LABEL FOR {name} ON ROLE (?P<labelled>{name}) IS {text});".replace(b"{name}", _NAME)
+    .replace(b"{text}", _TEXT)
+    .replace(b"{value}", _VALUE)
 )
-_MEMBER = re.compile(rb"GRANT " + _NAME + rb" TO " + _NAME)
+_MEMBER = re.compile(
+    rb"GRANT " + _NAME + rb" TO (?P<member>" + _NAME + rb")"
+    rb"(?: WITH (?:(?:ADMIN|INHERIT|SET) (?:OPTION|TRUE|FALSE)(?:, )?)+)?(?: GRANTED BY " + _NAME + rb")?;"
+)
 _GRANTED_BY = re.compile(rb"\s+GRANTED BY " + _NAME + rb"\s*;\Z")
-_TABLESPACE = re.compile(rb"(?:CREATE TABLESPACE|ALTER TABLESPACE|COMMENT ON TABLESPACE) " + _NAME)
-_PARAMETER = re.compile(rb"GRANT [A-Z, ]+ ON PARAMETER [^\s]+ TO " + _NAME)
-_RIGHT = re.compile(rb"(?:GRANT|REVOKE) [A-Z, ]+ ON (?:TABLESPACE|PARAMETER) ")
-_PLAIN = re.compile(rb"(?:SET |SELECT pg_catalog\.set_config)")
-_PIECE = re.compile(rb"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|;|\\[^\n]*|.", re.DOTALL)
+_TABLESPACE = re.compile(rb"(?:CREATE TABLESPACE|ALTER TABLESPACE|COMMENT ON TABLESPACE) (?P<space>" + _NAME + rb")")
+_PARAMETER = re.compile(
+    rb"GRANT [A-Z, ]+ ON PARAMETER " + _NAME + rb"(?:\." + _NAME + rb")* TO (?P<to>" + _NAME + rb")"
+    rb"(?: WITH GRANT OPTION)?;"
+)
+_RIGHT = re.compile(rb"(?:(?:GRANT|REVOKE) [A-Z, ]+ ON TABLESPACE|REVOKE [A-Z, ]+ ON PARAMETER) ")
+_PLAIN = re.compile(
+    rb"SET (?:default_transaction_read_only = off|client_encoding = '[A-Za-z0-9_]+'"
+    rb"|standard_conforming_strings = on|escape_string_warning = off);"
+    rb"|SELECT pg_catalog\.set_config\('search_path', '', false\);"
+)
+_PIECE = re.compile(_TEXT + rb'|"(?:[^"]|"")*"|--[^\n]*|\\(?:un)?restrict [A-Za-z0-9]+(?=\n|\Z)|[A-Za-z_\x80-\xff]'
+                    rb"[A-Za-z0-9_$\x80-\xff]*|[0-9]+|[\s;,.=()+-]")  # fmt: skip
 
 
 def pg_globals(into: Dict[str, Any], secrets: Dict[str, Any], token: str) -> Loader:
@@ -70,32 +91,33 @@ def _choose(content: bytes, there: List[bytes], spaces: List[bytes]) -> Tuple[Li
     missing: List[bytes] = []
     chosen: List[bytes] = []
     for statement in statements(content):
-        role = _ABOUT_ROLE.match(statement)
-        member = _MEMBER.match(statement)
-        parameter = _PARAMETER.match(statement)
+        role = _ROLE.fullmatch(statement)
+        member = _MEMBER.fullmatch(statement)
+        parameter = _PARAMETER.fullmatch(statement)
         space = _TABLESPACE.match(statement)
         if role:
-            if _plain(role.group(1)) not in there:
+            named = _plain(next(name for name in role.groupdict().values() if name))
+            if named not in there:
                 chosen.append(statement)
-            elif statement.startswith(b"CREATE"):
-                kept.append(_plain(role.group(1)))
+            elif role.group("made"):
+                kept.append(named)
         elif member:
-            if _plain(member.group(2)) not in there:
+            if _plain(member.group("member")) not in there:
                 # Who granted it there may not be here, or not be allowed to.
                 chosen.append(_GRANTED_BY.sub(b";", statement))
         elif space:
-            if statement.startswith(b"CREATE") and _plain(space.group(1)) not in spaces:
-                missing.append(_plain(space.group(1)))
-        elif _PLAIN.match(statement) or (parameter and _plain(parameter.group(1)) not in there):
+            if statement.startswith(b"CREATE") and _plain(space.group("space")) not in spaces:
+                missing.append(_plain(space.group("space")))
+        elif _PLAIN.fullmatch(statement) or (parameter and _plain(parameter.group("to")) not in there):
             chosen.append(statement)
-        elif not _RIGHT.match(statement):
+        elif not parameter and not _RIGHT.match(statement):
             raise Failed("a statement that is not about roles: {}".format(wire.shown(statement[:80])))
     return kept, missing, chosen
 
 
 def _made_roles(chosen: List[bytes]) -> List[bytes]:
-    found = [_ABOUT_ROLE.match(statement) for statement in chosen if statement.startswith(b"CREATE ROLE")]
-    return [_plain(match.group(1)) for match in found if match]
+    found = [_ROLE.fullmatch(statement) for statement in chosen if statement.startswith(b"CREATE ROLE")]
+    return [_plain(match.group("made")) for match in found if match]
 
 
 def _plain(quoted: bytes) -> bytes:
@@ -103,13 +125,26 @@ def _plain(quoted: bytes) -> bytes:
 
 
 def statements(content: bytes) -> Iterator[bytes]:
-    """The statements of a dump of roles, without comments and psql's own commands."""
+    """The statements of a dump of roles, without comments. Raises Failed for what no dump of roles holds.
+
+    Where a statement ends is told by the same rules as the server's and psql's, or not at all: comments inside of a
+    statement, `$$`, commands of psql and texts that read differently by a setting are refused.
+    """
     now: List[bytes] = []
-    for match in _PIECE.finditer(content):
+    at = 0
+    while at < len(content):
+        match = _PIECE.match(content, at)
+        begun = bool(b"".join(now).strip())
+        if match is None or (begun and match.group().startswith((b"--", b"\\"))):
+            shown = wire.shown(content[at : at + 40])
+            raise Failed("a dump of roles that holds what pg_dumpall does not write: {}".format(shown))
+        at = match.end()
         piece = match.group()
-        if piece.startswith(b"--") or (piece.startswith(b"\\") and not b"".join(now).strip()):
+        if piece.startswith((b"--", b"\\")):
             continue
         now.append(piece)
         if piece == b";":
             yield b"".join(now).strip()
             now = []
+    if b"".join(now).strip():
+        raise Failed("a dump of roles that ends in the middle of a statement")

@@ -7,7 +7,7 @@ import signal
 import stat
 import subprocess
 import time
-from typing import IO, Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import IO, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from .. import children, policy, wire
 
@@ -54,10 +54,14 @@ class Process(NamedTuple):
 class Look:
     """What a probe is given. Every method is safe to call: a missing tool or file is an answer."""
 
-    def __init__(self, given: Dict[str, Any], size_seconds: float = 20.0) -> None:
+    def __init__(
+        self, given: Dict[str, Any], size_seconds: float = 20.0, check: Optional[Callable[[], None]] = None
+    ) -> None:
         # Logins that the administrator gave, by probe: {"mysql": {"user": …, "password": …, "socket": …}}.
         self.given = given
         self._sizes_until = time.monotonic() + size_seconds
+        # Asked again and again while something is counted: whoever stops us raises.
+        self._check = check
         self._processes: Optional[List[Process]] = None
 
     def find(self, name: str, *directories: str) -> Optional[str]:
@@ -76,15 +80,24 @@ class Look:
         env: Optional[Dict[str, str]] = None,
         stdin: bytes = b"",
         timeout: float = TOOL_SECONDS,
+        fds: Sequence[int] = (),
     ) -> Ran:
-        """Run a short tool and collect both streams apart, as `user` when we are root. Never raises for its failure."""
+        """Run a short tool and collect both streams apart, as `user` when we are root. Never raises for its failure.
+
+        `fds`: descriptors that the tool inherits under their own numbers.
+        """
         path = argv[0] if argv[0].startswith("/") else children.find(argv[0])
         if path is None:
             return Ran(None, "", "{} is not installed".format(argv[0]))
-        if user in (None, "root") and not _is_safe(path):
-            return Ran(None, "", "{} is not run as root: another account can change it".format(path))
         try:
-            return _run([path, *argv[1:]], user, env or {}, stdin, timeout)
+            file = _safe(path) if user in (None, "root") else path
+            if file is None:
+                return Ran(None, "", "{} is not run as root: another account can change it".format(path))
+            # The name stays: some programs are one file and look by which name they were called.
+            pipe = subprocess.PIPE
+            words = [path, *argv[1:]]
+            child = children.start(words, user, env or {}, stderr=pipe, stdin=pipe, pass_fds=fds, file=file)
+            return _answer(child, stdin, timeout)
         except (OSError, KeyError, subprocess.SubprocessError) as error:
             return Ran(None, "", str(error))
 
@@ -103,13 +116,19 @@ class Look:
         """Bytes that a directory occupies on its own filesystem (blocks, links once), or (None, why not)."""
         try:
             policy.check_look(wire.raw(path))
-            return _occupied(wire.raw(path), self._sizes_until), None
+            return _occupied(wire.raw(path), self._go_on), None
         except wire.Refused as refusal:
             return None, refusal.message
         except TimeoutError:
             return None, "it could not be counted in time"
         except OSError as error:
             return None, error.strerror or str(error)
+
+    def _go_on(self) -> None:
+        if self._check is not None:
+            self._check()
+        if time.monotonic() > self._sizes_until:
+            raise TimeoutError
 
     def files(self, *paths: str) -> List[str]:
         """Those of the paths that are there; in place of a directory the plain files below it, at most 500 of them."""
@@ -154,26 +173,26 @@ def user_name(uid: int) -> Optional[str]:
         return None
 
 
-def _is_safe(path: str) -> bool:
-    """May we run it as root? Not when another account could have written it (a path that a process told us)."""
+def _safe(path: str) -> Optional[str]:
+    """The file itself that we may run as root; None when another account could have written it. Raises OSError.
+
+    No link is left in what is returned: who owns the link would exchange it between this look and the start.
+    """
     if os.geteuid():
-        return True
-    try:
-        real = os.path.realpath(wire.raw(path))
-        status = os.stat(real)
-        while real != b"/":
-            # Who owns a directory on the way exchanges the file between this look and its start.
-            real = os.path.dirname(real)
-            above = os.stat(real)
-            if above.st_uid != 0 or (above.st_mode & 0o002 and not above.st_mode & stat.S_ISVTX):
-                return False
-    except OSError:
-        return True  # starting it will say what is wrong
-    return status.st_uid == 0 and not status.st_mode & 0o022
+        return path
+    real = os.path.realpath(wire.raw(path))
+    status = os.stat(real)
+    above = real
+    while above != b"/":
+        # Who owns a directory on the way exchanges the file just so.
+        above = os.path.dirname(above)
+        place = os.stat(above)
+        if place.st_uid != 0 or (place.st_mode & 0o002 and not place.st_mode & stat.S_ISVTX):
+            return None
+    return wire.shown(real) if status.st_uid == 0 and not status.st_mode & 0o022 else None
 
 
-def _run(argv: List[str], user: Optional[str], env: Dict[str, str], stdin: bytes, timeout: float) -> Ran:
-    child = children.start(argv, user, env, stderr=subprocess.PIPE, stdin=subprocess.PIPE)
+def _answer(child: "subprocess.Popen[bytes]", stdin: bytes, timeout: float) -> Ran:
     try:
         out, err, late = _collect(child, stdin, time.monotonic() + timeout)
     finally:
@@ -268,8 +287,8 @@ def _root(pid: str) -> Optional[Tuple[int, int]]:
     return status.st_dev, status.st_ino
 
 
-def _occupied(top: bytes, until: float) -> int:
-    """As `du -sx` counts. Raises TimeoutError, and OSError when the directory itself cannot be read."""
+def _occupied(top: bytes, go_on: Callable[[], None]) -> int:
+    """As `du -sx` counts. Raises what `go_on` does, and OSError when the directory itself cannot be read."""
     device = os.lstat(top).st_dev
     seen = set()
     total = 0
@@ -285,8 +304,7 @@ def _occupied(top: bytes, until: float) -> int:
             continue
         first = False
         for entry in entries:
-            if time.monotonic() > until:
-                raise TimeoutError
+            go_on()
             try:
                 status = entry.stat(follow_symlinks=False)
             except OSError:

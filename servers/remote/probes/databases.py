@@ -1,7 +1,7 @@
 """What the probes of databases share: who listens where, the data directory, logins that may be tried.
 
 A process may be anybody's, and so may what it says of itself: its files are read without waiting, and what is
-secret is shown only to servers of the accounts that databases have, or to the one that the administrator named.
+secret is shown only to servers of the accounts that databases of this engine have.
 """
 
 import os
@@ -9,7 +9,7 @@ import re
 import socket
 import struct
 import time
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from .. import wire
 from .base import Look, Process, Ran, plain_file, user_name
@@ -19,19 +19,15 @@ _LEAST_SECONDS = 0.5
 _WAITING_SECONDS = 12.0
 _READ_LIMIT = 1 << 20
 _LISTENS = 0x10000
-# The accounts that database servers run as where packages install them. No other service account (a web
-# server's, say) may start something that calls itself a database and be shown a secret.
+_MAPPED = "::ffff:"
+# The accounts that the servers of an engine run as where packages install them. No other account (a web server's,
+# another engine's) may start something that calls itself a database and be shown a secret. PostgreSQL never is root.
 _ACCOUNTS = {
-    "root",
-    "postgres",
-    "mysql",
-    "mariadb",
-    "redis",
-    "valkey",
-    "elasticsearch",
-    "opensearch",
-    "mongodb",
-    "mongod",
+    "postgresql": {"postgres", "enterprisedb"},
+    "mysql": {"root", "mysql", "mariadb"},
+    "redis": {"root", "redis", "valkey"},
+    "elasticsearch": {"root", "elasticsearch", "opensearch"},
+    "mongodb": {"root", "mongodb", "mongod"},
 }
 
 # A place where data may lie, how we know, how sure that is.
@@ -91,7 +87,7 @@ def near(address: str) -> str:
 
 def loopback(address: str) -> bool:
     """Does what is sent there never leave this machine?"""
-    return address == "::1" or address.startswith("127.") or address.startswith("::ffff:127.")
+    return address == "::1" or address.startswith("127.")
 
 
 def why(error: OSError, seconds: float) -> str:
@@ -115,12 +111,61 @@ def receive(connection: socket.socket, size: int) -> bytes:
 def peer(path: str) -> Optional[int]:
     """The process that listens on a unix socket: None when nobody does, 0 when it is not visible from here."""
     try:
-        connection = Door(path).connect(_LEAST_SECONDS)
+        return credentials(path).pid
     except OSError:
         return None
-    with connection:
-        pid, _, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    return int(pid)
+
+
+class Credentials(NamedTuple):
+    """Who made a unix socket listen, as they were at that moment; `pid` is 0 when it is not visible from here."""
+
+    pid: int
+    uid: int
+
+    @property
+    def account(self) -> Optional[int]:
+        """The account; None of somebody whom we do not see: its number is another machine's."""
+        return self.uid if self.pid else None
+
+
+def credentials(path: str, seconds: float = _LEAST_SECONDS) -> Credentials:
+    """Of who answers at a unix socket. Raises OSError when nobody does."""
+    with Door(path).connect(seconds) as connection:
+        pid, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return Credentials(pid, uid)
+
+
+def maker(door: Door) -> Optional[int]:
+    """The account that opened this door; None when nobody listens there, or somebody whom we do not see.
+
+    The account of the process that holds it would not do: whoever starts a program that gains rights (su, sudo)
+    hands it an open socket, and then the process is root's while the socket is answered by who made it.
+    """
+    if door.path is None:
+        return listener(str(door.address), int(door.port or 0))
+    try:
+        return credentials(door.path).account
+    except OSError:
+        return None
+
+
+def listener(address: str, port: int) -> Optional[int]:
+    """The account that listens exactly there, else on every address of this port, as the kernel would choose."""
+    found = list(_tcp_makers(port))
+    for wanted in (address, "::") if ":" in address else (address, "0.0.0.0", "::"):
+        for known, uid in found:
+            if known == wanted:
+                return uid
+    return None
+
+
+def _tcp_makers(port: int) -> Iterator[Tuple[str, int]]:
+    for name in ("tcp", "tcp6"):
+        for line in _table("/proc/net/" + name).decode("ascii", "replace").splitlines()[1:]:
+            words = line.split()
+            number, _, at = words[1].partition(":")
+            if words[3] == "0A" and int(at, 16) == port:
+                yield address_of(number), int(words[7])
 
 
 def listening(pid: int) -> Listening:
@@ -160,14 +205,20 @@ def tcp_listeners(table: bytes) -> Dict[int, Tuple[str, int]]:
         words = line.split()
         if len(words) > 9 and words[3] == "0A":
             address, port = words[1].split(":")
-            found[int(words[9])] = (_address(address), int(port, 16))
+            found[int(words[9])] = (address_of(address), int(port, 16))
     return found
 
 
-def _address(text: str) -> str:
+def address_of(text: str) -> str:
+    """An address as /proc/net writes it."""
     # Each word of four bytes stands in the machine's own order.
     packed = b"".join(struct.pack("=I", int(text[at : at + 8], 16)) for at in range(0, len(text), 8))
-    return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)
+    return unmapped(socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed))
+
+
+def unmapped(address: str) -> str:
+    """Java listens by IPv6 even where it means IPv4; what it is is told as IPv4."""
+    return address[len(_MAPPED) :] if address.startswith(_MAPPED) and "." in address else address
 
 
 def unix_listeners(table: bytes) -> Dict[int, str]:
@@ -266,16 +317,21 @@ def login(
     return {"works": works, "method": method, "user": user, "file": file, "problem": problem}
 
 
-def trusted(uid: Optional[int]) -> bool:
-    """May a server of this account see a secret that was not meant for it by name?"""
-    return uid is not None and (uid == 0 or user_name(uid) in _ACCOUNTS)
+def trusted(engine: str, uid: Optional[int]) -> bool:
+    """May a server of this engine and account see a secret? `engine` is a probe's name."""
+    return uid is not None and user_name(uid) in _ACCOUNTS[engine]
+
+
+def safe(engine: str, uid: Optional[int], ways: Iterable[Door]) -> bool:
+    """May a server of this account, reached by these doors, see a secret? Each must be a trusted one's."""
+    return trusted(engine, uid) and all(trusted(engine, maker(door)) for door in ways)
 
 
 def given(look: Look, probe: str, port: Optional[int], sockets: Iterable[str], safe: bool) -> Optional[Dict[str, str]]:
     """The login that the administrator gave for this server, as {"user", "password"}; None without one.
 
-    `safe`: it runs as an account of databases. One that names a port or a socket is for that server alone; only
-    a socket names it beyond doubt, whatever its account: anybody may listen at a number.
+    `safe`: it runs as an account of its engine. One that names a port or a socket is for that server alone. A name
+    makes nobody safe: it stands in the server's own report, and whoever pretends to be a database writes it there.
     """
     found = look.given.get(probe)
     if not isinstance(found, dict):
@@ -283,7 +339,7 @@ def given(look: Look, probe: str, port: Optional[int], sockets: Iterable[str], s
     by_port, by_socket = found.get("port"), found.get("socket")
     if (by_port and str(by_port) != str(port)) or (by_socket and by_socket not in list(sockets)):
         return None
-    if not (safe or by_socket):
+    if not safe:
         return None
     return {key: found[key] if isinstance(found.get(key), str) else "" for key in ("user", "password")}
 
@@ -319,4 +375,6 @@ def version_in(text: str) -> Optional[str]:
 def last_words(ran: Ran) -> str:
     """Why a tool failed, in its own words."""
     lines = [line.strip() for line in ran.err.splitlines() if line.strip()]
+    # libpq says so after the reason, of a file that is ours.
+    lines = [line for line in lines if not line.startswith("password retrieved")]
     return lines[-1] if lines else "it ended with exit status {}".format(ran.code)

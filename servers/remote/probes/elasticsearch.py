@@ -185,7 +185,8 @@ def _ask(
     for port in ordered(list(addresses), settings_file.text_of(settings, "http.port")):
         for tls in (encrypted, not encrypted):
             node = Node(addresses[port], port, tls, seconds)
-            login = databases.given(look, "elasticsearch", port, [], databases.trusted(process.uid))
+            safe = databases.safe("elasticsearch", process.uid, [databases.Door(None, addresses[port], port)])
+            login = databases.given(look, "elasticsearch", port, [], safe)
             try:
                 return dict(converse(node, login), port=port)
             except socket.timeout as error:

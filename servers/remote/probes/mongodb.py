@@ -7,7 +7,7 @@ import ssl
 import struct
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from . import bson, databases, settings_file
+from . import bson, databases, scram, settings_file
 from .base import Look, Process
 
 _SERVERS = ("mongod", "ferretdb")
@@ -20,6 +20,7 @@ _ANSWER_LIMIT = 48 << 20
 _UNKNOWN_COMMAND = 59
 # Unauthorized, AuthenticationFailed, and what a server says that knows no account yet.
 _FORBIDDEN = (13, 18)
+_ACCOUNTS = "admin"
 
 
 class Refused(Exception):
@@ -110,7 +111,9 @@ def _instance(look: Look, process: Process, patience: databases.Patience) -> Dic
         found["login"] = databases.login(False, problem="it runs in a container: it is not asked from outside")
         return found
     sockets = [path for path in listening.sockets if _SOCKET.fullmatch(path)]
-    told = _ask(databases.doors(databases.Listening(listening.ports, sockets)), patience.seconds())
+    doors = databases.doors(databases.Listening(listening.ports, sockets))
+    given = databases.given(look, "mongodb", port, sockets, databases.safe("mongodb", process.uid, doors))
+    told = _ask(doors, patience.seconds(), given)
     named = databases.option(process.argv, "--config") or _after(process.argv, "-f")
     settings = _settings(named)
     parsed = told.options.get("parsed", {})
@@ -162,14 +165,14 @@ def settings(text: str) -> Dict[str, settings_file.Value]:
     return settings_file.yaml(text) or settings_file.ini(text)
 
 
-def _ask(doors: List[databases.Door], seconds: float) -> Told:
-    """By the first way in on which it speaks, with TLS when it wants that."""
+def _ask(doors: List[databases.Door], seconds: float, given: Optional[Dict[str, str]] = None) -> Told:
+    """By the first way in on which it speaks, with TLS when it wants that, and the given login when it wants one."""
     problem = "it is not known where it listens"
     for door in doors:
         for encrypted in (False, True):
             try:
                 with connected(door, encrypted, seconds) as connection:
-                    return _converse(Talk(connection))
+                    return _converse(Talk(connection), given)
             except (OSError, ValueError) as error:
                 problem = databases.why(error, seconds) if isinstance(error, OSError) else str(error)
                 if isinstance(error, socket.timeout):
@@ -197,8 +200,8 @@ def connected(door: databases.Door, encrypted: bool, seconds: float) -> socket.s
         raise
 
 
-def _converse(talk: Talk) -> Told:
-    """Nothing is said of who we are. What needs a login is refused, and that is an answer."""
+def _converse(talk: Talk, given: Optional[Dict[str, str]]) -> Told:
+    """Nothing is said of who we are until a login is wanted. What is refused then is an answer."""
     try:
         hello = talk.ask("hello")
     except Refused as refusal:
@@ -206,13 +209,43 @@ def _converse(talk: Talk) -> Told:
             raise ConnectionResetError(str(refusal)) from None
         hello = talk.try_to("isMaster")  # before 4.4
     build = talk.try_to("buildInfo")
+    login = databases.login(True, "none")
     try:
         listed = talk.ask("listDatabases")
     except Refused as refusal:
         words = "it wants a login: give one for it" if refusal.needs_login else str(refusal)
-        return Told(databases.login(False, problem=words), hello, build)
+        if not refusal.needs_login or given is None:
+            return Told(databases.login(False, problem=words), hello, build)
+        login = databases.login(True, "given", given["user"])
+        try:
+            sign_in(talk, given["user"], given["password"], _ACCOUNTS)
+            listed = talk.ask("listDatabases")
+        except (Refused, scram.Failed, ValueError):
+            refused = "it refuses the login that was given"
+            return Told(databases.login(False, problem=refused), hello, build)
     status = talk.try_to("serverStatus", metrics=0, tcmalloc=0)
-    return Told(databases.login(True, "none"), hello, build, status, talk.try_to("getCmdLineOpts"), listed)
+    return Told(login, hello, build, status, talk.try_to("getCmdLineOpts"), listed)
+
+
+def sign_in(talk: Talk, user: str, password: str, source: str) -> None:
+    """By SCRAM, which shows nobody the password. `source`: the accounts' database. Raises Refused and scram.Failed."""
+    known = talk.try_to("isMaster", saslSupportedMechs="{}.{}".format(source, user))
+    modern = "SCRAM-SHA-256" in (known.get("saslSupportedMechs") or ["SCRAM-SHA-1"])
+    mechanism = "SCRAM-SHA-256" if modern else "SCRAM-SHA-1"
+    said, nonce = scram.first(user)
+    begun = talk.ask("saslStart", source, mechanism=mechanism, payload=("n,," + said).encode("utf-8"))
+    secret = scram.prepared(mechanism, user, password)
+    last, check = scram.final(mechanism, secret, said, _payload(begun), nonce)
+    number = begun.get("conversationId")
+    ended = talk.ask("saslContinue", source, conversationId=number, payload=last.encode("utf-8"))
+    check(_payload(ended))
+    if ended.get("done") is not True:
+        talk.ask("saslContinue", source, conversationId=number, payload=b"")
+
+
+def _payload(answer: Dict[str, Any]) -> str:
+    payload = answer.get("payload")
+    return payload.decode("utf-8", "replace") if isinstance(payload, bytes) else ""
 
 
 def _databases(answer: Dict[str, Any]) -> List[Dict[str, Any]]:

@@ -125,6 +125,8 @@ def is_real(mount: Mount) -> bool:
         return not _CONTAINERS.search(target) and not any(_below(target, place) for place in _KERNEL_PLACES)
     if kind == "overlay":
         return target == "/" or not _CONTAINERS.search(target)
+    if kind == "zfs" and "@" in mount["source"]:
+        return False  # a snapshot: the kernel mounts one for minutes below `.zfs` when somebody looks into it
     if kind == "squashfs":
         return not target.startswith(("/snap/", "/var/lib/snapd/", "/var/snap/"))
     return True

@@ -67,10 +67,20 @@ def probe(look: Look) -> Dict[str, Any]:
     instances += _stopped(look, instances)
     taken = _taken(instances)
     usual = [place for place in common() if os.path.realpath(place[0]) not in taken]
-    described = [_describe(look, instance, usual, patience) for instance in instances]
+    described = _once([_describe(look, instance, usual, patience) for instance in instances])
     for instance in described:
         databases.measure(look, instance["data"])
     return {"programs": databases.programs(look, _PROGRAMS), "instances": described}
+
+
+def _once(described: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
+    """Without a stopped server whose data directory, as it turned out when asked, is that of one which runs."""
+    held = {os.path.realpath(row["data"]["path"]) for row in described if row["running"] and row["data"]}
+    return [
+        row
+        for row in described
+        if row["running"] or row["data"] is None or os.path.realpath(row["data"]["path"]) not in held
+    ]
 
 
 def _running(look: Look) -> List[Instance]:
@@ -175,7 +185,7 @@ def _describe(
         "version": mysql_sql.plain_version(version) if version else None,
         "running": instance.running,
         "contained": instance.contained,
-        "port": instance.port,
+        "port": instance.port or _told_port(variables),
         "socket": instance.socket,
         "owner": user_name(int(instance.uid or 0)) if visible else None,
         "pid": instance.pid,
@@ -191,6 +201,13 @@ def _describe(
     }
 
 
+def _told_port(variables: Dict[str, Optional[str]]) -> Optional[int]:
+    """What the server says, where we may not look at its descriptors (a container without that right)."""
+    port = variables.get("port") or ""
+    listens = mysql_sql.truth(variables.get("skip_networking")) is False
+    return int(port) if listens and port.isdecimal() and port != "0" else None
+
+
 def _ask(look: Look, instance: Instance, patience: databases.Patience) -> Any:
     problem = None
     if instance.contained:
@@ -203,7 +220,9 @@ def _ask(look: Look, instance: Instance, patience: databases.Patience) -> Any:
     # The first port alone: another one speaks another protocol.
     doors = databases.doors(databases.Listening(instance.listening.ports[:1], sockets))
     # Its socket may be a name that another one has taken since: who answers there is asked of the kernel.
-    safe = databases.trusted(instance.uid) and all(databases.peer(path) == instance.pid for path in sockets)
+    safe = databases.safe("mysql", instance.uid, doors[:1]) and all(
+        databases.peer(path) == instance.pid for path in sockets
+    )
     server = mysql_login.Server(doors, user_name(instance.uid) if instance.uid is not None else None, safe)
     given = databases.given(look, "mysql", instance.port, sockets, safe)
     return mysql_login.ask(look, server, given, patience.seconds())

@@ -11,12 +11,17 @@ from typing import Any, Dict, List, Optional, Tuple
 ARGUMENTS = ["--batch", "--raw", "--skip-column-names", "--unbuffered", "--local-infile=0",
              "--default-character-set=utf8mb4"]  # fmt: skip
 _VARIABLES = (
-    "version", "version_comment", "port", "socket", "datadir", "log_bin", "read_only", "innodb_data_home_dir",
-    "innodb_data_file_path", "innodb_undo_directory", "innodb_log_group_home_dir",
+    "version", "version_comment", "port", "skip_networking", "socket", "datadir", "log_bin", "read_only",
+    "innodb_data_home_dir", "innodb_data_file_path", "innodb_undo_directory", "innodb_log_group_home_dir",
 )  # fmt: skip
 # What is made up while it is read, and holds nothing of anybody.
 _VIRTUAL = "'information_schema','performance_schema'"
 _NO_DATA = _VIRTUAL + ",'mysql','sys'"
+# A folder whose name no database can have is listed as one: “lost+found”, where the data have their own volume.
+_IS_DATABASE = (
+    "{0}schema_name NOT IN (" + _VIRTUAL + ") AND ({0}schema_name NOT LIKE '#mysql50#%' OR EXISTS "
+    "(SELECT 1 FROM information_schema.tables h WHERE h.table_schema={0}schema_name))"
+)
 
 # One statement a line: after an error the client drops the rest of the line.
 SCRIPT = "\n".join(
@@ -25,15 +30,16 @@ SCRIPT = "\n".join(
     + ["SELECT 'variable','{0}',HEX(CONCAT(@@global.{0}));".format(name) for name in _VARIABLES]
     + [
         "SELECT 'account',HEX(CURRENT_USER()),'';",
-        "SELECT 'database',HEX(schema_name),'' FROM information_schema.schemata "
-        "WHERE schema_name NOT IN ({}) ORDER BY schema_name;".format(_VIRTUAL),
+        "SELECT 'database',HEX(schema_name),'' FROM information_schema.schemata WHERE {} ORDER BY schema_name;".format(
+            _IS_DATABASE.format("")
+        ),
         "SELECT 'engine',HEX(engine),COUNT(*) FROM information_schema.tables WHERE table_type='BASE TABLE' "
         "AND table_schema NOT IN ({}) AND engine IS NOT NULL GROUP BY engine;".format(_NO_DATA),
         "SELECT 'file',HEX(path),'' FROM information_schema.innodb_sys_datafiles;",
         "SELECT 'file',HEX(path),'' FROM information_schema.innodb_datafiles;",
         "SELECT 'size',HEX(s.schema_name),COALESCE(SUM(t.data_length+t.index_length),0) "
         "FROM information_schema.schemata s LEFT JOIN information_schema.tables t ON t.table_schema=s.schema_name "
-        "WHERE s.schema_name NOT IN ({}) GROUP BY s.schema_name;".format(_VIRTUAL),
+        "WHERE {} GROUP BY s.schema_name;".format(_IS_DATABASE.format("s.")),
     ]
 )
 

@@ -5,9 +5,9 @@ import os
 import re
 import socket
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from .. import wire
+from .. import memory, wire
 from . import databases, postgresql_find, postgresql_sql
 from .base import Look, Ran
 from .postgresql_find import Cluster
@@ -38,6 +38,7 @@ class Said(NamedTuple):
     login: Dict[str, Any]
     out: str
     env: Dict[str, str]
+    fds: Sequence[int] = ()
 
 
 def probe(look: Look) -> Dict[str, Any]:
@@ -110,11 +111,11 @@ def _ask(look: Look, cluster: Cluster, programs: Programs, patience: databases.P
     for method, user, password in tries:
         for database in ("postgres", "template1"):
             env = postgresql_sql.environment(_host(cluster), cluster.port or 0, user, database, seconds)
-            env.update({"PGPASSWORD": password} if method == "given" else {})
+            said = Said(databases.login(True, method, user), "", *_secret(cluster, env, password))
             began = time.monotonic()
-            ran = _run(look, cluster, programs, env, postgresql_sql.SCRIPT, seconds + _ANSWER_SECONDS)
+            ran = _run(look, cluster, programs, said, postgresql_sql.SCRIPT, seconds + _ANSWER_SECONDS)
             if postgresql_sql.rows(ran.out):
-                return Said(databases.login(True, method, user), ran.out, env)
+                return said._replace(out=ran.out)
             problem = databases.last_words(ran) if method == "given" else problem or databases.last_words(ran)
             if "timeout expired" in ran.err or time.monotonic() - began >= seconds:
                 problem = databases.why(socket.timeout(), seconds)
@@ -135,11 +136,33 @@ def _tries(look: Look, cluster: Cluster) -> Tuple[List[Tuple[str, str, str]], Op
         return [], "its account has no name on this machine"
     tries = [("peer", name, "") for name in dict.fromkeys([owner, "postgres"])] if cluster.socket_directory else []
     path = "{}/.s.PGSQL.{}".format(cluster.socket_directory, cluster.port)
-    known = databases.given(look, "postgresql", cluster.port, [path], databases.trusted(cluster.uid))
+    known = databases.given(look, "postgresql", cluster.port, [path], _is_its_own(cluster))
+    if databases.alone(look, "postgresql"):
+        tries = []
     if known:
-        own = [] if databases.alone(look, "postgresql") else tries
-        tries = [*own, ("given", known["user"] or owner, known["password"])]
+        tries = [*tries, ("given", known["user"] or owner, known["password"])]
+    elif databases.alone(look, "postgresql"):
+        return [], "it is shown no login: who answers there is no account of PostgreSQL"
     return tries, None if tries else "it listens on no unix socket: give a login for it"
+
+
+def _is_its_own(cluster: Cluster) -> bool:
+    """May it see a password? The tool that hears it runs as the account that the cluster says it has.
+
+    Anybody may start what calls itself PostgreSQL and name the socket of the real server: that account must be who
+    answers there, and one that PostgreSQL has.
+    """
+    path = "{}/.s.PGSQL.{}".format(cluster.socket_directory, cluster.port)
+    door = databases.Door(path) if cluster.socket_directory else databases.Door(None, _host(cluster), cluster.port)
+    return databases.trusted("postgresql", cluster.uid) and databases.maker(door) == cluster.uid
+
+
+def _secret(cluster: Cluster, env: Dict[str, str], password: str) -> Tuple[Dict[str, str], Sequence[int]]:
+    """(environment, descriptors) with the password in a file without a name: an environment is shown to others."""
+    if not password:
+        return env, ()
+    descriptor = memory.secret(memory.password_file(password), cluster.owner)
+    return dict(env, PGPASSFILE=memory.path_of(descriptor)), (descriptor,)
 
 
 def _host(cluster: Cluster) -> str:
@@ -147,10 +170,11 @@ def _host(cluster: Cluster) -> str:
     return cluster.socket_directory or "127.0.0.1"
 
 
-def _run(look: Look, cluster: Cluster, programs: Programs, env: Dict[str, str], script: str, seconds: float) -> Ran:
+def _run(look: Look, cluster: Cluster, programs: Programs, way: Said, script: str, seconds: float) -> Ran:
     """psql as the cluster's own account: peer authentication knows it, and it may do no more than the server."""
     argv = [_psql(cluster, programs) or "psql", *postgresql_sql.ARGUMENTS]
-    return look.run(argv, user=cluster.owner or "postgres", env=env, stdin=script.encode(), timeout=seconds)
+    account = cluster.owner or "postgres"
+    return look.run(argv, user=account, env=way.env, stdin=script.encode(), timeout=seconds, fds=way.fds)
 
 
 def _psql(cluster: Cluster, programs: Programs) -> Optional[str]:
@@ -166,8 +190,8 @@ def _extensions(look: Look, cluster: Cluster, programs: Programs, said: Said, kn
     until = time.monotonic() + _EXTENSION_SECONDS
     for database in known:
         if database["allows_connections"] and database["name"] != "template0" and time.monotonic() < until:
-            env = dict(said.env, PGDATABASE=database["name"])
-            ran = _run(look, cluster, programs, env, postgresql_sql.EXTENSIONS, _EXTENSION_SECONDS)
+            there = said._replace(env=dict(said.env, PGDATABASE=database["name"]))
+            ran = _run(look, cluster, programs, there, postgresql_sql.EXTENSIONS, _EXTENSION_SECONDS)
             found.update(postgresql_sql.extensions(ran.out))
     return sorted(found)
 

@@ -115,8 +115,9 @@ def _instance(look: Look, process: Process, patience: databases.Patience) -> Dic
         problem = "it runs in a container: it is not asked from outside"
         return dict(found, login=databases.login(False, problem=problem))
     found["owner"] = process.user
-    login = databases.given(look, "redis", port, listening.sockets, databases.trusted(process.uid))
-    answer, told = _ask(databases.doors(listening), login, patience.seconds())
+    doors = databases.doors(listening)
+    login = databases.given(look, "redis", port, listening.sockets, databases.safe("redis", process.uid, doors))
+    answer, told = _ask(doors, login, patience.seconds())
     information = told.get("information", {})
     candidates = [(told.get("dir"), "sql", "high"), (databases.working_directory(process.pid), "process", "medium")]
     usable = [(place, method, sure) for place, method, sure in candidates if place and place.startswith("/")]

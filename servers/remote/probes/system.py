@@ -89,11 +89,15 @@ def in_container(groups: str) -> bool:
     return any(mark in groups for mark in _CONTAINER_GROUPS)
 
 
+# Python reads all of borg before it answers: many seconds on a small or busy machine, where that says nothing of borg.
+_BORG_SECONDS = 20.0
+
+
 def _borg(look: base.Look) -> Dict[str, Optional[str]]:
     path = look.find("borg")
     if path is None:
         return {"path": None, "version": None, "problem": "borg is not installed"}
-    ran = look.run([path, "--version"])
+    ran = look.run([path, "--version"], timeout=_BORG_SECONDS)
     version = borg_version(ran.out) if ran.ok else None
     problem = None if version else (ran.err or ran.out).strip()[-500:] or "borg does not say its version"
     return {"path": path, "version": version, "problem": problem}

@@ -59,9 +59,9 @@ def reach(row: Dict[str, Any], secrets: Dict[str, Any]) -> Tuple[List[str], List
     if validate.choice(login.get("method"), "login method", ["none", "given"]) == "given":
         more, descriptor = _login(login, secrets)
         if door.path is not None:
-            nearby.check_socket(door.path)
+            nearby.check_socket("mongodb", door.path)
         else:
-            nearby.check_listener(str(door.address), int(door.port or 0))
+            nearby.check_listener("mongodb", str(door.address), int(door.port or 0))
         words += more
         fds.append(descriptor)
     hello, encrypted = _hello(door)
@@ -141,9 +141,15 @@ def _dump(argv: List[str], fds: List[int], sink: int) -> None:
 
 
 class Walk:
-    """Follows an archive from document to document; of those with data only their length is looked at."""
+    """Follows an archive from document to document; of those with data only their length is looked at.
+
+    `held`: how many documents it has of each collection, by (database, collection); 0 for one that is only named.
+    A view is none; `databases` are all that are named.
+    """
 
     def __init__(self) -> None:
+        self.held: Dict[Tuple[str, str], int] = {}
+        self.databases: Set[str] = set()
         self._rest = b""
         self._skip = 0
         self._begun = False
@@ -151,6 +157,7 @@ class Walk:
         # The next document says what follows.
         self._heading = True
         self._open: Set[Tuple[str, str]] = set()
+        self._name = ("", "")
 
     def feed(self, chunk: bytes) -> None:
         """The next bytes. Raises bson.Damaged."""
@@ -175,6 +182,8 @@ class Walk:
                 if at + size > length:
                     break
                 self._head(bson.decode(data[at : at + size]))
+            else:
+                self.held[self._name] += 1
             at += size
         self._skip, self._rest = max(0, at - length), data[at:]
 
@@ -198,11 +207,20 @@ class Walk:
         return len(_MAGIC)
 
     def _head(self, document: Dict[str, Any]) -> None:
+        name = self._name = (str(document.get("db")), str(document.get("collection")))
+        if not self._prelude or "collection" in document:
+            self.databases.add(name[0])
+            if not self._prelude or not _is_view(document):
+                self.held.setdefault(name, 0)
         if self._prelude:
             return
         self._heading = False
-        name = (str(document.get("db")), str(document.get("collection")))
         if document.get("EOF") is True:
             self._open.discard(name)
         else:
             self._open.add(name)
+
+
+def _is_view(document: Dict[str, Any]) -> bool:
+    # Before 100.3 the tool said it only in the text of the metadata.
+    return document.get("type") == "view" or '"viewOn"' in str(document.get("metadata"))

@@ -3,6 +3,7 @@
 import os
 import pwd
 import re
+import signal
 import subprocess
 from functools import lru_cache, partial
 from typing import Any, Dict, List, Tuple
@@ -126,6 +127,7 @@ def _dump(
     for descriptor in access.fds:
         os.set_inheritable(descriptor, True)
     env = children.environment({"HOME": pwd.getpwnam(access.user).pw_dir} if access.user else None)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as a tool expects it
     os.execve(argv[0], [wire.raw(word) for word in argv], {os.fsencode(name): wire.raw(env[name]) for name in env})
 
 

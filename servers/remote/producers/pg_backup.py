@@ -6,7 +6,6 @@ account that owns the server, beside borg; nothing is written on this machine.
 
 import os
 import re
-import signal
 import time
 from typing import Dict, List, NamedTuple, Sequence
 
@@ -34,7 +33,6 @@ class Asked(NamedTuple):
 
 def backup(asked: Asked, sink: int) -> None:
     """Write the whole tar stream. Raises Refused and OSError; then it has no end."""
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # psql that ended is a reason, not our end
     writer = tarmake.Writer(sink)
     with Session(asked.psql, asked.owner, asked.env, asked.fds) as session:
         facts = session.facts()

@@ -11,6 +11,7 @@ from typing import Any, Dict, List, NamedTuple, Sequence
 
 from .. import children, memory, validate, wire
 from ..loaders import postgresql_sql
+from ..probes import databases
 from ..streams import Producer
 from . import pg_backup as copying
 
@@ -18,7 +19,10 @@ _MAJOR = re.compile(r"[0-9]{1,2}(?:\.[0-9])?")
 _VERSION = re.compile(r"([0-9]+)(?:\.([0-9]+))?")
 _PLACES = ("/usr/lib/postgresql/{}/bin", "/usr/pgsql-{}/bin")
 _VERSION_SECONDS = 20
-_ENVIRONMENT = {"PGCONNECT_TIMEOUT": "20", "PGAPPNAME": "phpborg"}
+_NEWEST_MAJOR = 40
+# A superuser asks in databases of others: their owners can set a search_path for everybody there, and what is found on
+# it first (a function, an operator) would run with the superuser's rights. What a dump says of it comes after this.
+_ENVIRONMENT = {"PGCONNECT_TIMEOUT": "20", "PGAPPNAME": "phpborg", "PGOPTIONS": "-c search_path=pg_catalog"}
 
 
 class Access(NamedTuple):
@@ -44,9 +48,9 @@ def access(row: Dict[str, Any], secrets: Dict[str, Any]) -> Access:
     major = validate.text(row.get("major"), "major", _MAJOR)
     place = wire.shown(validate.absolute(row.get("socket"), "socket"))
     port = validate.number(row.get("port"), "port", 1, 65535)
-    owner = _owner(row)
-    words = ["--host=" + place, "--port={}".format(port)]
     given = row.get("user") is not None
+    owner = _owner(row, given)
+    words = ["--host=" + place, "--port={}".format(port)]
     if given:
         words.append("--username=" + validate.text(row["user"], "user", limit=63))
     # Without a given login an empty one: the account's own ~/.pgpass is none of ours.
@@ -55,11 +59,11 @@ def access(row: Dict[str, Any], secrets: Dict[str, Any]) -> Access:
 
 
 def _password_file(secrets: Dict[str, Any]) -> bytes:
-    """As libpq reads it: whichever server asks, for it is asked by its socket."""
+    """For whichever server asks, for it is asked by its socket."""
     password = validate.text(secrets.get("database"), "the database's password", limit=1 << 12)
     if "\n" in password or "\r" in password:
         raise wire.Refused("invalid", "PostgreSQL's tools cannot read a password with a line end in it")
-    return wire.raw("*:*:*:*:{}\n".format(password.replace("\\", "\\\\").replace(":", "\\:")))
+    return memory.password_file(password)
 
 
 def _program(name: str, way: Access, any_version: bool = False) -> str:
@@ -98,8 +102,11 @@ def _ordered(version: str) -> List[int]:
     return [first, second if first < 10 else 0]
 
 
-def _owner(row: Dict[str, Any]) -> str:
-    """The account of the server, which must be who answers at its socket: anybody may name a socket."""
+def _owner(row: Dict[str, Any], given: bool) -> str:
+    """The account of the server, which must be who answers at its socket: anybody may name a socket.
+
+    `given`: it is to see a password, so it must be an account that PostgreSQL has where packages install it.
+    """
     owner = validate.text(row.get("owner"), "owner", validate.ACCOUNT)
     path = "{}/.s.PGSQL.{}".format(row.get("socket"), row.get("port"))
     try:
@@ -114,6 +121,9 @@ def _owner(row: Dict[str, Any]) -> str:
         raise wire.Refused("stream", "{} does not answer: {}".format(path, error.strerror or error)) from None
     if account.pw_uid == 0 or uid != account.pw_uid:
         raise wire.Refused("unsafe", "the server at {} is not the account {}".format(path, owner))
+    if given and not databases.trusted("postgresql", uid):
+        text = "the server at {} is the account {}, which no package of PostgreSQL has: it is shown no login"
+        raise wire.Refused("unsafe", text.format(path, owner))
     return owner
 
 
@@ -139,7 +149,13 @@ def pg_properties(row: Dict[str, Any], secrets: Dict[str, Any]) -> Producer:
 def client(row: Dict[str, Any], secrets: Dict[str, Any]) -> Producer:
     """The psql that a restore feeds, as yet without a database: see loaders/postgresql.py."""
     way = access(row, secrets)
-    return way.producer(way.argv("psql", any_version=True), "psql")
+    return way.producer([_newest_psql(way), *way.argv("psql", any_version=True)[1:]], "psql")
+
+
+def _newest_psql(way: Access) -> str:
+    """It knows older servers, and what a dump must not do (loaders/postgresql_restricted.py). Raises Refused."""
+    found = [place.format(major) + "/psql" for major in range(_NEWEST_MAJOR, 9, -1) for place in _PLACES]
+    return next((path for path in found if os.access(path, os.X_OK)), None) or way.argv("psql", any_version=True)[0]
 
 
 def pg_globals(row: Dict[str, Any], secrets: Dict[str, Any]) -> Producer:

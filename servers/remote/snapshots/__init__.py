@@ -79,7 +79,7 @@ def _freeze(kind: Any, place: Place, volume: Any, request: wire.Request, control
         control.check()
         made: Dict[str, Any] = kind.make(place, volume, request.args, hold, control)
     control.check()
-    place.remember(made["origins"])
+    place.remember(made["origins"], made.pop("parts", ()))
     facts = {} if hold.facts is None else {"hold": hold.facts}
     return dict(made, name=place.name, mountpoint=place.mountpoint, **facts)
 

@@ -10,7 +10,7 @@ import os
 import shutil
 import stat
 import time
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from .. import policy, tree, validate, wire
 from .elasticsearch_api import REMOVE_SECONDS, Api, Unreachable
@@ -19,6 +19,7 @@ from .tools import Place, check, show
 _LONGEST_LOOK = 2.0
 _DONE = ("SUCCESS", "PARTIAL", "FAILED", "INCOMPATIBLE")
 _FAILURES_TOLD = 20
+_LATE_SECONDS = 10.0
 # OpenSearch would leave closed and hidden indices out; a shard that is missing must fail all of it.
 _EVERYTHING = {"indices": "*", "expand_wildcards": "all", "include_global_state": True, "partial": False}
 
@@ -82,20 +83,33 @@ def state(place: Place, volume: Volume) -> Dict[str, Any]:
 def remove(place: Place, volume: Volume) -> bool:
     """The snapshot, also one that is still being made, its repository, its directory. True when one was there."""
     was = False
+    # Whoever told the node of it may have been killed a moment ago, and the node not have done yet what it was asked.
+    until = time.monotonic() + (_LATE_SECONDS if os.path.exists(_marker(place)) else 0)
+    while True:
+        known, whole = _forget(place, volume)
+        was = _remove_directory(place, volume) or known or was
+        if whole or time.monotonic() >= until:
+            break
+        time.sleep(0.5)
+    if os.path.exists(_marker(place)):
+        os.unlink(_marker(place))
+    return was
+
+
+def _forget(place: Place, volume: Volume) -> Tuple[bool, bool]:
+    """(had the node a repository, and a snapshot in it). After the snapshot nothing comes late."""
     try:
         name = "/_snapshot/" + place.name
-        if volume.api.get(name) is not None:
-            volume.api.ask("DELETE", "{}/{}".format(name, place.name), seconds=REMOVE_SECONDS)
-            volume.api.ask("DELETE", name)
-            was = True
+        if volume.api.get(name) is None:
+            return False, False
+        had = volume.api.ask("DELETE", "{}/{}".format(name, place.name), seconds=REMOVE_SECONDS) is not None
+        volume.api.ask("DELETE", name)
+        return True, had
     except Unreachable:
         # Of a node that was never told of it there is nothing to be removed.
         if _was_told(place, volume):
             raise
-    was = _remove_directory(place, volume) or was
-    if os.path.exists(_marker(place)):
-        os.unlink(_marker(place))
-    return was
+        return False, True
 
 
 def _check_repository(place: Place, volume: Volume) -> None:

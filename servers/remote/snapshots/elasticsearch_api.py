@@ -94,7 +94,7 @@ class Api:
     def _check_listener(self) -> None:
         if self._login is not None:
             try:
-                nearby.check_listener(self.address, self.port)
+                nearby.check_listener("elasticsearch", self.address, self.port)
             except wire.Refused as refusal:
                 raise Unreachable(refusal.code, refusal.message) from None
 

@@ -2,16 +2,14 @@
 
 import json
 import re
-import time
 from typing import Any, ContextManager, Dict, List, Optional, Tuple
 
 from .. import validate, wire
-from .tools import Place, StillRunning, act, check, mount, mounts_of, run, settle
+from .tools import Place, act, act_until_gone, check, mount, mounts_of, parts, run, settle
 
 # What LVM itself allows in a name (lvm(8)); a leading hyphen would be an option.
 _NAME = re.compile(r"[A-Za-z0-9+_.][A-Za-z0-9+_.-]{0,126}")
 _FIELDS = "vg_name,lv_name,lv_path,lv_attr,lv_layout,lv_size,vg_extent_size,vg_free,data_percent,origin"
-_IN_USE_SECONDS = 30.0
 Volume = Tuple[str, str]
 
 
@@ -44,7 +42,7 @@ def make(
     device = "/dev/{}/{}".format(vg, place.name)
     # A filesystem of which the kernel sees the identity twice: XFS refuses that unless told.
     mount(device, place, kind, ["nouuid"] if kind == "xfs" else [])
-    return {"origins": origins, "device": device, "type": kind}
+    return {"origins": origins, "parts": parts(mounted), "device": device, "type": kind}
 
 
 def _how(origin: Dict[str, str], args: Dict[str, Any]) -> List[str]:
@@ -89,20 +87,8 @@ def state(place: Place, volume: Volume) -> Dict[str, Any]:
 
 def remove(place: Place, volume: Volume) -> bool:
     """True when it was there. Who reads it still (borg has a view of its own) is waited for."""
-    deadline = time.monotonic() + _IN_USE_SECONDS
-    was = False
-    while _look(volume[0], place.name) is not None:
-        was = True
-        try:
-            act(["lvremove", "--yes", "--force", "{}/{}".format(volume[0], place.name)], place)
-        except StillRunning:
-            raise
-        except wire.Refused as refusal:
-            gone = _look(volume[0], place.name) is None
-            if not gone and (" in use" not in refusal.message or time.monotonic() > deadline):
-                raise
-            time.sleep(0 if gone else 1)
-    return was
+    words = ["lvremove", "--yes", "--force", "{}/{}".format(volume[0], place.name)]
+    return act_until_gone(words, place, lambda: _look(volume[0], place.name) is not None, " in use")
 
 
 def _look(vg: str, lv: str) -> Optional[Dict[str, str]]:

@@ -2,22 +2,24 @@
 
 The copy lies in a private directory beside the data directory, so it needs as much room as the data. It is seen
 like a snapshot and goes like one; its place follows from the token. The server goes on meanwhile.
+
+The directory above may be the server's account's, which could put a link there under the copy's name. So the copy is
+opened once, and made, given away and shown where only root comes by: at `place.top`.
 """
 
+import math
 import os
-import shutil
 import stat
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from .. import children, mysql_access, policy, streams, tree, validate, wire
 from ..probes.base import Look
-from .tools import Lock, Place, check, show
+from .tools import Lock, Place, check, is_own, make_own, show, unmount
 
 _PROGRAMS = {"mariadb": ("mariadb-backup", "mariabackup"), "mysql": ("xtrabackup",)}
 _PACKAGES = {"mariadb": "mariadb-backup", "mysql": "percona-xtrabackup"}
 # What the tool writes beside the data (its log of changes), as a share of the data.
 _ROOM = 1.05
-_SIZE_SECONDS = 300.0
 _DONE = "completed OK!"
 # Written after the copy was prepared and proven: what is there without it is half of a copy.
 _READY = "phpborg-ready"
@@ -48,20 +50,21 @@ def make(place: Place, volume: Volume, args: Dict[str, Any], hold: Any, control:
     check([volume.datadir])
     program = _program(volume.flavour)
     copy = _directory(place, volume)
-    needed = _check_room(volume)
+    needed = _check_room(volume, control)
     above, _ = tree.walk_to(wire.raw(os.path.dirname(copy)))
     try:
-        os.mkdir(os.path.basename(copy), 0o700, dir_fd=above)
+        make_own(wire.raw(os.path.basename(copy)), above, place)
     finally:
         os.close(above)
-    data = os.path.join(copy, "data")
+    data = os.path.join(place.top, "data")
     words = ["--backup", "--target-dir=" + data, "--datadir=" + volume.datadir]
     _run([program, *_options(volume), *words], volume.access, place, control)
     _run([program, "--prepare", "--target-dir=" + data], None, place, control)
     _give(data, volume.datadir)
-    with open(os.path.join(copy, _READY), "w"):
+    with open(os.path.join(place.top, _READY), "w"):
         pass
     show(wire.raw(data), place)
+    unmount(place.top)
     return {"origins": [volume.datadir], "device": copy, "type": "copy", "needed_bytes": needed, "program": program}
 
 
@@ -75,17 +78,26 @@ def state(place: Place, volume: Volume) -> Dict[str, Any]:
 
 def remove(place: Place, volume: Volume) -> bool:
     """True when there was something. Nothing else is ever removed there: the name is ours, the directory root's."""
-    copy = _directory(place, volume)
+    unmount(place.top)
+    copy = wire.raw(_directory(place, volume))
+    name = os.path.basename(copy)
     try:
-        status = os.lstat(copy)
-    except FileNotFoundError:
+        above, _ = tree.walk_to(os.path.dirname(copy))
+    except wire.Refused:
+        if os.path.lexists(copy):
+            raise
         return False
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
-        raise wire.Refused("unsafe", "{} is not a directory of ours".format(copy))
-    below = [one.path for one in tree.mounted() if one.path.startswith(wire.raw(copy) + b"/")]
-    if below:
-        raise wire.Refused("unsafe", "something is mounted below {}".format(copy))
-    shutil.rmtree(wire.raw(copy))
+    try:
+        status = tree.look(name, above)
+        if status is None:
+            return False
+        if not is_own(status):
+            raise wire.Refused("unsafe", "{} is not a directory of ours".format(wire.shown(copy)))
+        if any(one.path.startswith(copy + b"/") for one in tree.mounted()):
+            raise wire.Refused("unsafe", "something is mounted below {}".format(wire.shown(copy)))
+        tree.remove(name, above, wire.Control(0))
+    finally:
+        os.close(above)
     return True
 
 
@@ -108,10 +120,11 @@ def _options(volume: Volume) -> List[str]:
     return [word for word in volume.access.options if volume.flavour == "mariadb" or word[:11] != "--protocol="]
 
 
-def _check_room(volume: Volume) -> int:
-    """The bytes that the copy needs. Raises Refused when they are not there, or cannot be counted."""
+def _check_room(volume: Volume, control: wire.Control) -> int:
+    """The bytes that the copy needs. Raises Refused when they are not there, or cannot be counted; Stopped."""
     policy.check_read(wire.raw(volume.datadir), real=True)
-    size, problem = Look({}, _SIZE_SECONDS).size(volume.datadir)
+    # Millions of tables on a slow disk are counted as long as it takes: the run's own limit ends it before.
+    size, problem = Look({}, math.inf, control.check).size(volume.datadir)
     if size is None:
         raise wire.Refused("snapshot", "the size of {} is not known: {}".format(volume.datadir, problem))
     needed = int(size * _ROOM)

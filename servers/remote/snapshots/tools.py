@@ -10,13 +10,14 @@ import subprocess
 import tempfile
 import time
 from contextlib import suppress
-from typing import Any, List, NamedTuple
+from typing import Any, Callable, List, NamedTuple, Sequence, Tuple
 
 from .. import children, confine, places, policy, tree, wire
 from ..probes.base import Look
 
 # A tool that changes volumes is waited for so long; it is never killed (see `act`).
 ACT_SECONDS = 600.0
+_IN_USE_SECONDS = 30.0
 _UNMOUNT_SECONDS = 20.0
 _MAKER_SECONDS = 60.0
 _SETTLE_SECONDS = 120.0
@@ -49,8 +50,13 @@ class Place(NamedTuple):
 
     @property
     def top(self) -> str:
-        """Where a btrfs filesystem is seen as a whole while its snapshot lives."""
+        """Where root works on what lies below directories of others: a btrfs as a whole, a copy that is made."""
         return os.path.join(self.directory, "top")
+
+    @property
+    def source(self) -> str:
+        """Where the live subvolume is seen while a btrfs is frozen."""
+        return os.path.join(self.directory, "source")
 
     @property
     def lock(self) -> str:
@@ -62,18 +68,29 @@ class Place(NamedTuple):
         """A file that says of which places of the live system the view is the picture."""
         return os.path.join(self.directory, "origins.json")
 
-    def remember(self, origins: List[str]) -> None:
-        """Write them down."""
+    def remember(self, origins: List[str], parts: Sequence[List[str]] = ()) -> None:
+        """Write them down. `parts`: [directory from the top of the view, where a bind mount shows it]."""
         descriptor = os.open(self.known, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "w") as file:
-            json.dump(origins, file)
+            json.dump([*(["/", origin] for origin in origins), *parts], file)
 
-    def origins(self) -> List[bytes]:
-        """What was written down. Raises Refused when there is no finished snapshot, or the directory is not root's."""
+    def live(self, inside: bytes) -> List[bytes]:
+        """Where that directory of the view is in the live system.
+
+        Raises Refused when there is no finished snapshot, or the directory is not root's.
+        """
+        found = []
+        for part, path in self._remembered():
+            if part == b"/" or inside == part or inside.startswith(part + b"/"):
+                rest = inside if part == b"/" else inside[len(part) :]
+                found.append((path.rstrip(b"/") + rest).rstrip(b"/") or b"/")
+        return found
+
+    def _remembered(self) -> List[Tuple[bytes, bytes]]:
         try:
             status = os.lstat(self.directory)
             with open(self.known) as file:
-                found = [wire.raw(path) for path in json.load(file)]
+                found = [(wire.raw(part), wire.raw(path)) for part, path in json.load(file)]
         except (FileNotFoundError, ValueError):
             raise wire.Refused("missing", "there is no snapshot {}".format(self.name)) from None
         if status.st_uid or status.st_mode & 0o077 or not stat.S_ISDIR(status.st_mode):
@@ -85,6 +102,7 @@ class Place(NamedTuple):
         for remove, path in (
             (os.rmdir, self.mountpoint),
             (os.rmdir, self.top),
+            (os.rmdir, self.source),
             (os.unlink, self.known),
             (os.unlink, self.lock),
             (os.rmdir, self.directory),
@@ -183,6 +201,27 @@ def act(argv: List[str], place: Place, seconds: float = ACT_SECONDS) -> None:
             raise wire.Refused("snapshot", "{}: {}".format(argv[0], words or "exit {}".format(process.returncode)))
 
 
+def act_until_gone(argv: List[str], place: Place, exists: Callable[[], bool], in_use: str) -> bool:
+    """Let a tool remove something; True when it was there. Raises Refused and StillRunning as `act` does.
+
+    Who reads it still (borg has a view of its own), so that the tool says `in_use`, is waited for.
+    """
+    deadline = time.monotonic() + _IN_USE_SECONDS
+    was = False
+    while exists():
+        was = True
+        try:
+            act(argv, place)
+        except StillRunning:
+            raise
+        except wire.Refused as refusal:
+            gone = not exists()
+            if not gone and (in_use not in refusal.message or time.monotonic() > deadline):
+                raise
+            time.sleep(0 if gone else 1)
+    return was
+
+
 def _as_usual() -> None:
     """Signals mean to the tool what they mean to everybody."""
     for number in (signal.SIGPIPE, signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
@@ -203,6 +242,13 @@ def check(origins: List[str]) -> None:
         policy.check_read(wire.raw(origin), real=True)
 
 
+def parts(mounted: List[tree.Mounted], top: str = "/") -> List[List[str]]:
+    """[directory below `top`, path] of those mounts that show a part of it: bind mounts."""
+    start = top.rstrip("/") + "/"
+    known = [(wire.shown(one.root), wire.shown(one.path)) for one in mounted]
+    return [[root[len(start) - 1 :], path] for root, path in known if root != "/" and root.startswith(start)]
+
+
 def mount(source: str, place: Place, kind: str, options: List[str]) -> None:
     """Let the view be this filesystem, read-only; nothing on it is a device or gains rights by its mode."""
     words = ",".join(["ro", "nosuid", "nodev", *options])
@@ -216,6 +262,39 @@ def show(directory: bytes, place: Place) -> None:
         confine.bind(source, wire.raw(place.mountpoint))
     finally:
         os.close(source)
+
+
+def make_point(path: str, place: Place) -> None:
+    """A directory in the private one, which is made anew after a restart: nobody else passes through it."""
+    for folder, mode in ((places.RUN, 0o711), (place.directory, 0o700), (path, 0o700)):
+        with suppress(FileExistsError):
+            os.mkdir(folder, mode)
+
+
+def make_own(name: bytes, above: int, place: Place) -> None:
+    """Make a directory of root's alone in an open one of anybody's, seen at `place.top` whatever becomes of its name.
+
+    Raises Refused when it was exchanged meanwhile.
+    """
+    os.mkdir(name, 0o700, dir_fd=above)
+    opened = tree.open_directory(name, above)
+    try:
+        if not is_own(os.fstat(opened)) or tree.names(opened):
+            raise wire.Refused("unsafe", "{} was exchanged meanwhile".format(wire.shown(name)))
+        show_own(opened, place)
+    finally:
+        os.close(opened)
+
+
+def show_own(opened: int, place: Place) -> None:
+    """Let `place.top` be this open directory, above what is seen there already."""
+    make_point(place.top, place)
+    confine.bind(opened, wire.raw(place.top), writable=True)
+
+
+def is_own(status: os.stat_result) -> bool:
+    """A directory that root made for itself: nobody else can give one to root."""
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o077
 
 
 def unmount(path: str) -> bool:

@@ -1,0 +1,250 @@
+"""What a request asks of a session, every word checked.
+
+{"token", "engine": the Docker engine's socket, "image", "user": [uid, gid], "memory": bytes, "environment": {name:
+text}, "scratch": [directory in memory], "layers": [{"name", "source": path in the archive, "kind"}], "mounts":
+[{"layer", "at": path in the container}], "stages": [stage], "socket": name in the run directory, "address", "ports":
+[first, last]}.
+
+A stage is one start of the container: {"programs": [candidates, the first that the image has], "argv", "files",
+"stdin": name of a secret, "seconds", "ends", "ready": [{"programs", "argv", "answer"}]}. One that `ends` does so by
+itself; the others are ready when each command of `ready` succeeds in the container with this answer, if one is given,
+and all but the last are ended then. A file is {"layer": name, "run" or "etc", "path", "text" or "secret": name, "mode"}
+or {"layer", "path", "remove": true}.
+"""
+
+import ipaddress
+import re
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from .. import validate, wire
+
+# Directories in memory: for sockets and secrets, which the container may change, and for settings, which it may not.
+RUN, ETC = "run", "etc"
+INSIDE = {RUN: b"/phpborg/run", ETC: b"/phpborg/etc"}
+KINDS = ["blocks", "overlay"]
+_LAYER = re.compile(r"[a-z][a-z0-9-]{0,30}")
+_IMAGE = re.compile(r"(?=.{1,255}$)[a-z0-9][A-Za-z0-9._/:@-]*")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_SOCKET = re.compile(r"[A-Za-z0-9._-]{1,60}")
+_MOST = 200
+_LEAST_MEMORY, _MOST_MEMORY = 64 << 20, 1 << 42
+_HIGHEST_ID = (1 << 32) - 2
+# A container gets nothing of these from an archive: what lies there is the image's or the kernel's.
+_NEVER = (
+    b"/",
+    b"/proc",
+    b"/sys",
+    b"/dev",
+    b"/bin",
+    b"/sbin",
+    b"/lib",
+    b"/lib64",
+    b"/usr",
+    b"/phpborg",
+    *INSIDE.values(),
+)
+
+
+class Layer(NamedTuple):
+    """One directory of the archive with a writable layer above it; see layers.py for the kinds."""
+
+    name: str
+    source: bytes
+    kind: str
+
+
+class Mount(NamedTuple):
+    """Where the container sees a layer."""
+
+    layer: str
+    at: bytes
+
+
+class File(NamedTuple):
+    """A file that is written into a layer, or removed in it (`content` None), before a stage begins."""
+
+    layer: str
+    path: bytes
+    content: Optional[bytes]
+    mode: int
+
+
+class Question(NamedTuple):
+    """A command in the running container, and what it must print (None: whatever it likes)."""
+
+    programs: List[str]
+    argv: List[str]
+    answer: Optional[bytes]
+
+
+class Stage(NamedTuple):
+    """One start of the container. `stdin` is what its program reads."""
+
+    programs: List[str]
+    argv: List[str]
+    files: List[File]
+    stdin: Optional[bytes]
+    seconds: float
+    ends: bool
+    ready: List[Question]
+
+
+class Session(NamedTuple):
+    """All of it."""
+
+    token: str
+    engine: str
+    image: str
+    user: Tuple[int, int]
+    memory: int
+    environment: Dict[str, str]
+    scratch: List[bytes]
+    layers: List[Layer]
+    mounts: List[Mount]
+    stages: List[Stage]
+    socket: str
+    address: str
+    ports: Tuple[int, int]
+
+
+def session(args: Dict[str, Any], secrets: Dict[str, Any]) -> Session:
+    """Raises Refused for anything that is not exactly of this form."""
+    layers = _layers(args.get("layers"))
+    names = [layer.name for layer in layers]
+    ids = [validate.number(one, "user", 1, _HIGHEST_ID) for one in _list(args.get("user"), "user", 2)]
+    if len(ids) != 2:
+        raise wire.Refused("invalid", "the session needs an account and a group by number, and never root's")
+    first, last = _ports(args.get("ports"))
+    return Session(
+        token=validate.token(args.get("token")),
+        engine=wire.shown(validate.absolute(args.get("engine"), "engine")),
+        image=validate.text(args.get("image"), "image", _IMAGE),
+        user=(ids[0], ids[1]),
+        memory=validate.number(args.get("memory"), "memory", _LEAST_MEMORY, _MOST_MEMORY),
+        environment=_environment(args.get("environment")),
+        scratch=[_inside(path, "scratch") for path in _list(args.get("scratch", []), "scratch")],
+        layers=layers,
+        mounts=_mounts(args.get("mounts"), names),
+        stages=_stages(args.get("stages"), names, secrets),
+        socket=validate.text(args.get("socket"), "socket", _SOCKET),
+        address=_address(args.get("address", "127.0.0.1")),
+        ports=(first, last),
+    )
+
+
+def _list(value: Any, what: str, most: int = _MOST) -> List[Any]:
+    if not isinstance(value, list) or len(value) > most:
+        raise wire.Refused("invalid", "{} must be a list of at most {}".format(what, most), field=what)
+    return value
+
+
+def _table(value: Any, what: str) -> Dict[str, Any]:
+    if not isinstance(value, dict):
+        raise wire.Refused("invalid", "{} must be a table".format(what), field=what)
+    return value
+
+
+def _layers(value: Any) -> List[Layer]:
+    found = []
+    for one in _list(value, "layers"):
+        name = validate.text(_table(one, "layer").get("name"), "layer", _LAYER)
+        source = one.get("source")
+        kind = validate.choice(one.get("kind", KINDS[0]), "kind", KINDS)
+        found.append(Layer(name, b"" if source == "" else validate.relative(source, "source"), kind))
+    names = [layer.name for layer in found]
+    if not found or len(set(names)) != len(names) or set(names) & set(INSIDE):
+        raise wire.Refused("invalid", "the layers need names of their own", field="layers")
+    return found
+
+
+def _mounts(value: Any, names: List[str]) -> List[Mount]:
+    found = []
+    for one in _list(value, "mounts"):
+        layer = validate.choice(_table(one, "mount").get("layer"), "layer", names)
+        found.append(Mount(layer, _inside(one.get("at"), "at")))
+    return found
+
+
+def _inside(value: Any, what: str) -> bytes:
+    """A path in the container that is not the image's own."""
+    path = validate.absolute(value, what)
+    if path in _NEVER or path.split(b"/")[1] in (b"proc", b"sys", b"dev"):
+        raise wire.Refused("unsafe", "nothing is mounted there in a container: {}".format(wire.shown(path)), field=what)
+    return path
+
+
+def _environment(value: Any) -> Dict[str, str]:
+    found = _table({} if value is None else value, "environment")
+    return {validate.text(name, "environment", _VARIABLE): validate.text(found[name], name) for name in found}
+
+
+def _stages(value: Any, names: List[str], secrets: Dict[str, Any]) -> List[Stage]:
+    found = [_stage(one, names, secrets) for one in _list(value, "stages", 8)]
+    if not found or found[-1].ends:
+        raise wire.Refused("invalid", "the last stage is the one that serves", field="stages")
+    return found
+
+
+def _stage(value: Any, names: List[str], secrets: Dict[str, Any]) -> Stage:
+    table = _table(value, "stage")
+    stdin, ends = table.get("stdin"), table.get("ends") is True
+    ready = [_question(one) for one in _list(table.get("ready", []), "ready", 20)]
+    if not ends and not ready:
+        raise wire.Refused("invalid", "a server is ready when it has answered", field="ready")
+    return Stage(
+        programs=_programs(table.get("programs")),
+        argv=validate.texts(table.get("argv"), "argv", _MOST),
+        files=[_file(one, names, secrets) for one in _list(table.get("files", []), "files")],
+        stdin=None if stdin is None else _secret(stdin, secrets),
+        seconds=float(validate.number(table.get("seconds"), "seconds", 1, 7 * 24 * 3600)),
+        ends=ends,
+        ready=ready,
+    )
+
+
+def _programs(value: Any) -> List[str]:
+    found = validate.texts(value, "programs", 10)
+    if not found or not all(program.startswith("/") for program in found):
+        raise wire.Refused("invalid", "a program is named by its path", field="programs")
+    return found
+
+
+def _question(value: Any) -> Question:
+    table = _table(value, "question")
+    answer = table.get("answer")
+    return Question(
+        _programs(table.get("programs")),
+        validate.texts(table.get("argv"), "argv", _MOST),
+        None if answer is None else wire.raw(validate.text(answer, "answer")),
+    )
+
+
+def _file(value: Any, names: List[str], secrets: Dict[str, Any]) -> File:
+    table = _table(value, "file")
+    layer = validate.choice(table.get("layer"), "layer", [*names, *INSIDE])
+    path = validate.relative(table.get("path"), "path")
+    mode = validate.number(table.get("mode", 0o600), "mode", 0, 0o700)
+    if table.get("remove") is True:
+        return File(layer, path, None, mode)
+    if "secret" in table:
+        return File(layer, path, _secret(table["secret"], secrets), mode)
+    return File(layer, path, wire.raw(validate.text(table.get("text"), "text", limit=1 << 20)), mode)
+
+
+def _secret(name: Any, secrets: Dict[str, Any]) -> bytes:
+    return wire.raw(validate.text(secrets.get(str(name)), "secret {!r}".format(name), limit=1 << 16))
+
+
+def _address(value: Any) -> str:
+    """The address that is listened on, by number. Which one is wise is the plan's."""
+    try:
+        return str(ipaddress.ip_address(validate.text(value, "address")))
+    except ValueError:
+        raise wire.Refused("invalid", "this is no address: {!r}".format(value), field="address") from None
+
+
+def _ports(value: Any) -> Tuple[int, int]:
+    numbers = [validate.number(one, "ports", 1024, 65535) for one in _list(value, "ports", 2)]
+    if len(numbers) != 2 or numbers[0] > numbers[1]:
+        raise wire.Refused("invalid", "ports must be the first and the last one", field="ports")
+    return numbers[0], numbers[1]

@@ -1,0 +1,114 @@
+"""The container that a session's programs run in: one fixed form, whatever the request asks.
+
+No network, no capability, no new rights, never root, the image itself read-only, and of this machine nothing but the
+session's own layers and its run directory. So what a request may choose freely (image, program, arguments) can
+do no more than read and change the throw-away layers.
+"""
+
+import csv
+import io
+import os
+import stat
+from typing import Callable, List, NamedTuple, Optional, Sequence
+
+from .. import children, wire
+from .asked import ETC, INSIDE, Session
+
+_TEMPORARY = "rw,nosuid,nodev,size=256m,mode=1777"
+_STOP_SECONDS = 20
+LABEL = "phpborg.session"
+
+
+class Docker(NamedTuple):
+    """The client's first words: which engine it speaks to."""
+
+    begin: List[str]
+
+    def words(self, *rest: str) -> List[str]:
+        """A whole command line."""
+        return [*self.begin, *rest]
+
+
+def opened(socket: str) -> Docker:
+    """The engine of this machine at this socket. Raises Refused."""
+    client = children.find("docker")
+    if client is None:
+        raise wire.Refused("docker-missing", "there is no docker client in {}".format(":".join(children.SEARCH_PATH)))
+    return Docker([client, "--host", "unix://" + check_socket(socket)])
+
+
+def shown(socket: str) -> Docker:
+    """An engine of another machine, for a plan: nothing is looked at."""
+    return Docker(["docker", "--host", "unix://" + socket])
+
+
+def check_socket(path: str) -> str:
+    """An engine that root or nobody's account runs: another account's would be asked to be root for us."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise wire.Refused("docker-away", "{}: {}".format(path, error.strerror)) from None
+    if not stat.S_ISSOCK(status.st_mode) or status.st_uid != 0:
+        raise wire.Refused("unsafe", "{} is not the socket of an engine that root runs".format(path))
+    return path
+
+
+def container(token: str, stage: int) -> str:
+    """The name of the container of one stage, from which it is found again."""
+    return "phpborg-{}-{}".format(token, stage)
+
+
+def run(session: Session, docker: Docker, number: int, program: str, merged: Callable[[str], str]) -> List[str]:
+    """The command line of one stage. `merged` says where a layer is on this machine."""
+    stage = session.stages[number]
+    user, group = session.user
+    words = [
+        *("run", "--rm", "--name", container(session.token, number), "--label", "{}={}".format(LABEL, session.token)),
+        *("--pull", "never", "--network", "none", "--user", "{}:{}".format(user, group)),
+        *("--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--read-only"),
+        *("--memory", str(session.memory), "--memory-swap", str(session.memory), "--pids-limit", "4096"),
+        *("--stop-timeout", str(_STOP_SECONDS), "--log-driver", "none", "--restart", "no", "--workdir", "/"),
+        *("--hostname", "phpborg-session"),
+    ]
+    for path in [b"/tmp", *(path for path in session.scratch if path != b"/tmp")]:
+        words += ["--tmpfs", "{}:{}".format(wire.shown(path), _TEMPORARY)]
+    for layer, target in [*session.mounts, *INSIDE.items()]:
+        words += ["--mount", _bind(merged(layer), wire.shown(target), read_only=layer == ETC)]
+    for name, value in sorted(session.environment.items()):
+        words += ["--env", "{}={}".format(name, value)]
+    words += ["--interactive"] if stage.stdin is not None else []
+    return docker.words(*words, "--entrypoint", program, session.image, *stage.argv)
+
+
+def has_no_such_program(code: Optional[int], said: bytes) -> bool:
+    """Did the engine say that the image lacks the program (the exit statuses of a shell, and its words)?"""
+    return code in (126, 127) and (b"no such file or directory" in said or b"executable file not found" in said)
+
+
+def _bind(source: str, target: str, read_only: bool) -> str:
+    """One row of comma-separated values, as docker reads it: an archived path may hold a comma or a quote."""
+    text = io.StringIO()
+    options = ["readonly"] if read_only else []
+    csv.writer(text).writerow(["type=bind", "source=" + source, "target=" + target, *options])
+    return text.getvalue().rstrip("\r\n")
+
+
+def execute(docker: Docker, token: str, stage: int, argv: Sequence[str]) -> List[str]:
+    """Another program in the running container."""
+    return docker.words("exec", container(token, stage), *argv)
+
+
+def stop(docker: Docker, name: str) -> List[str]:
+    """Ask its program to end, in its own way."""
+    return docker.words("stop", "--time", str(_STOP_SECONDS), name)
+
+
+def remove(docker: Docker, names: Sequence[str]) -> List[str]:
+    """Whatever state they are in."""
+    return docker.words("rm", "--force", "--volumes", *names)
+
+
+def listing(docker: Docker, token: Optional[str] = None) -> List[str]:
+    """The names of the containers of one session, or of all."""
+    wanted = "label={}".format(LABEL if token is None else "{}={}".format(LABEL, token))
+    return docker.words("ps", "--all", "--no-trunc", "--filter", wanted, "--format", "{{.Names}}")

@@ -1,0 +1,47 @@
+"""What a session will do is read from the very request that is sent, and shows no secret."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from recovery.models import Session
+from recovery.services import serving, session_plan
+from tests.engines.test_found_json import POSTGRESQL_WHOLE
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def session() -> Session:
+    asked, login = serving.request(POSTGRESQL_WHOLE, "postgres:15", read_only=True)
+    return Session(
+        archive_name="nightly",
+        image="postgres:15",
+        asked={**asked.args, "engine": "/run/docker.sock"},
+        secrets=Session._meta.get_field("secrets").seal(json.dumps(dict(asked.secrets))),
+        password=Session._meta.get_field("password").seal(login.password),
+    )
+
+
+def test_the_steps_are_those_of_the_request(session):
+    steps = session_plan.steps(session)
+    assert [step.code for step in steps] == ["view", "mount", "layer", "prepare", "serve", "port"]
+    prepare, serve = (step.command for step in steps if step.code in ("prepare", "serve"))
+    assert "--single" in prepare
+    assert "--single" not in serve
+    for command in (prepare, serve):
+        assert command.startswith("docker --host unix:///run/docker.sock run --rm ")
+        assert "--network none" in command
+        assert "postgres:15" in command
+        assert "layers/data/merged" in command
+    assert all(step.undo for step in steps)
+    assert "15432" in steps[-1].sentence
+
+
+def test_no_secret_is_in_it(session):
+    shown = json.dumps(session_plan.as_json(session))
+    assert session.password.reveal() not in shown
+    assert "SCRAM-SHA-256$" not in shown
+    assert "CREATE ROLE" not in shown
