@@ -9,7 +9,7 @@ from typing import Any
 
 from backups.borg import locks
 from backups.models import BackupJob, Repository
-from backups.services import freezing, hooks
+from backups.services import freezing, hooks, unproven
 from phpborg.tasks.models import Task
 from phpborg.tasks.registry import lease_kind
 from servers.models import Server
@@ -38,7 +38,7 @@ def free_repository(data: dict[str, Any]) -> None:
     if repository is None:
         return
     path = Path(repository.path)
-    others = Task.objects.running().filter(exclusive=repository.exclusive).exclude(pk=data["task"])
+    others = Task.objects.beside(data["task"], repository.exclusive)
     until = time.monotonic() + LOCK_PATIENCE_SECONDS
     while True:
         locks.clear_dead(path)
@@ -64,3 +64,9 @@ def remove_streams(data: dict[str, Any]) -> None:
     server = Server.objects.filter(pk=data["server"]).first()
     if server is not None:
         host_for(server).call("stream_dir", {"token": data["token"]}, timeout=60)
+
+
+@lease_kind(unproven.LEASE)
+def remove_unproven(data: dict[str, Any]) -> None:
+    """An archive that is no restore point, or of which nobody could say any more whether it is one."""
+    unproven.remove(data)

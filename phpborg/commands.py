@@ -85,11 +85,12 @@ class Command(BaseCommand):
         return "\n".join(lines)
 
     def find(self, rows: models.QuerySet[M], text: str) -> M:
-        """The row with this name, id or unique beginning of an id. CommandError with code 2 when there is none."""
-        named = rows.filter(name=text)[:2]
-        found = list(named)
-        if not found:
-            found = list(_by_id(rows, text))
+        """The row with this name, id or unique beginning of an id. CommandError with code 2 when there is none.
+
+        Rows of a kind that has no names are found by their ids alone.
+        """
+        has_names = any(field.name == "name" for field in rows.model._meta.get_fields())
+        found = (list(rows.filter(name=text)[:2]) if has_names else []) or by_id(rows, text)
         if len(found) == 1:
             return found[0]
         what = str(rows.model._meta.verbose_name)
@@ -130,7 +131,8 @@ class Command(BaseCommand):
         sys.exit(max((exit_code_of(task) for task in tasks), default=ExitCode.GOOD))
 
 
-def _by_id(rows: models.QuerySet[M], text: str) -> list[M]:
+def by_id(rows: models.QuerySet[M], text: str) -> list[M]:
+    """Those whose id begins so, two at most; four digits at the least."""
     digits = text.replace("-", "").lower()
     if not 4 <= len(digits) <= 32 or not all(digit in "0123456789abcdef" for digit in digits):
         return []

@@ -51,6 +51,33 @@ def whole(name: str, *, default: int, least: int = 0) -> int:
     return int(word)
 
 
+def pairs(name: str, *, default: dict[str, str]) -> dict[str, str]:
+    """`a=b,c=d` over the defaults."""
+    found = dict(default)
+    for word in str(env.str(name, default="")).split(","):
+        key, equals, value = (part.strip() for part in word.partition("="))
+        if word.strip() and not (key and equals and value):
+            raise ImproperlyConfigured(f"{name} has “{word.strip()}”. Write name=value, with commas between.")
+        if key:
+            found[key] = value
+    return found
+
+
+def templates(name: str, *, default: dict[str, str]) -> dict[str, str]:
+    """Names of images by product, in which {major}, {minor} and {version} are filled in."""
+    found = pairs(name, default=default)
+    for product, template in found.items():
+        if product not in default:
+            raise ImproperlyConfigured(f"{name} has “{product}”. Write one of {', '.join(default)}.")
+        try:
+            template.format(major="", minor="", version="")
+        except (LookupError, ValueError, AttributeError) as error:
+            raise ImproperlyConfigured(
+                f"{name} has “{template}”. It may name {{major}}, {{minor}} and {{version}} only."
+            ) from error
+    return found
+
+
 DEBUG = boolean("PHPBORG_DEBUG", default=False)
 # Everything that the product writes beside its repositories lives below this directory.
 VAR_DIR = directory("PHPBORG_VAR", BASE_DIR / "var")
@@ -166,7 +193,7 @@ def database() -> dict[str, Any]:
 DATABASES = {"default": database()}
 
 REDIS_URL: str = env.str("REDIS_URL", default=f"unix://{VAR_DIR / 'run/redis.sock'}")
-QUEUES = ("quick", "backup", "restore", "system", "mail")
+QUEUES = ("quick", "backup", "restore", "system", "mail", "sessions")
 # -1: RQ's own limit would kill the work-horse and orphan its child; the runner keeps the deadline itself.
 RQ_QUEUES = {name: {"URL": REDIS_URL, "DEFAULT_TIMEOUT": -1} for name in QUEUES}
 RQ = {"COMMIT_MODE": "auto", "WORKER_CLASS": "phpborg.tasks.worker.Worker"}
@@ -224,6 +251,23 @@ TASK_LOST_SECONDS = whole("PHPBORG_TASK_LOST", default=45, least=2)
 TASK_LOG_BYTES = whole("PHPBORG_TASK_LOG_BYTES", default=4_000_000, least=10_000)
 CLOCK_SECONDS = whole("PHPBORG_CLOCK", default=10, least=1)
 BROWSE_IDLE_SECONDS = whole("PHPBORG_BROWSE_IDLE", default=900, least=10)
+
+# Instant Recovery: how long a session lives unless it is extended; the registry before every image's name, an image for
+# each product, and exceptions by version.
+INSTANT_RECOVERY_HOURS = whole("PHPBORG_INSTANT_RECOVERY_HOURS", default=8, least=1)
+RECOVERY_REGISTRY: str = env.str("PHPBORG_RECOVERY_REGISTRY", default="")
+RECOVERY_IMAGES = templates(
+    "PHPBORG_RECOVERY_IMAGES",
+    default={
+        "postgresql": "postgres:{major}",
+        "mysql": "mysql:{major}.{minor}",
+        "mariadb": "mariadb:{major}.{minor}",
+        "mongodb": "mongo:{major}.{minor}",
+        "elasticsearch": "elasticsearch:{version}",
+        "opensearch": "opensearchproject/opensearch:{version}",
+    },
+)
+RECOVERY_TAGS = pairs("PHPBORG_RECOVERY_TAGS", default={})
 
 LOGGING: dict[str, Any] = {
     "version": 1,

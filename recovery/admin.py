@@ -1,4 +1,4 @@
-"""The expert view of restores and open archives: history, read-only."""
+"""The expert view of restores, open archives and sessions: history, read-only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from recovery.models import BrowseSession, Restore
+from recovery.models import BrowseSession, Restore, Session
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -41,3 +41,15 @@ class BrowseSessionAdmin(ReadOnlyAdmin):
     list_display = ["archive", "state", "opened_at", "last_used_at"]
     list_filter = ["state"]
     list_select_related = ["archive"]
+
+
+@admin.register(Session)
+class SessionAdmin(ReadOnlyAdmin):
+    """Databases that run or ran out of an archive. Their secrets are on no page."""
+
+    list_display = ["archive_name", "product", "version", "server_name", "state", "port", "created_at", "expires_at"]
+    list_filter = ["state", "product", "is_read_only"]
+    search_fields = ["archive_name", "server_name", "image"]
+    exclude = ["secrets", "password"]
+    list_select_related = ["archive", "server"]
+    date_hierarchy = "created_at"

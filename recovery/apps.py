@@ -7,3 +7,6 @@ from django.utils.translation import gettext_lazy as _
 class RecoveryConfig(AppConfig):
     name = "recovery"
     verbose_name = _("Recovery")
+
+    def ready(self) -> None:
+        from recovery import receivers  # noqa: F401

@@ -144,3 +144,43 @@ class DatabaseRuns(PhpBorgError):
         "Restore to another path; or stop the database server, look again at what runs on that server, and then "
         "restore in place."
     )
+
+
+class CannotStart(PhpBorgError):
+    """No server can be started on a data directory; fact `path`, the reason is the detail."""
+
+    code = "REC-18"
+    title = _("No server can be started on “{path}”: something that it needs is missing or not known.")
+    advice = _("The detail names it. Choose another archive, or restore the files and mend them by hand.")
+
+
+class ImageRefused(PhpBorgError):
+    """An image's server may not open these files; facts `image`, `reason` (a sentence)."""
+
+    code = "REC-19"
+    title = _("“{image}” is not started on these files. {reason}")
+    advice = _("Set an image of the version that is needed, or choose one openly.")
+
+
+class SessionOver(PhpBorgError):
+    """A session is not in a state for what was asked of it."""
+
+    code = "REC-20"
+    title = _("This session has begun already, or is over.")
+    advice = _("Look at its state; start a new one from the archive.")
+
+
+class NoDatabase(PhpBorgError):
+    """No data directory is in an archive."""
+
+    code = "REC-21"
+    title = _("This archive holds no data directory of a database that could be started.")
+    advice = _("Choose an archive of a database's files: a stream, a snapshot, or a prepared copy.")
+
+
+class OnlyDumps(PhpBorgError):
+    """An archive holds dumps, which cannot be started."""
+
+    code = "REC-22"
+    title = _("No data directory is in this archive: it holds dumps.")
+    advice = _("Load them into a database server, or choose an archive of a database's files.")

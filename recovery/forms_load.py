@@ -111,7 +111,9 @@ class LoadForm(forms.Form):
                 credentials.login(data.get("user", ""), data.get("password", ""))
             except InvalidInput as error:
                 self.add_error("user", describe(error.code, error.facts).title)
-            if not data.get("password") and not self.restore.credentials:
+            # The password that is kept is that of another user when the name is another.
+            kept = self.restore.credentials and data.get("user", "").strip() == self.restore.login_user
+            if not data.get("password") and not kept:
                 self.add_error("password", gettext_lazy("Write its password."))
         return data
 

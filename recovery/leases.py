@@ -1,4 +1,4 @@
-"""What an open archive owes: a view of its repository and a mount. Removed mount first."""
+"""What this room makes outside, and how it is removed: mount before view, session before the way to it."""
 
 from __future__ import annotations
 
@@ -59,3 +59,11 @@ def forget_login(data: dict[str, Any]) -> None:
     if Lease.objects.held().filter(kind="database_load", data__restore=data["restore"]).exists():
         raise ValueError("it is still needed to clean up")
     restores.forget_login(data["restore"])
+
+
+@lease_kind("instant_session")
+def remove_session(data: dict[str, Any]) -> None:
+    """All that a database that ran out of an archive has on its server. A removed server is not asked."""
+    server = Server.objects.filter(pk=data["server"]).first()
+    if server is not None:
+        host_for(server).call("instant", {"action": "remove", "token": data["token"]}, timeout=300)

@@ -1,4 +1,5 @@
-"""Restore: files put back from an archive. BrowseSession: an archive that is open for reading."""
+"""Restore: files put back from an archive. BrowseSession: an archive that is open for reading. Session: a database
+that runs out of one."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from django.db import models
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from phpborg.crypto import EncryptedField, EncryptedText
 
@@ -103,3 +105,75 @@ class Restore(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("restore", args=[self.pk])
+
+
+class SessionQuerySet(models.QuerySet["Session"]):
+    def active(self) -> SessionQuerySet:
+        """Those that hold something, or are about to."""
+        return self.filter(state__in=Session.ACTIVE)
+
+
+class Session(models.Model):
+    """An Instant Recovery: what was asked, and what became of it. Its task lives as long as the database runs.
+
+    `asked` is the request to the helper without secrets, made of the plan that was shown; the figures are None
+    until they are known.
+    """
+
+    class State(models.TextChoices):
+        DRAFT = "draft", _("Draft")
+        STARTING = "starting", _("Starting")
+        READY = "ready", pgettext_lazy("a session", "Ready")
+        STOPPING = "stopping", _("Stopping")
+        STOPPED = "stopped", pgettext_lazy("a session", "Stopped")
+        FAILED = "failed", _("Failed")
+
+    ACTIVE = (State.STARTING, State.READY, State.STOPPING)
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    archive = models.ForeignKey("backups.Archive", null=True, on_delete=models.SET_NULL, related_name="sessions")
+    archive_name = models.CharField(_("archive"), max_length=500)
+    server = models.ForeignKey(
+        "servers.Server", null=True, on_delete=models.SET_NULL, related_name="sessions", verbose_name=_("on the server")
+    )
+    server_name = models.CharField(max_length=80, blank=True)
+    product = models.CharField(_("product"), max_length=20)
+    version = models.CharField(_("version"), max_length=40, blank=True)
+    directory = models.CharField(_("data directory"), max_length=4000, blank=True)  # as shown, in the archive
+    image = models.CharField(_("image"), max_length=255)
+    is_read_only = models.BooleanField(_("read-only"), default=True)
+    asked = models.JSONField(default=dict)
+    secrets = EncryptedField(blank=True, default=EncryptedText)  # JSON, cleared with the end
+    login = models.CharField(_("login"), max_length=64, blank=True)
+    password = EncryptedField(blank=True, default=EncryptedText)  # cleared with the end
+    state = models.CharField(_("state"), max_length=8, choices=State.choices, default=State.DRAFT)
+    port = models.PositiveIntegerField(_("port"), null=True)
+    address = models.GenericIPAddressField(_("address"), default="127.0.0.1")
+    upper_bytes = models.BigIntegerField(_("upper layer"), null=True)
+    read_bytes = models.BigIntegerField(_("read from the archive"), null=True)
+    connections = models.PositiveIntegerField(_("connections"), null=True)
+    error_code = models.CharField(max_length=16, blank=True)
+    error_facts = models.JSONField(default=dict)
+    error_detail = models.TextField(blank=True)
+    task_ref = models.UUIDField(null=True, db_index=True)
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(_("created"), default=timezone.now)
+    ready_at = models.DateTimeField(_("ready since"), null=True)
+    expires_at = models.DateTimeField(_("ends at"), null=True)
+    ended_at = models.DateTimeField(_("ended"), null=True)
+
+    objects = SessionQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("Instant Recovery session")
+        verbose_name_plural = _("Instant Recovery sessions")
+        ordering = ["-created_at"]
+        indexes = [models.Index(fields=["state", "-created_at"], name="session_state_recent")]
+
+    def __str__(self) -> str:
+        return f"{self.product} {self.version} · {self.archive_name}"
+
+    @property
+    def is_active(self) -> bool:
+        """Does it hold something, or is about to?"""
+        return self.state in self.ACTIVE

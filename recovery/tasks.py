@@ -1,51 +1,28 @@
-"""Kinds of task of this room: open and close an archive, restore."""
+"""Kinds of task of this room: open and close an archive, restore, Instant Recovery."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from backups.borg import view
 from phpborg.tasks.context import TaskContext
 from phpborg.tasks.leases import new_token
 from phpborg.tasks.registry import Finding, Outcome, kind
 from phpborg.tasks.states import State
 from recovery.models import BrowseSession
-from recovery.services import browse, load_run, restore_run
+from recovery.services import browse, load_run, looking, opening, restore_run, session_run
 
 
 @kind("browse_open", label=_("Open an archive"), queue="quick", is_system=True, retryable=False)
 def run_browse_open(context: TaskContext) -> Outcome:
     """View, then mount; both outlive the task until nobody looks any more."""
     session = BrowseSession.objects.select_related("archive__repository__pool").get(pk=context.params["session"])
-    archive = session.archive
-    repository = archive.repository
     try:
-        place = browse.view_path(archive, f"browse-{new_token()}")
         until = browse.keep_until()
         context.phase("preparing")
-        context.hold(
-            "repository_view", keep_until=until, path=str(place), repository=str(repository.pk), archive=archive.name
-        )
-        view.make_view(Path(repository.path), place)
+        place = opening.make_view(context, session.archive, f"browse-{new_token()}", keep_until=until)
         context.phase("mounting")
-        mountpoint = browse.mounts_directory() / session.pk.hex
-        base = browse.mounts_directory() / f"{session.pk.hex}-borg"
-        context.hold(
-            "archive_mount", keep_until=until, mountpoint=str(mountpoint), base_dir=str(base), session=str(session.pk)
-        )
-        base.mkdir(mode=0o700, exist_ok=True)
-        view.mount_view(
-            place,
-            archive.name,
-            mountpoint,
-            encryption=repository.encryption,
-            passphrase=repository.passphrase.reveal(),
-            base_dir=base,
-            options=("ignore_permissions",),
-        )
+        mountpoint = opening.mount(context, session.archive, place, session.pk.hex, session=session, keep_until=until)
         browse.opened(session=session, mountpoint=mountpoint)
     except BaseException:
         browse.fail(session=session)
@@ -72,3 +49,15 @@ def run_restore(context: TaskContext) -> Outcome:
 def run_load(context: TaskContext) -> Outcome:
     """Load dumps into a running server; see services/load_run.py."""
     return load_run.carry_out(context)
+
+
+@kind("instant_look", label=_("Look for databases in an archive"), queue="quick", is_system=True)
+def run_look(context: TaskContext) -> Outcome:
+    """What can be started from an archive; see services/looking.py."""
+    return looking.carry_out(context)
+
+
+@kind("instant_recovery", label=_("Instant Recovery"), queue="sessions", retryable=False)
+def run_session(context: TaskContext) -> Outcome:
+    """A database that runs out of an archive, until it is stopped; see services/session_run.py."""
+    return session_run.carry_out(context)

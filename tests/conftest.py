@@ -7,9 +7,9 @@ import pytest
 from tests.support.inline import run_pending
 from tests.support.people import alice, bob, charlie, client_of, diane
 from tests.support.redis import redis_server
-from tests.support.workers import worker
+from tests.support.workers import keeper, worker
 
-__all__ = ["alice", "bob", "charlie", "client_of", "diane", "redis_server", "run_pending", "worker"]
+__all__ = ["alice", "bob", "charlie", "client_of", "diane", "keeper", "redis_server", "run_pending", "worker"]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -183,10 +183,16 @@ def extract(
     lock_wait: int = LOCK_WAIT_SECONDS,
     bypass_lock: bool = False,
 ) -> Argv:
-    """Restore below the current directory. `paths` None means everything; an empty list is refused."""
+    """Restore below the current directory. `paths` None means everything; an empty list is refused.
+
+    Everything but the entry “.”, which an archive has that was made from inside a directory: borg would give its
+    owner and mode to the directory that is current.
+    """
     if paths is not None and not paths:
         raise ValueError("no path chosen: borg would restore everything")
     flags: list[str | bytes] = [*_common(lock_wait, bypass_lock)]
+    if paths is None:
+        flags.append("--exclude=pf:.")
     if strip_components:
         flags.append(f"--strip-components={_whole('strip_components', strip_components, 0)}")
     chosen = {

@@ -56,10 +56,14 @@ def run(
     stop: process.Stop | None = None,
     timeout: float | None = SHORT_SECONDS,
     on_event: OnEvent | None = None,
+    on_stdout: process.OnLine | None = None,
     cwd: str | bytes | None = None,
     only_lists: bool = False,
 ) -> tuple[process.Exit, Report]:
-    """Run one command to its end. Raises the error that explains it unless borg ended with 0 or a warning."""
+    """Run one command to its end. Raises the error that explains it unless borg ended with 0 or a warning.
+
+    Its output is in `Exit.stdout`, unless `on_stdout` takes it line by line: a list of millions fits in no memory.
+    """
     report = Report()
 
     def take(line: bytes) -> None:
@@ -77,6 +81,7 @@ def run(
             ended = process.stream(
                 command,
                 env=values,
+                on_stdout=on_stdout,
                 on_stderr=take,
                 stop=stop,
                 timeout=timeout,

@@ -14,7 +14,7 @@ from django.utils import timezone
 from backups.borg.repository import Deleted
 from backups.job_errors import ArchiveInUse, ArchiveNotInTrash, ArchivePinned, RepositoryTrashed
 from backups.models import Archive, Repository
-from backups.services.repositories import borg_of
+from backups.services.repositories import borg_of, delete_archives
 from phpborg.process import Stop
 from phpborg.tasks.models import Task
 from phpborg.tasks.queue import enqueue
@@ -193,9 +193,7 @@ def delete_now(*, repository: Repository, archives: Sequence[Archive], stop: Sto
             raise ArchiveInUse(", ".join(dict.fromkeys(users)), archive=archive.name)
     if not rows:
         return Deleted((), ())
-    # Space is free only after a compaction; until then the repository says so.
-    Repository.objects.filter(pk=repository.pk).update(unfreed=True)
-    deleted = borg_of(repository).delete([archive.name for archive in rows], stop=stop)
+    deleted = delete_archives(repository, [archive.name for archive in rows], stop=stop)
     gone = {*deleted.names, *deleted.missing}
     Archive.objects.filter(pk__in=[archive.pk for archive in rows if archive.name in gone]).delete()
     return deleted

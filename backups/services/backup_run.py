@@ -20,12 +20,13 @@ from backups.job_errors import JobGone, SnapshotOverflowed, StreamsUnproven
 from backups.models import BackupJob
 from backups.services import key_guard, recording, runs, sync
 from backups.services.creation import Creation
-from backups.services.freezing import Frozen
+from backups.services.freezing import Frozen, not_asked
 from backups.services.greeting import greet, look_at
 from backups.services.plan import BackupPlan, plan_backup, told
 from backups.services.recording import Graded
 from backups.services.run_hooks import RunHooks
 from backups.services.telling import Teller
+from backups.services.unproven import Doubt
 from backups.sources.base import SourceFacts
 from backups.sources.databases import check_complete
 from phpborg.errors import PhpBorgError
@@ -73,6 +74,7 @@ class BackupRun:
         self.host = host_for(job.server)
         self.creation = Creation(context, job, self.host, Teller(context, expected_bytes=runs.expected_bytes(job)))
         self.frozen: Frozen | None = None
+        self.doubt = Doubt(context, job)
         self.hooks = RunHooks(context, job, self.host, self.plan)
         self.notes: list[Finding] = []
         self.attempts = 0
@@ -148,6 +150,7 @@ class BackupRun:
         assert self.plan.source.freeze is not None
         self.frozen = Frozen(self.context, self.job, self.host, self.plan.source.freeze)
         self.frozen.make()
+        self.doubt.begin(self.plan.archive)
         row["detail"] = str(self.frozen.facts.get("name") or "")
         self.context.log(f"frozen: {self.frozen.facts}")
         for name in self.frozen.facts.get("left_out") or ():
@@ -165,8 +168,12 @@ class BackupRun:
                 if verdict.archive is not None:
                     self._remove(verdict.archive, "the snapshot did not last")
                 return recording.failed(verdict, error)
+            except Exception as error:
+                # What was proven stays; that nobody could ask whether it lasted is said.
+                finding, verdict = not_asked(self.context, error), recording.ended_by(error, verdict)
             finally:
                 frozen.remove()
+            self.doubt.end()
             if finding is not None:
                 row.update(state=StepState.WARNING, detail=finding.message)
                 self.notes.append(finding)
@@ -227,6 +234,8 @@ class BackupRun:
     def _whole_streams(self, verdict: Verdict, lost: PhpBorgError | None) -> Verdict:
         """A stream that is not whole outweighs any archive; one that nobody spoke of makes it incomplete."""
         if isinstance(lost, server_errors.StreamFailed):
+            # Also when the repository could not say whether there is one.
+            self.doubt.begin(self.plan.archive)
             if verdict.archive is not None:
                 self._remove(verdict.archive, "what it was made of is not complete")
             return recording.failed(verdict, lost)
@@ -247,11 +256,8 @@ class BackupRun:
             self.context.log(f"given back to the disk: {given.freed_bytes} bytes that were half written")
 
     def _stopped_for(self) -> StoppedFor:
-        return (
-            _REASONS.get(self.context.stop.reason, StoppedFor.NOTHING)
-            if self.context.stop.is_set()
-            else StoppedFor.NOTHING
-        )
+        stop = self.context.stop
+        return _REASONS.get(stop.reason, StoppedFor.NOTHING) if stop.is_set() else StoppedFor.NOTHING
 
     @property
     def _where(self) -> Where:
@@ -297,17 +303,20 @@ class BackupRun:
 
     def _grade(self, verdict: Verdict) -> Graded:
         """From borg's verdict to ours; raises what the run fails with."""
-        notes = list(self.notes)
+        if self.context.stop.reason == "cancel":
+            verdict = recording.cancelled(verdict)
         state, error = State(verdict.state.value), verdict.error
+        late = []
         if error is not None and verdict.archive is not None and isinstance(error, _PROOF_OUTWEIGHS):
             # It broke after the commit: the archive is there, complete, under its name.
-            notes.append(Finding("late", f"{error.code} {error}"))
+            late.append(Finding("late", f"{error.code} {error}"))
             state, error = State.NOTES, None
         elif isinstance(error, e.SourceMissing) and verdict.archive is not None:
             self._remove(verdict.archive, "none of its sources was there")
             verdict = recording.without_archive(verdict)
         if verdict.state is Judged.CANCELLED and verdict.archive is not None:
-            notes.append(Finding("late", "the archive was complete before the cancellation arrived"))
+            late.append(Finding("late", "the archive was complete before the cancellation arrived"))
+        notes = [*self.notes, *late]  # now: a removal above may have added one
         if state in (State.SUCCESS, State.NOTES) and any(note.kind in _UNPROVEN for note in notes):
             state = State.INCOMPLETE
         elif state is State.SUCCESS and notes:
@@ -328,12 +337,8 @@ class BackupRun:
 
     def _remove(self, archive: ArchiveFact, reason: str) -> None:
         """An archive that is no restore point must not look like one."""
-        self.context.log(f"removing {archive.name}: {reason}")
-        try:
-            recording.repository_of(self.job).delete([archive.name])
-        except PhpBorgError as error:
-            self.context.log(f"it stays for now: {error}")
-            self.notes.append(Finding("unproven", f"{archive.name}: {reason}; {error.code} {error}"))
+        if finding := self.doubt.remove(archive, reason):
+            self.notes.append(finding)
 
     def _hook_after(self, graded: Graded | None, error: BaseException | None) -> None:
         if not self.hooks.is_owed:

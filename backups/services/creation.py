@@ -8,19 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from backups.borg import argv as commands
-from backups.borg import specs
 from backups.borg.outcome import Ended
 from backups.borg.report import Report
 from backups.models import BackupJob
-from backups.services import credentials
+from backups.services import credentials, repositories
 from backups.services.plan import BackupPlan
 from backups.services.telling import Teller
 from phpborg.tasks.context import TaskContext
 from servers.transport.base import Host, Link
 
-# What borg on a server is told; the other words are about this host's directories.
-_TOLD = ("BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK", "BORG_RELOCATED_REPO_ACCESS_IS_OK", "BORG_EXIT_CODES")
 _MARK = b'"phpborg_stream"'
 _MOST_SAID = 4000
 
@@ -74,8 +70,7 @@ class Creation:
         self.streams = Streams()
         repository = self._job.repository
         secrets = credentials.for_tools(self._job) if plan.source.database is not None else {}
-        if specs.encryption(repository.encryption).has_key:
-            secrets["passphrase"] = repository.passphrase.reveal()
+        secrets |= repositories.secrets_there(repository)
         result = self._host.run(
             "borg",
             self._arguments(plan, views, token),
@@ -108,12 +103,7 @@ class Creation:
 
     def _environment(self) -> dict[str, str]:
         repository = self._job.repository
-        answers = commands.env(
-            base_dir="",
-            encryption=repository.encryption,
-            relocated_ok=bool(repository.confirmed_move_from),
-        )
-        env = {name: value for name, value in answers.items() if name in _TOLD}
+        env = repositories.told_there(repository, relocated_ok=bool(repository.confirmed_move_from))
         # Several jobs of one server may share a repository: each has its own memory of unchanged files.
         env["BORG_FILES_CACHE_SUFFIX"] = self._job.pk.hex[:12]
         return env

@@ -16,6 +16,7 @@ from backups.services.database_offers import GIVEN, DatabaseOffer, databases, in
 from backups.sources.offers import Offer
 from phpborg.crypto import remember_secret
 from phpborg.errors import PhpBorgError, describe
+from servers.capabilities import sayings
 from servers.capabilities.report import Report, parse
 from servers.models import Server
 from servers.services.reach import host_for
@@ -93,20 +94,22 @@ def try_login(*, server: Server, offer: Offer, instance: Any, login: Login) -> T
     if now is None:
         probe = report.probe(offer.kind)
         sentence = _("The server did not say whether it works: {name} was not found.").format(name=offer.title)
-        return Tried(None, sentence, _("Look again, then try once more."), (probe.problem if probe else "") or "")
+        return Tried(
+            None, sentence, _("Look again, then try once more."), sayings.shown(probe.problem if probe else None)
+        )
     return _judge(report, replace(now, title=offer.title), login)
 
 
 def _judge(report: Report, now: Offer, login: Login) -> Tried:
     instance = instance_of(report, now)
     seen = instance.login
-    words = seen.problem or ""
+    words, told = seen.problem or "", sayings.shown(seen.problem)
     if seen.works is not True and (not words or _NOT_TRIED in words):
         sentence = _("{name} wants a login, but this one could not be tried from here.").format(name=now.title)
-        return Tried(None, sentence, _("The first run signs in with it, and says so when it does not work."), words)
+        return Tried(None, sentence, _("The first run signs in with it, and says so when it does not work."), told)
     if seen.works is not True:
         sentence = _("{name} does not let “{user}” in.").format(name=now.title, user=login.user)
-        return Tried(False, sentence, _advice(words), words)
+        return Tried(False, sentence, _advice(words), told)
     if seen.method != GIVEN:
         sentence = _("{name} lets us in without this login ({how}), so it was not tried.").format(
             name=now.title, how=own_ways(instance)

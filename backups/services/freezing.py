@@ -5,6 +5,7 @@ The name on the server follows from a token, so that it can be removed after any
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,13 +13,15 @@ from backups.job_errors import SnapshotOverflowed
 from backups.models import BackupJob
 from backups.services import credentials
 from backups.sources.base import Freeze
+from phpborg.crypto import redact
 from phpborg.errors import PhpBorgError
-from phpborg.tasks.context import TaskContext
+from phpborg.tasks.context import Cancelled, TaskContext
 from phpborg.tasks.leases import new_token
 from phpborg.tasks.models import Lease
 from phpborg.tasks.registry import Finding
 from servers.transport.base import Host
 
+log = logging.getLogger(__name__)
 # A copy of a whole database is a frozen state too: as long as a job may take, whose own limit ends it before.
 MAKE_SECONDS = 30 * 24 * 3600
 ASK_SECONDS = 120
@@ -78,6 +81,15 @@ class Frozen:
         secrets = credentials.for_tools(self._job)
         stop = self._context.stop if action == "make" else None
         return self._host.call("snapshot", args, timeout=seconds, stop=stop, secrets=secrets)
+
+
+def not_asked(context: TaskContext, error: Exception) -> Finding:
+    """That nobody could ask whether it lasted, because of `error`: ours, or the end that somebody asked for."""
+    if not isinstance(error, Cancelled):
+        log.error("the last look at what was frozen broke", exc_info=error)
+    said = "cancelled" if isinstance(error, Cancelled) else f"{type(error).__name__}: {error}"
+    context.log(f"not known whether what was frozen lasted: {said}")
+    return Finding("freeze_unknown", redact(said)[:500])
 
 
 def _naming(arguments: Mapping[str, Any]) -> dict[str, Any]:

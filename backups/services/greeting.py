@@ -13,13 +13,14 @@ from backups.sources import paths as spelling
 from backups.sources.base import PathFact, SourceFacts
 from phpborg.process import Stop
 from servers import errors
-from servers.capabilities.report import SCHEMA, Report, parse
+from servers.capabilities.report import Report
+from servers.services import capabilities_run
 from servers.services.capabilities import latest_report
 from servers.transport.base import Host
 
 # Sources may lie on slow network filesystems.
 LOOK_SECONDS = 120
-PROBE_SECONDS, SIZE_SECONDS = 45, 20
+SIZE_SECONDS = 20
 
 
 @dataclass(frozen=True)
@@ -93,11 +94,8 @@ def _instance(job: BackupJob, report: Report | None) -> Any:
 
 
 def _ask(host: Host, probes: tuple[str, ...], stop: Stop, secrets: dict[str, str]) -> Report:
-    args = {"only": list(probes), "seconds": PROBE_SECONDS, "size_seconds": SIZE_SECONDS if "lvm" in probes else 0}
-    found = parse(host.call("capabilities", args, timeout=LOOK_SECONDS, stop=stop, secrets=secrets))
-    if found.schema != SCHEMA or not found.probes:
-        raise errors.RemoteFailed(f"schema {found.schema}", address=host.target.label)
-    return found
+    size = SIZE_SECONDS if "lvm" in probes else 0
+    return capabilities_run.ask(host, stop=stop, only=probes, size_seconds=size, timeout=LOOK_SECONDS, secrets=secrets)
 
 
 def _asked(job: BackupJob) -> tuple[bytes, ...]:

@@ -21,7 +21,7 @@ from backups.services.plan import BackupPlan
 from backups.services.repositories import borg_of
 from backups.sources import paths as spelling
 from phpborg.errors import PhpBorgError
-from phpborg.tasks.context import TaskContext
+from phpborg.tasks.context import Cancelled, TaskContext
 from phpborg.tasks.registry import Finding
 from phpborg.tasks.states import State
 
@@ -86,6 +86,16 @@ def failed(verdict: Verdict, error: PhpBorgError) -> Verdict:
     if verdict.state is Judged.CANCELLED:
         return without_archive(verdict)
     return replace(verdict, state=Judged.FAILED, error=error, archive=None)
+
+
+def ended_by(error: Exception, verdict: Verdict) -> Verdict:
+    """The verdict when `error` broke off what comes after borg: a cancelled run is never a success."""
+    return cancelled(verdict) if isinstance(error, Cancelled) else verdict
+
+
+def cancelled(verdict: Verdict) -> Verdict:
+    """The verdict of a run that somebody cancelled after borg had ended well; another stays as it is."""
+    return replace(verdict, state=Judged.CANCELLED) if verdict.error is None else verdict
 
 
 def without_archive(verdict: Verdict) -> Verdict:

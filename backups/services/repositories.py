@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ from django.utils.translation import gettext as _
 from backups import errors as e
 from backups.borg import argv, locks, specs
 from backups.borg.config import read_id, read_key
-from backups.borg.repository import BorgRepository
+from backups.borg.repository import BorgRepository, Deleted
 from backups.models import Repository, StoragePool
 from backups.services import pools
 from backups.storage_errors import OutsidePool, RepositoryCopied
+from phpborg import process
 from phpborg.crypto import EncryptedField
 from phpborg.errors import InvalidInput
 from phpborg.mounts import remove_tree
@@ -31,6 +33,7 @@ log = logging.getLogger(__name__)
 # Without letters and digits that look alike: it may have to be typed from paper.
 _LETTERS = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 DEFAULT_COMPRESSION = "zstd,3"
+_TOLD_THERE = ("BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK", "BORG_RELOCATED_REPO_ACCESS_IS_OK", "BORG_EXIT_CODES")
 
 
 def base_dir_of(repository: Repository) -> Path:
@@ -56,6 +59,27 @@ def borg_of(repository: Repository) -> BorgRepository:
         repository_id=repository.borg_id or "",
         relocated_ok=_move_is_confirmed(repository),
     )
+
+
+def told_there(repository: Repository, *, relocated_ok: bool = False) -> dict[str, str]:
+    """The environment that borg on a server gets of a repository; the other words are about this host's directories."""
+    answers = argv.env(base_dir="", encryption=repository.encryption, relocated_ok=relocated_ok)
+    return {name: value for name, value in answers.items() if name in _TOLD_THERE}
+
+
+def secrets_there(repository: Repository) -> dict[str, str]:
+    """What a server has to know to open a repository, for the time of one request."""
+    has_key = specs.encryption(repository.encryption).has_key
+    return {"passphrase": repository.passphrase.reveal()} if has_key else {}
+
+
+def delete_archives(repository: Repository, names: Sequence[str], *, stop: process.Stop | None = None) -> Deleted:
+    """Remove archives by exact name; one that is not there is no error. Raises the errors of borg.
+
+    Space is free only after a compaction; until then the repository says so, also when the removal breaks off.
+    """
+    Repository.objects.filter(pk=repository.pk).update(unfreed=True)
+    return borg_of(repository).delete(names, stop=stop)
 
 
 def verified_borg_of(repository: Repository) -> BorgRepository:

@@ -14,6 +14,7 @@ from django.utils import timezone
 from backups.borg import orphans
 from backups.borg.results import ArchiveFact
 from backups.models import Archive, BackupJob, Repository
+from backups.services import unproven
 from backups.services.repositories import borg_of
 from phpborg.tasks.models import Task
 from phpborg.tasks.queue import enqueue
@@ -71,7 +72,8 @@ def synchronise(
         known = [orphans.Row(str(row.pk), row.borg_id, row.name, row.missing_at is not None) for row in rows]
         difference = orphans.compare(found, known)
         gone = [row for row in difference.gone if row.key not in late]
-        fresh = _orphans(repository, difference.to_record)
+        doubtful = unproven.names(repository)
+        fresh = _orphans(repository, [fact for fact in difference.to_record if fact.name not in doubtful])
         Archive.objects.bulk_create(fresh, batch_size=_BATCH, ignore_conflicts=True)
         _mark(gone, missing_at=timezone.now())
         _mark(difference.returned, missing_at=None)

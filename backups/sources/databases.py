@@ -347,11 +347,12 @@ def unproven(instance: Instance) -> Finding:
 
 
 def left_out_words(rows: Sequence[Row]) -> list[str]:
-    """A sentence that names what is left out; none when that is nothing worth a word."""
-    if not rows:
-        return []
-    told = ", ".join(f"{row['name']} ({REASONS[row['reason']]})" for row in rows[:_NAMES_TOLD])
-    return [_("Left out: {names}.").format(names=told + (" …" if len(rows) > _NAMES_TOLD else ""))]
+    """What is left out, a sentence for each reason; none when that is nothing worth a word."""
+    names: dict[str, list[str]] = {}
+    for row in rows:
+        names.setdefault(row["reason"], []).append(row["name"])
+    sentence = _("Left out ({reason}): {names}.")
+    return [sentence.format(reason=REASONS[reason], names=listed(found)) for reason, found in names.items()]
 
 
 def listed(names: Sequence[str], most: int = _NAMES_TOLD) -> str:

@@ -107,6 +107,7 @@ def _facts(node: Node) -> Row:
     return {
         "flavour": node.flavour,
         "cluster_name": node.cluster_name,
+        "url": node.url,
         "data_directories": [directory.path for directory in node.data],
         "indices": node.indices,
         "config_files": list(node.config_files),

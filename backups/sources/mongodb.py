@@ -17,6 +17,7 @@ from servers.capabilities.databases import Database, MongodbInstance
 from servers.capabilities.report import Report
 
 _ALL = "mongodb/all.archive"
+_SETTINGS = "config"
 _EVERYWHERE = ("0.0.0.0", "::", "*", "127.0.0.1")  # noqa: S104  (where a server listens, not we)
 
 
@@ -78,7 +79,9 @@ class MongodbSource(DatabaseSource[MongodbInstance]):
                 made.left_out.append(shared.left_out("users", shared.ALL_ONLY, "users"))
             words = contents.databases_words(len(names))
         else:
-            self._add_all(made, access, names)
+            # mongodump takes of it, if anything, what only a router's cluster has.
+            made.left_out += [shared.left_out(name, shared.OWN_TO_SERVER) for name in names if name == _SETTINGS]
+            self._add_all(made, access, [name for name in names if name != _SETTINGS])
             words = _("One stream holds all databases, with their users and roles.")
         before = len(made.streams)
         made.add_files(server.config_files if seen.config.config_files else ())

@@ -13,14 +13,15 @@ from backups.sources.contents import Contents
 from backups.sources.databases import DatabaseConfig, DatabaseSource, Method, Row, Seen
 from phpborg.tasks.registry import Finding
 from phpborg.ui.format import byte_size
-from servers.capabilities.databases import Database, MysqlInstance
+from servers.capabilities.databases import Database, MysqlInstance, Program
 from servers.capabilities.report import Report
 from servers.capabilities.volumes import mount_of
 
 # Made by the server, for reading only; `mysql` itself holds users, which are dumped as statements.
 _VIRTUAL = ("information_schema", "performance_schema", "sys")
 _TRANSACTIONAL = "innodb"
-_DUMPS = {"mariadb": ("mariadb-dump", "mysqldump"), "mysql": ("mysqldump", "mariadb-dump")}
+# What the helper starts: each family's own, because the other one's makes dumps that only it can read.
+_DUMPS = {"mariadb": ("mariadb-dump", "mysqldump"), "mysql": ("mysqldump",)}
 _COPIES = {"mariadb": ("mariadb-backup", "mariabackup"), "mysql": ("xtrabackup",)}
 _PACKAGES = {
     ("dump", "mariadb"): "mariadb-client",
@@ -170,15 +171,24 @@ class MysqlSource(DatabaseSource[MysqlInstance]):
     def _program(self, seen: Seen[MysqlInstance], task: str, usable: tuple[str, ...]) -> str:
         """The first of these that is installed. Raises ToolMissing with the package's name."""
         programs = seen.report.mysql.programs if seen.report.mysql else {}
-        found = next((name for name in usable if name in programs), None)
+        flavour = _flavour(seen.instance)
+        found = next((name for name in usable if name in programs and _is_of(name, programs[name], flavour)), None)
         if found is None:
-            package = _PACKAGES[task, _flavour(seen.instance) or "mysql"]
+            package = _PACKAGES[task, flavour or "mysql"]
             raise e.ToolMissing(tool=usable[0], package=package)
         return found
 
 
 def _flavour(server: MysqlInstance) -> str | None:
     return server.flavour if server.flavour in _DUMPS else None
+
+
+def _is_of(name: str, program: Program, flavour: str | None) -> bool:
+    """Is it of this family? `mysqldump` is a name of both: MariaDB counts from 10, MySQL up to 9, both had a 5."""
+    first = (program.version or "").partition(".")[0]
+    if name != "mysqldump" or not first.isdigit():
+        return True
+    return not 6 <= int(first) <= 9 if flavour == "mariadb" else int(first) < 10
 
 
 def _why_not(database: Database) -> str:

@@ -13,6 +13,7 @@ from backups.job_errors import SourceKindUnknown
 from backups.sources.base import SourceFacts
 from backups.sources.databases import DatabaseConfig, DatabaseSource, Method, Row
 from phpborg.errors import PhpBorgError, describe
+from servers.capabilities import sayings
 from servers.capabilities.cards import REMEDIES, size_of
 from servers.capabilities.databases import Database
 from servers.capabilities.report import Report
@@ -118,7 +119,7 @@ def _state(source: DatabaseSource[Any], instance: Any) -> tuple[str, bool]:
     try:
         source.entrance(instance, "auto")
     except PhpBorgError:
-        said = instance.login.problem or _("No login works by itself.")
+        said = sayings.shown(instance.login.problem) or _("No login works by itself.")
         return f"{said.rstrip('.')}. {REMEDIES[source.kind]}", True
     return "", False
 

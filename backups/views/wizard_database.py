@@ -16,6 +16,7 @@ from backups.services.database_offers import AUTO, DUMPS, GIVEN, DatabaseOffer
 from backups.sources.offers import Offer, source_of
 from backups.views.wizard_frame import forward, frame, look, look_context
 from phpborg.ui.answers import page
+from servers.capabilities import sayings
 from servers.capabilities.cards import REMEDIES
 from servers.capabilities.report import Report
 
@@ -118,7 +119,7 @@ def _offered(draft: JobDraft, report: Report, offer: Offer, form: DatabaseForm) 
     return {
         "version": instance.version,
         "own_ways": database_offers.own_ways(instance),
-        "own_problem": instance.login.problem,
+        "own_problem": sayings.shown(instance.login.problem),
         "remedy": REMEDIES[offer.kind],
         "methods": [(one, source.method(one.method).consistency) for one in offer.methods],
         "method": form["way"].value() or offer.recommended,

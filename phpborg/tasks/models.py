@@ -30,6 +30,10 @@ class TaskQuerySet(models.QuerySet["Task"]):
     def final(self) -> Self:
         return self.filter(state__in=states.FINAL)
 
+    def beside(self, task: str, exclusive: str) -> Self:
+        """Others than this task that run now and write into the same thing."""
+        return self.running().filter(exclusive=exclusive).exclude(pk=task)
+
     def for_people(self) -> Self:
         """Without the housekeeping that nobody asked for."""
         return self.filter(is_system=False)

@@ -25,6 +25,7 @@ PHASES = {
     "planning": _("Planning"),
     "extracting": _("Extracting"),
     "loading": _("Loading into the database server"),
+    "serving": _("The database serves"),
     "placing": _("Putting the files in place"),
     "verifying": _("Verifying"),
     "cleaning": _("Cleaning up"),

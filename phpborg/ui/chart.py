@@ -22,6 +22,7 @@ from phpborg.ui.html import MOMENTS
 # Of the height, in percent: room for the topmost words above, for the times below.
 TOP, HEIGHT = 11.0, 75.0
 WIDE = 1000
+EDGE = 10.0
 # A missing look is a gap; one that came a little late is not.
 GAP_STEPS = 1.75
 
@@ -121,7 +122,8 @@ def _ys(levels: list[tuple[float, str]]) -> list[tuple[str]]:
 
 
 def _anchor(x: float) -> str:
-    return "start" if x < 5 else "end" if x > 95 else "middle"
+    """Words near an edge are written away from it: on a phone half of the longest is some 9 % of the width."""
+    return "start" if x < EDGE else "end" if x > 100 - EDGE else "middle"
 
 
 def _drawn_lines(chart: Chart, highest: float) -> SafeString:

@@ -10,6 +10,7 @@ from backups.models import Archive
 
 LOADABLE = ("database", "globals", "users")
 _NUMBERS = re.compile(r"\d+")
+_SNAPSHOT = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,200}")
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Record:
     data_directory: str
     included: tuple[dict[str, Any], ...]
     facts: dict[str, Any]
+    snapshot: str = ""  # the name of the one that a node of Elasticsearch made itself
 
     @property
     def dumps(self) -> tuple[Dump, ...]:
@@ -71,6 +73,8 @@ def record_of(archive: Archive) -> Record | None:
         return None
     included = found.get("included")
     facts = found.get("facts")
+    frozen = archive.backup_config.get("frozen")
+    name = str(frozen.get("name") or "") if isinstance(frozen, dict) else ""
     return Record(
         engine=found["engine"],
         version=str(found.get("server_version") or ""),
@@ -79,6 +83,7 @@ def record_of(archive: Archive) -> Record | None:
         data_directory=str(found.get("data_directory") or ""),
         included=tuple(row for row in included if isinstance(row, dict)) if isinstance(included, list | tuple) else (),
         facts=facts if isinstance(facts, dict) else {},
+        snapshot=name if _SNAPSHOT.fullmatch(name) else "",
     )
 
 

@@ -71,7 +71,7 @@ class LoadPlan:
             row |= {"database": item.dump.name, "as": item.target}
         elif self.engine == "mongodb":
             # Accounts lie in a database of their own; none that is there is taken away.
-            row |= {"database": "admin", "as": "admin", "replace": False}
+            row |= {"database": "admin", "as": "admin", "replace": False, "accounts": True}
         if self.engine == "postgresql" and item.dump.kind == "database":
             row["properties"] = properties
         return row
@@ -219,9 +219,12 @@ def tool_argv(plan: LoadPlan, item: LoadItem) -> tuple[str, ...]:
     at = [f"--{option}={access[key]}" for option, key in options if key in access]
     if plan.engine == "mysql":
         return ("mariadb", "--batch", "--binary-mode", "--default-character-set=utf8mb4", *at)
-    words = ["--drop"] if item.replaces else []
-    if item.dump.kind == "database":
-        words.append(f"--nsInclude={item.dump.name}.*")
+    accounts = [f"admin.system.{name}" for name in ("users", "roles", "version")]
+    if item.dump.kind != "database":
+        words = [f"--nsInclude={name}" for name in accounts]
+    else:
+        words = [*(["--drop"] if item.replaces else []), f"--nsInclude={item.dump.name}.*"]
+        words += [f"--nsExclude={name}" for name in accounts if item.dump.name == "admin"]
         if item.target != item.dump.name:
             words += [f"--nsFrom={item.dump.name}.*", f"--nsTo={item.target}.*"]
     return ("mongorestore", *at, *words, "--stopOnError", "--archive")

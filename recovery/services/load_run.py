@@ -13,12 +13,11 @@ from django.utils import timezone
 
 from backups.borg import argv as commands
 from backups.borg import runner, specs
-from backups.borg import view as views
 from backups.borg.explain import Where
 from backups.borg.report import Report
 from backups.errors import NothingRestored
 from backups.job_errors import ServerNotReady
-from backups.services import credentials
+from backups.services import credentials, repositories
 from phpborg.errors import PhpBorgError
 from phpborg.tasks.context import TaskContext
 from phpborg.tasks.leases import new_token
@@ -27,7 +26,7 @@ from phpborg.tasks.registry import Finding, Outcome
 from phpborg.tasks.states import State
 from recovery.errors import LoadBroken, LoadedOtherwise, LoadFailed
 from recovery.models import Restore
-from recovery.services.browse import view_path
+from recovery.services import opening
 from recovery.services.load_plan import LoadItem, extract_argv
 from recovery.services.plan import PlanStep
 from recovery.services.restores import load_plan_of
@@ -36,8 +35,8 @@ from servers.services.reach import host_for
 from servers.services.ways import open_way
 from servers.transport.base import Link
 
+# A large database may take longer to go: the server carries that out to its end all the same, and is asked again.
 CLEAN_SECONDS = 300
-_ENVIRONMENT = ("BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK", "BORG_EXIT_CODES")
 _MARK = b'"phpborg_loading"'
 _MOST_NOTES = 200
 
@@ -86,12 +85,7 @@ class LoadRun:
 
     def _make_view(self, row: dict[str, Any]) -> Path:
         self.context.phase("preparing")
-        place = view_path(self.archive, f"load-{self.token}")
-        self.context.hold(
-            "repository_view", path=str(place), repository=str(self.repository.pk), archive=self.archive.name
-        )
-        views.make_view(Path(self.repository.path), place)
-        return place
+        return opening.make_view(self.context, self.archive, f"load-{self.token}")
 
     def _count(self, view: Path, row: dict[str, Any]) -> None:
         """How many bytes each dump has, and what the archive says of each database beside it."""
@@ -147,8 +141,9 @@ class LoadRun:
             into={name: value for name, value in into.items() if name != "properties"},
         )
         answer = self._ask(way, item, into, token, meter)
-        # It has said itself what became of it: nothing of it is left there.
-        self.context.cross_out(lease)
+        if answer.get("left") == []:
+            # It has said itself that nothing of it is left there; otherwise it is cleaned up until that is so.
+            self.context.cross_out(lease)
         notes = answer.get("notes") if isinstance(answer.get("notes"), list) else []
         self.findings += [Finding("load", str(note)[:1000], item.target) for note in notes[:_MOST_NOTES]]  # type: ignore[index]
         if answer.get("loaded") is not True:
@@ -165,11 +160,7 @@ class LoadRun:
 
     def _ask(self, way: Link, item: LoadItem, into: dict[str, Any], token: str, meter: Meter) -> dict[str, Any]:
         report = Report()
-        mode = specs.encryption(self.repository.encryption)
-        answers = commands.env(base_dir="", encryption=mode.value, relocated_ok=False)
-        secrets = _secrets(self.restore)
-        if mode.has_key:
-            secrets["passphrase"] = self.repository.passphrase.reveal()
+        secrets = {**_secrets(self.restore), **repositories.secrets_there(self.repository)}
         before = sum(entry.get("bytes", 0) for entry in self.loaded)
 
         def hear(line: bytes) -> None:
@@ -185,7 +176,7 @@ class LoadRun:
             "load",
             {
                 "argv": [os.fsdecode(word) for word in extract_argv(way.repository, self.archive.name, item.dump)],
-                "env": {name: answers[name] for name in _ENVIRONMENT if name in answers},
+                "env": repositories.told_there(self.repository),
                 "token": token,
                 "into": into,
                 "nice": 5,
@@ -211,7 +202,7 @@ class LoadRun:
         return Outcome(state, tuple(self.findings), len(self.findings), result)
 
 
-_COUNTS = ("tables", "rows", "roles", "users", "documents", "bytes")
+_COUNTS = ("tables", "rows", "collections", "documents", "roles", "users", "bytes")
 
 
 def _plain(facts: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from recovery.services.dumps import Record, record_of
 from recovery.services.load_plan import source_of
 from recovery.services.next_commands import Command, next_commands
 from recovery.services.plan import RestorePlan
+from servers.capabilities.report import Report
 from servers.models import Server
 from servers.services.capabilities import latest_report
 
@@ -22,9 +23,14 @@ def directories(record: Record) -> list[bytes]:
 
 
 def tokens(archive: Archive) -> list[str]:
-    """The same as a selection."""
+    """What a server needs to start from them, as a selection: the settings too, which a fresh machine does not have."""
     record = record_of(archive)
-    return [] if record is None else [paths.token(path) for path in directories(record)]
+    found = [] if record is None else directories(record)
+    if record is None or not found:
+        return []
+    settings = [os.fsencode(path) for path in record.paths("config")]
+    beside = [path for path in settings if not any(path.startswith(place + b"/") for place in found)]
+    return [paths.token(path) for path in (*found, *beside)]
 
 
 def touches_data(archive: Archive, chosen: list[bytes]) -> bool:
@@ -38,10 +44,19 @@ def _overlap(one: bytes, other: bytes) -> bool:
     return one in (b"", other) or one.startswith(other + b"/") or other.startswith(one + b"/")
 
 
-def check_in_place(archive: Archive, server: Server, plan: RestorePlan) -> None:
-    """Before files go to their own place. Raises DatabaseRuns unless the newest look saw the server stopped."""
-    record, report = record_of(archive), latest_report(server)
-    if record is None or not touches_data(archive, [item.source for item in plan.items]):
+def engine_in_place(archive: Archive, plan: RestorePlan) -> str:
+    """The kind of database server whose files the plan puts back; empty for none."""
+    record = record_of(archive)
+    return record.engine if record and touches_data(archive, [item.source for item in plan.items]) else ""
+
+
+def check_in_place(archive: Archive, server: Server, plan: RestorePlan, report: Report | None = None) -> None:
+    """Before files go to their own place. Raises DatabaseRuns unless the look saw the server stopped.
+
+    Without a `report` the newest one counts: good enough to show a plan, not to carry it out.
+    """
+    record, report = record_of(archive), report or latest_report(server)
+    if record is None or not engine_in_place(archive, plan):
         return
     known = source_of(record.engine).instances(report) if report is not None else ()
     using = [one for one in known if record.data_directory in _places(one)]
@@ -64,9 +79,9 @@ def commands_after(restore: Restore, plan: RestorePlan) -> list[Command]:
 
 
 def _placed(record: Record, plan: RestorePlan) -> dict[str, str]:
-    """Where each directory of the record is after the restore."""
+    """Where each directory and each settings file of the record is after the restore."""
     found = {}
-    for place in directories(record):
+    for place in [*directories(record), *map(os.fsencode, record.paths("config"))]:
         for item in plan.items:
             if item.source in (b"", place) or place.startswith(item.source + b"/"):
                 rest = place[len(item.source) :].lstrip(b"/")

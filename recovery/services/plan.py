@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,8 @@ from servers.models import Server
 # Borg gets the chosen paths in its command line; more than this and it is run several times.
 BATCH_BYTES = 100_000
 MOST_PATHS = 20_000
+# So many are put in place by one request.
+PORTION = 20_000
 
 
 @dataclass(frozen=True)
@@ -83,12 +86,10 @@ class RestorePlan:
         """The whole archive, not single paths."""
         return len(self.items) == 1 and self.items[0].source == b""
 
-    @property
-    def placed(self) -> tuple[bytes, ...] | None:
-        """The items as they lie in the staging folder after stripping; None for the whole archive."""
-        if self.whole:
-            return None
-        return tuple(b"/".join(paths.split(item.source)[self.strip :]) for item in self.items)
+    def placed(self, found: Sequence[bytes]) -> list[list[bytes]]:
+        """The outermost entries that were `found` in the archive, as they lie in the staging folder; in portions."""
+        lie = [b"/".join(paths.split(path)[self.strip :]) for path in found]
+        return [lie[start : start + PORTION] for start in range(0, len(lie), PORTION)]
 
     def batches(self) -> list[tuple[bytes, ...]]:
         """The chosen paths in portions that fit into a command line; one empty portion for the whole archive."""

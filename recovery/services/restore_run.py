@@ -12,14 +12,14 @@ from django.conf import settings
 from django.utils import timezone
 
 from backups.borg import argv as commands
-from backups.borg import runner, specs
-from backups.borg import view as views
+from backups.borg import listing, runner, specs
 from backups.borg.explain import Where
 from backups.borg.outcome import State as Judged
 from backups.borg.outcome import StoppedFor, judge_extract
 from backups.borg.report import Report
 from backups.errors import NothingRestored
 from backups.job_errors import ServerNotReady
+from backups.services import repositories
 from phpborg.errors import PhpBorgError
 from phpborg.tasks.context import TaskContext
 from phpborg.tasks.leases import new_token
@@ -30,15 +30,17 @@ from phpborg.tasks.states import State
 from recovery import paths
 from recovery.errors import NotEnoughSpace, RestoreIncomplete
 from recovery.models import Restore
-from recovery.services.browse import view_path
+from recovery.services import opening, physical
 from recovery.services.plan import extract_argv
 from recovery.services.restores import plan_of
+from recovery.services.roots import Roots
+from servers.services import capabilities_run
 from servers.services.reach import host_for
 from servers.services.ways import open_way
 from servers.transport.base import Link
 
 PLACE_SECONDS = 30 * 24 * 3600
-_ENVIRONMENT = ("BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK", "BORG_EXIT_CODES")
+LISTED = 200  # entries named of each kind, as the server does
 
 
 class RestoreRun:
@@ -54,7 +56,9 @@ class RestoreRun:
         self.repository = self.archive.repository
         self.token = new_token()
         self.findings: list[Finding] = []
-        self.expected_items = self.expected_bytes = 0
+        self.expected_items = self.expected_bytes = self.upward = 0
+        self.placed: dict[str, Any] = {}  # together, of the portions so far
+        self.roots = Roots()
 
     def run(self) -> Outcome:
         """Everything, in order. The staging folder and the view go in every case."""
@@ -79,12 +83,7 @@ class RestoreRun:
 
     def _make_view(self, row: dict[str, Any]) -> Path:
         self.context.phase("preparing")
-        place = view_path(self.archive, f"restore-{self.token}")
-        self.context.hold(
-            "repository_view", path=str(place), repository=str(self.repository.pk), archive=self.archive.name
-        )
-        views.make_view(Path(self.repository.path), place)
-        return place
+        return opening.make_view(self.context, self.archive, f"restore-{self.token}")
 
     def _count(self, view: Path, row: dict[str, Any]) -> None:
         """What the archive holds of the selection: entries, and bytes of files."""
@@ -94,19 +93,37 @@ class RestoreRun:
         passphrase = self.repository.passphrase.reveal()
         for portion in self.plan.batches():
             command = commands.list_files(
-                settings.BORG_BINARY, str(view), self.archive.name, paths=portion, format="{type} {size}{NL}"
+                settings.BORG_BINARY, str(view), self.archive.name, paths=portion, format=listing.FORMAT
             )
             access = runner.Access(settings.BORG_BINARY, mode.value, passphrase, base)
             where = Where(repository=str(view), archive=self.archive.name)
-            ended, _ = runner.run(command, access, where, stop=self.context.stop, timeout=None)
-            for line in ended.stdout.splitlines():
-                kind, _, size = line.partition(b" ")
-                self.expected_items += 1
-                self.expected_bytes += int(size) if kind == b"-" and size.isdigit() else 0
+            runner.run(command, access, where, stop=self.context.stop, timeout=None, on_stdout=self._expect)
         if not self.expected_items:
+            if self.upward:
+                raise RestoreIncomplete(self._upward_words(), placed=0, expected=self.upward)
             raise NothingRestored()
         row["detail"] = f"{self.expected_items} · {self.expected_bytes} B"
         self.context.progress(items_total=self.expected_items, expected_bytes=self.expected_bytes)
+
+    def _expect(self, line: bytes) -> None:
+        """One entry of the archive that has to arrive."""
+        entry = listing.entry(line)
+        if entry.path == b".":  # what was archived from inside: the place itself, which is not put anywhere
+            return
+        if not self.roots.add(entry.path):
+            self._leave_out(entry.path)
+            return
+        self.expected_items += 1
+        self.expected_bytes += entry.size
+
+    def _leave_out(self, path: bytes) -> None:
+        """One that leads upwards is put nowhere: the first ones are named, all are counted."""
+        self.upward += 1
+        if self.upward <= LISTED:
+            self.findings.append(Finding("failed", "the path leads upwards", paths.shown(path)))
+
+    def _upward_words(self) -> str:
+        return "\n".join(f"{found.path}: {found.message}" for found in self.findings[:20])
 
     # --- on the server ---------------------------------------------------------------------------
 
@@ -114,8 +131,16 @@ class RestoreRun:
     def _place_arguments(self) -> dict[str, Any]:
         return {"target": os.fsdecode(self.plan.target), "token": self.token}
 
+    def _look_again(self) -> None:
+        """No file of a database server goes to its own place while it runs: it may have been started since."""
+        engine = physical.engine_in_place(self.archive, self.plan)
+        if engine and self.restore.destination == Restore.Destination.IN_PLACE:
+            report = capabilities_run.ask(self.host, stop=self.context.stop, only=(engine,), size_seconds=0)
+            physical.check_in_place(self.archive, self.server, self.plan, report)
+
     def _stage(self, row: dict[str, Any]) -> Lease:
         self.context.phase("connecting")
+        self._look_again()
         lease = self.context.hold("restore_staging", server=str(self.server.pk), **self._place_arguments)
         made = self.host.call("stage", self._place_arguments, timeout=60, stop=self.context.stop)
         row["detail"] = paths.shown(os.fsencode(made["path"]))
@@ -146,17 +171,15 @@ class RestoreRun:
                 spoken = time.monotonic()
                 self._progress(report, meter)
 
-        mode = specs.encryption(self.repository.encryption)
-        answers = commands.env(base_dir="", encryption=mode.value, relocated_ok=False)
         result = self.host.run(
             "borg",
             {
                 "argv": [os.fsdecode(word) for word in extract_argv(self.plan, way.repository, portion)],
-                "env": {name: answers[name] for name in _ENVIRONMENT if name in answers},
+                "env": repositories.told_there(self.repository),
                 "staging": self._place_arguments,
                 "nice": 5,
             },
-            secrets={"passphrase": self.repository.passphrase.reveal()} if mode.has_key else {},
+            secrets=repositories.secrets_there(self.repository),
             on_stderr=hear,
             stop=self.context.stop,
             link=way,
@@ -180,20 +203,22 @@ class RestoreRun:
 
     def _place(self, row: dict[str, Any]) -> dict[str, Any]:
         self.context.phase("placing")
-        items = self.plan.placed
-        answer = self.host.call(
-            "place",
-            {
-                **self._place_arguments,
-                "conflict": self.plan.conflict,
-                "items": None if items is None else [os.fsdecode(item) for item in items],
-            },
-            timeout=PLACE_SECONDS,
-            stop=self.context.stop,
-        )
-        self.context.progress(items_done=answer["staged"])
-        row["detail"] = " · ".join(f"{name} {answer[name]}" for name in _COUNTS if answer.get(name))
-        return answer
+        self._look_again()
+        for portion in self.plan.placed(self.roots.outermost()):
+            one = self.host.call(
+                "place",
+                {
+                    **self._place_arguments,
+                    "conflict": self.plan.conflict,
+                    "items": [os.fsdecode(item) for item in portion],
+                },
+                timeout=PLACE_SECONDS,
+                stop=self.context.stop,
+            )
+            self.placed = together(self.placed, one)
+            self.context.progress(items_done=self.placed["staged"])
+            row["detail"] = " · ".join(f"{name} {self.placed[name]}" for name in _COUNTS if self.placed.get(name))
+        return self.placed
 
     def _clean(self, staging: Lease, row: dict[str, Any]) -> None:
         self.context.phase("verifying")
@@ -201,17 +226,19 @@ class RestoreRun:
 
     # --- the record ------------------------------------------------------------------------------
 
+    def so_far(self) -> dict[str, Any]:
+        """What was put in place until now, for the record: counts, and the folder in which it lies."""
+        counts = {name: count for name, count in self.placed.items() if name != "lists"}
+        into = {"target": paths.shown(self.plan.target)} if counts else {}
+        return {"restore": str(self.restore.pk), "expected_items": self.expected_items, **counts, **into}
+
     def _outcome(self, state: State, report: dict[str, Any]) -> Outcome:
-        lists = report.pop("lists", {})
-        for entry in lists.get("failed", []):
-            self.findings.append(Finding("failed", entry.get("reason", ""), entry["path"]))
-        for what in ("kept", "renamed"):
-            self.findings += [Finding(what, entry.get("name", ""), entry["path"]) for entry in lists.get(what, [])]
-        if report["failed"] or report["staged"] < self.expected_items:
+        findings, count = self.told()
+        if report["failed"] or self.upward or report["staged"] < self.expected_items:
             state = State.INCOMPLETE
         elif state is State.SUCCESS and (report["kept"] or report["renamed"]):
             state = State.NOTES
-        result = {"restore": str(self.restore.pk), "expected_items": self.expected_items, **report}
+        result = self.so_far()
         Restore.objects.filter(pk=self.restore.pk).update(
             state=Restore.State.DONE if state.is_good else Restore.State.FAILED,
             report=result,
@@ -219,12 +246,29 @@ class RestoreRun:
         )
         if report["staged"] == 0:
             raise RestoreIncomplete(placed=0, expected=self.expected_items)
-        count = len(self.findings) + sum(max(report[what] - len(lists.get(what, [])), 0) for what in _LISTED)
-        return Outcome(state, tuple(self.findings), count, result)
+        return Outcome(state, findings, count, result)
+
+    def told(self) -> tuple[tuple[Finding, ...], int]:
+        """The findings until now, and how many there are together with those that are only counted."""
+        lists = self.placed.get("lists", {})
+        rows = [Finding("failed", row.get("reason", ""), row["path"]) for row in lists.get("failed", [])]
+        for what in ("kept", "renamed"):
+            rows += [Finding(what, row.get("name", ""), row["path"]) for row in lists.get(what, [])]
+        unnamed = sum(max(self.placed.get(what, 0) - len(lists.get(what, [])), 0) for what in _LISTED)
+        findings = (*self.findings, *rows)
+        return findings, len(findings) + unnamed + max(self.upward - LISTED, 0)
 
 
 _COUNTS = ("placed", "merged", "kept", "replaced", "renamed", "failed")
 _LISTED = ("kept", "renamed", "failed")
+
+
+def together(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """The reports of two portions as one: counts of all, names of the first `LISTED` of each kind."""
+    named = one.get("lists", {})
+    lists = {name: (named.get(name, []) + rows)[:LISTED] for name, rows in other.get("lists", {}).items()}
+    counts = {name: one.get(name, 0) + count for name, count in other.items() if name != "lists"}
+    return {**counts, "lists": lists}
 
 
 def _gravity(state: State) -> int:
@@ -236,12 +280,19 @@ def carry_out(context: TaskContext) -> Outcome:
     restore = Restore.objects.select_related("archive__repository__pool", "archive__job", "server").get(
         pk=context.params["restore"]
     )
+    run = RestoreRun(context, restore)
     try:
-        return RestoreRun(context, restore).run()
+        return run.run()
     except BaseException as error:
+        code = {"error": error.code} if isinstance(error, PhpBorgError) else {}
+        # What earlier portions put in place stays there: a failure does not hide it.
         Restore.objects.filter(pk=restore.pk, state=Restore.State.STARTED).update(
             state=Restore.State.FAILED,
             finished_at=timezone.now(),
-            report={"error": error.code} if isinstance(error, PhpBorgError) else {},
+            report={**(run.so_far() if run.placed else {}), **code},
         )
+        if isinstance(error, PhpBorgError):
+            findings, count = run.told()
+            kept = {"findings": [finding.as_json() for finding in findings[:LISTED]]}
+            vars(error)["task_fields"] = {**kept, "findings_count": count}
         raise

@@ -7,9 +7,11 @@ from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from backups.models import Archive
 from backups.services.credentials import Login
+from phpborg.errors import InvalidInput
 from phpborg.tasks.models import Task
 from phpborg.tasks.queue import enqueue
 from phpborg.tasks.states import Trigger
@@ -21,9 +23,11 @@ from servers.models import Server
 
 
 def load_plan_of(restore: Restore) -> LoadPlan:
-    """The plan of a load as the row stands now. Raises what `plan_load` raises."""
+    """The plan of a load as the row stands now. Raises what `plan_load` raises; InvalidInput without a password."""
     assert restore.archive is not None
     assert restore.server is not None
+    if restore.login_user and not restore.credentials:
+        raise InvalidInput(field=_("Password"), problem=_("Write its password."))
     return plan_load(
         archive=restore.archive,
         server=restore.server,

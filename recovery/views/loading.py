@@ -83,7 +83,7 @@ def load_start(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     row = find(pk)
     if row.state != State.DRAFT or row.archive is None or request.method == "GET":
         return redirect(row)
-    if "confirmed" not in request.POST:
+    if "confirmed" not in request.POST or row.server is None:
         form = LoadForm(request.POST, restore=row)
         if not form.is_valid():
             return options_page(request, row, form, status=422)

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from phpborg.ui.format import number
+from servers.capabilities import sayings
 from servers.capabilities.advice import Advice, advise
 from servers.capabilities.databases import Database, Directory, Instance
 from servers.capabilities.report import Probe, Report
@@ -93,7 +94,7 @@ class Card:
             return " · ".join(filter(None, (how, login.user, login.file)))
         if self.instance.running is False:
             return _("It is not running, so nobody can sign in.")
-        return login.problem or _("Not known")
+        return sayings.shown(login.problem) or _("Not known")
 
     @property
     def login_remedy(self) -> str:
@@ -167,7 +168,7 @@ def how_sure(directory: Directory) -> tuple[str, str] | None:
 
 
 def _sentence(name: str, probe: Probe) -> str:
-    words = {"what": PROBES[name], "problem": probe.problem or _("no reason was given")}
+    words = {"what": PROBES[name], "problem": sayings.shown(probe.problem) or _("no reason was given")}
     if probe.state == "late":
         return _("{what}: no answer in time. The rest is complete; look again later.").format_map(words)
     return _("{what}: could not be looked at ({problem}).").format_map(words)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
+from phpborg.process import Stop
 from phpborg.tasks.context import TaskContext
 from phpborg.tasks.registry import Finding, Outcome
 from phpborg.tasks.states import State, StepState
@@ -15,6 +17,7 @@ from servers.errors import RemoteFailed
 from servers.models import Server
 from servers.services import capabilities
 from servers.services.reach import host_for
+from servers.transport.base import Host
 
 LIMIT_SECONDS = 60.0
 # Inside that limit: what a probe is given, and how long directories are counted. The rest is the way there and back.
@@ -30,7 +33,8 @@ def run(context: TaskContext, server: Server) -> Outcome:
     context.phase("connecting")
     taken_at = timezone.now()
     with context.step("ask", TITLES["ask"]) as row:
-        report = _ask(context, server)
+        report = ask(host_for(server), stop=context.stop)
+        context.stop.check()
         _tell(context, report, row)
     context.phase("finalising")
     with context.step("record", TITLES["record"]):
@@ -40,11 +44,23 @@ def run(context: TaskContext, server: Server) -> Outcome:
     return Outcome(State.NOTES if findings else State.SUCCESS, findings, result=result)
 
 
-def _ask(context: TaskContext, server: Server) -> Report:
-    args = {"seconds": PROBE_SECONDS, "size_seconds": SIZE_SECONDS}
-    host = host_for(server)
-    report = parse(host.call("capabilities", args, timeout=LIMIT_SECONDS, stop=context.stop))
-    context.stop.check()
+def ask(
+    host: Host,
+    *,
+    stop: Stop,
+    only: Sequence[str] = (),
+    size_seconds: float = SIZE_SECONDS,
+    timeout: float = LIMIT_SECONDS,
+    secrets: Mapping[str, str] | None = None,
+) -> Report:
+    """What the server says at this moment, to all probes or to those named; nothing is recorded.
+
+    Raises what keeps us from the server, and RemoteFailed when the answer is not a report.
+    """
+    args: dict[str, Any] = {"seconds": PROBE_SECONDS, "size_seconds": size_seconds}
+    if only:
+        args["only"] = list(only)
+    report = parse(host.call("capabilities", args, timeout=timeout, stop=stop, secrets=dict(secrets or {})))
     if report.schema != SCHEMA or not report.probes:
         raise RemoteFailed(f"schema {report.schema}", address=host.target.label)
     return report

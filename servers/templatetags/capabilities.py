@@ -11,11 +11,12 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from phpborg.ui import html
-from servers.capabilities import cards
+from servers.capabilities import cards, sayings
 from servers.capabilities.databases import Directory
 
 register = template.Library()
 register.filter(cards.found_how)
+register.filter("said", sayings.shown)
 register.simple_tag(cards.more)
 
 

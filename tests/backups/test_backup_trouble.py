@@ -21,7 +21,7 @@ from phpborg.tasks.states import State
 from servers.models import Server
 from tests.backups.conftest import PASSPHRASE, WAYS, MakeJob, RunJob, archive_of, server_for
 from tests.support.archives import in_repository
-from tests.support.sshd import Lab, processes_with
+from tests.support.sshd import Lab, descendants, processes_with
 
 pytestmark = pytest.mark.real
 # One way of each kind is enough here; test_backup_real.py has them all.
@@ -192,8 +192,8 @@ def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def cut_ssh(_teller: Teller) -> None:
-    """The ssh that carries the tunnel, and nothing else."""
-    for pid in processes_with("-serve/link.sock"):
+    """The ssh that carries the tunnel of this test, and nothing else: other runs have tunnels too."""
+    for pid in set(processes_with("-serve/link.sock")) & set(descendants(os.getpid())):
         with suppress(OSError):
             if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ssh\0"):
                 os.kill(pid, signal.SIGKILL)

@@ -57,8 +57,10 @@ def cluster(place: Path) -> Iterator[postgresql.Cluster]:
 
 @pytest.fixture(scope="module")
 def server(place: Path) -> Iterator[mariadb.Server]:
-    """Databases of awkward names, a routine, an event, a trigger, a user that may reach one of them."""
+    """Databases of awkward names, a routine, an event, a trigger, a user; in its directory a folder that is none."""
     with mariadb.running(place / "my data", place / "my-run") as running:
+        # As on a volume of their own: the server lists it as a database.
+        (running.data / "lost+found").mkdir(mode=0o700)
         password = PASSWORD.replace("\\", "\\\\").replace("'", "\\'")
         for name in ODD:
             running.sql(f"CREATE DATABASE `{name}`")

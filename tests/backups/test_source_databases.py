@@ -273,12 +273,15 @@ def test_too_many_streams_are_refused() -> None:
         made.check()
 
 
-def test_many_names_that_are_left_out_end_early() -> None:
+def test_names_that_are_left_out_are_listed_once_for_each_reason() -> None:
     rows = [{"kind": "database", "name": f"d{number}", "reason": "not chosen"} for number in range(30)]
-    (sentence,) = left_out_words(rows)
-    assert "d19" in sentence
-    assert "d20" not in sentence
-    assert "…" in sentence
+    rows.insert(1, {"kind": "database", "name": "sys", "reason": "made by the server itself"})
+    with translation.override("en"):
+        first, second = left_out_words(rows)
+    assert first.startswith("Left out (not chosen): d0, d1, ")
+    assert first.count("not chosen") == 1
+    assert first.endswith("d18, d19 and 10 more.")
+    assert second == "Left out (the server makes it itself): sys."
     assert left_out_words([]) == []
 
 

@@ -95,6 +95,9 @@ def test_without_a_socket_the_network_is_used_and_an_unknown_flavour_is_refused(
     [
         ("logical", "mariadb", (), "mariadb-dump", "mariadb-client"),
         ("logical", "mysql", ("mysql",), "mysqldump", "mysql-client"),
+        # What the helper would not start: MariaDB's program, also under the name that both have.
+        ("logical", "mysql", ("mariadb-dump",), "mysqldump", "mysql-client"),
+        ("logical", "mysql", ("mysqldump",), "mysqldump", "mysql-client"),
         ("mariabackup", "mariadb", ("xtrabackup", "mariadb-dump"), "mariadb-backup", "mariadb-backup"),
         ("mariabackup", "mysql", ("mariadb-backup",), "xtrabackup", "percona-xtrabackup"),
     ],
@@ -105,6 +108,31 @@ def test_a_program_that_is_missing_is_named_with_its_package(
     with pytest.raises(e.ToolMissing) as caught:
         one(method, flavour=flavour, programs=programs)
     assert caught.value.facts == {"tool": tool, "package": package}
+
+
+@pytest.mark.parametrize(
+    ("flavour", "version", "usable"),
+    [
+        ("mysql", "9.7.0", True),
+        ("mysql", "5.7.44", True),
+        ("mysql", None, True),
+        ("mysql", "11.8.3", False),
+        ("mariadb", "8.0.36", False),
+        ("mariadb", "5.5.68", True),
+        ("mariadb", "10.3.39", True),
+    ],
+)
+def test_a_name_that_both_families_have_is_told_apart_by_its_version(
+    flavour: str, version: str | None, usable: bool
+) -> None:
+    listed = {"mysqldump": {"path": "/usr/bin/mysqldump", "version": version}}
+    server = mariadb(login=login(method="socket", user="root"), databases=[{"name": "shop"}], flavour=flavour)
+    made = report(**VOLUMES, mysql={"programs": listed, "instances": [server]})
+    if usable:
+        assert len(plan("mysql", "logical", made, instance="port 3306").streams) >= 2
+    else:
+        with pytest.raises(e.ToolMissing):
+            plan("mysql", "logical", made, instance="port 3306")
 
 
 def test_a_snapshot_holds_files_elsewhere_but_nothing_else_of_their_directories() -> None:

@@ -239,7 +239,7 @@ def test_a_dump_holds_the_globals_and_every_database_under_a_plain_name() -> Non
     ]
     assert record.consistency is Consistency.LOGICAL
     assert f"Dumps {len(WEIRD)} databases" in text(made)
-    assert "closed (it does not allow connections)" in text(made)
+    assert "(it does not allow connections): closed" in text(made)
     assert "template0" not in text(made)
     assert made.findings == ()
 

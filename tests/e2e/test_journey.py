@@ -193,7 +193,7 @@ def look_around(alice: Visitor, source: Path) -> None:
     for part in [*source.parts[1:], "docs"]:
         alice.press(f"tbody th a:text-is('{part}')")
     alice.press("tbody th a:text-is('letter.txt')")
-    assert "été ≠ hiver" in alice.text("pre.code")
+    assert "été ≠ hiver" in alice.text(".code pre")
     page.go_back()
     alice.press("#content nav.crumbs li:nth-last-child(2) a")
     alice.press("tbody th a:text-is('cache')")

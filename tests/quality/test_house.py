@@ -138,7 +138,7 @@ INTERNAL_NAMES = {"PHPBORG_WORK_HORSE"}
 def environment_names() -> set[str]:
     """Every variable that the settings and script/server read."""
     settings_text = (HOME / "phpborg/settings.py").read_text()
-    names = set(re.findall(r"(?:env\.\w+|boolean|directory|whole)\(\s*\"([A-Z_]+)\"", settings_text))
+    names = set(re.findall(r"(?:env\.\w+|boolean|directory|whole|pairs|templates)\(\s*\"([A-Z_]+)\"", settings_text))
     scripts = [HOME / "script" / name for name in ("serve.py", "supervise.py", "setting_up.py", "lib.sh", "test")]
     for path in (*scripts, *product_modules()):
         text = path.read_text()

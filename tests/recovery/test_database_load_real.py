@@ -16,6 +16,7 @@ from django.utils import timezone
 from backups.models import Archive
 from backups.services import credentials
 from phpborg.accounts.models import User
+from phpborg.tasks import reaper
 from phpborg.tasks.models import Lease, Task
 from phpborg.tasks.states import State
 from recovery.models import Restore
@@ -183,6 +184,37 @@ def test_a_given_login_is_used_and_not_kept(
     nothing_left(storage, fresh)
 
 
+def test_a_start_without_what_it_needs_says_what_is_missing(
+    storage: Storage, archive: Archive, fresh: Cluster, bob: User, client_of: Callable[[User], Client]
+) -> None:
+    """By the address alone, and with a login whose password is not kept."""
+    browser = client_of(bob)
+    row = restores.load_draft(archive=archive, by=bob)
+    Restore.objects.filter(pk=row.pk).update(server=None, instance="", dumps=[])
+    start = f"/restores/{row.pk}/load/start/"
+    answer = browser.post(start, {"confirmed": "1"})
+    assert answer.status_code == 422
+    assert answer.content.decode().count("This field is required.") >= 2
+
+    known = {"server": storage.server, "instance": "15/test", "dumps": ["database:shop"], "replace": True}
+    Restore.objects.filter(pk=row.pk).update(**known, login_user="boss", credentials="")
+    answer = browser.post(start, {"confirmed": "1", "typed": "shop"})
+    assert answer.status_code == 422
+    assert "Write its password." in answer.content.decode()
+    assert not Task.objects.exists()
+
+    # The password that is kept belongs to the user who was named with it.
+    row.refresh_from_db()
+    row.credentials = credentials.login("boss", SECRET).sealed()
+    row.save()
+    words = {"dumps": ["database:shop"], "target": f"{storage.server.pk} 15/test", "existing": "replace"}
+    answer = browser.post(f"/restores/{row.pk}/load/", {**words, "login": "given", "user": "other", "password": ""})
+    assert answer.status_code == 422
+    assert "Write its password." in answer.content.decode()
+    row.refresh_from_db()
+    assert row.login_user == "boss"
+
+
 def test_a_load_is_planned_shown_and_typed_before_it_replaces(
     storage: Storage, archive: Archive, fresh: Cluster, run_pending: Run, bob: User, client_of: Callable[[User], Client]
 ) -> None:
@@ -222,6 +254,27 @@ def test_a_load_is_planned_shown_and_typed_before_it_replaces(
     assert b"psql --no-psqlrc" in page.content
     assert browser.get("/restores/").status_code == 200
     nothing_left(storage, fresh)
+
+
+def test_an_old_database_that_cannot_be_removed_is_owed_until_it_is_gone(
+    storage: Storage, archive: Archive, fresh: Cluster, run_pending: Run
+) -> None:
+    """A subscription keeps its database from being dropped."""
+    fresh.sql("CREATE SUBSCRIPTION s CONNECTION 'dbname=x' PUBLICATION p WITH (connect = false)", "shop")
+    look(storage, fresh)
+    task = load(run_pending, storage, archive, ["database:shop"], replace=True)
+    assert task.state == State.NOTES, (task.error_code, task.error_detail)
+    assert "could not be removed" in task.findings[0]["message"]
+    left = fresh.sql("SELECT datname FROM pg_database WHERE datname LIKE 'phpborg%'")
+    assert left.startswith("phpborg-old-")
+    (lease,) = Lease.objects.held().filter(kind="database_load")
+    assert (lease.attempts, "could not be removed" in lease.error) == (1, True)
+    assert not reaper.clean_task(str(task.pk))
+
+    fresh.sql("ALTER SUBSCRIPTION s SET (slot_name = NONE); DROP SUBSCRIPTION s", left)
+    assert reaper.clean_task(str(task.pk))
+    nothing_left(storage, fresh)
+    assert fresh.sql("SELECT count(*) FROM t", "shop") == "500"
 
 
 def test_the_command_plans_and_loads(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
@@ -151,6 +152,7 @@ def test_a_given_login_is_named_to_the_helper_without_its_password(server: Serve
 
 
 DATA = "/var/lib/postgresql/15/main"
+OWNER = "runuser -u postgres --"
 PHYSICAL = {
     "included": [
         {"kind": "data", "name": DATA, "path": DATA[1:]},
@@ -186,13 +188,42 @@ def test_the_next_commands_of_postgresql_name_the_new_places(server: Server) -> 
     draft.target_path = "/re covery"
     lines = [command.line for command in physical.commands_after(draft, restores.plan_of(draft))]
     data = "/re covery/var/lib/postgresql/15/main"
-    assert lines[:3] == [f"chown -R postgres: '{data}'", f"chmod 0700 '{data}'", f"rm -f '{data}/postmaster.pid'"]
-    assert f"find '{data}/pg_tblspc' -lname '/srv/a b' -exec ln -sfn '/re covery/srv/a b' '{{}}' ';'" in lines
+    assert lines[:4] == [
+        f"namei -l '{data}' '/re covery/srv/a b'",
+        f"chown -Rh postgres: '{data}'",
+        f"{OWNER} chmod 0700 '{data}'",
+        f"{OWNER} rm -f '{data}/postmaster.pid'",
+    ]
+    link = f"find '{data}/pg_tblspc' -lname '/srv/a b' -exec ln -sfn '/re covery/srv/a b' '{{}}' ';'"
+    assert f"{OWNER} env --chdir=/ {link}" in lines
     assert not any("tablespace_map" in line for line in lines)
-    assert f"install -o postgres -m 0640 /etc/postgresql/15/main/pg_hba.conf '{data}/pg_hba.conf'" in lines
-    program = "runuser -u postgres -- /usr/lib/postgresql/15/bin/pg_ctl"
-    start = f"{program} -D '{data}' -w -o '-p 5433 -c listen_addresses=' start"
-    assert start in lines
+    assert f"{OWNER} install -T -m 0640 /etc/postgresql/15/main/pg_hba.conf '{data}/pg_hba.conf'" in lines
+    program = f"{OWNER} /usr/lib/postgresql/15/bin/pg_ctl"
+    (start,) = [line for line in lines if line.endswith(" start")]
+    assert start.startswith(f"{program} -D '{data}' -l '{data}/restored.log' -w -o '-p 5433 -k '")
+    # Nothing of it reaches what the other server has: its network, its archive of logs, its publishers.
+    assert {"listen_addresses=", "archive_mode=off", "max_logical_replication_workers=0"} <= set(
+        shlex.split(shlex.split(start)[-2])
+    )
+
+
+def test_the_settings_come_along_for_a_machine_that_has_none(server: Server) -> None:
+    etc = "etc/postgresql/15/main"
+    rows = [{"kind": "config", "name": name, "path": f"{etc}/{name}"} for name in ("postgresql.conf", "pg_hba.conf")]
+    inside = {"kind": "config", "name": "postgresql.auto.conf", "path": f"{DATA[1:]}/postgresql.auto.conf"}
+    record = {**PHYSICAL, "included": [*PHYSICAL["included"], *rows, inside]}  # type: ignore[misc]
+    archive = archive_of(server, method="snapshot", **record)
+    draft = restores.draft(archive=archive, selection=physical.tokens(archive))
+    draft.target_path = "/new"
+    plan = restores.plan_of(draft)
+    assert [item.final for item in plan.items] == [
+        f"/new/{etc}/pg_hba.conf".encode(),
+        f"/new/{etc}/postgresql.conf".encode(),
+        b"/new/srv/a b",
+        f"/new/{DATA[1:]}".encode(),
+    ]
+    lines = [command.line for command in physical.commands_after(draft, plan)]
+    assert f"{OWNER} install -T -m 0640 /new/{etc}/pg_hba.conf /new/{DATA[1:]}/pg_hba.conf" in lines
 
 
 def test_a_stream_keeps_the_map_of_its_tablespaces(server: Server) -> None:
@@ -202,7 +233,7 @@ def test_a_stream_keeps_the_map_of_its_tablespaces(server: Server) -> None:
     commands = next_commands(record, {DATA[1:]: "/new", "srv/a b": "/ne|w"})
     lines = [command.line for command in commands]
     assert not any("postmaster.pid" in line for line in lines)
-    assert "sed -i 's|^\\([0-9]* \\)/srv/a b$|\\1/ne\\|w|' /new/tablespace_map" in lines
+    assert f"{OWNER} sed -i 's|^\\([0-9]* \\)/srv/a b$|\\1/ne\\|w|' /new/tablespace_map" in lines
     assert next_commands(record, {}) == []
     told = [command.sentence for command in next_commands(record, {DATA[1:]: "/new"}) if not command.argv]
     assert told == ["The tablespace “fast” (/srv/a b) was not restored: restore it too."]
@@ -217,7 +248,7 @@ def test_a_stream_keeps_the_map_of_its_tablespaces(server: Server) -> None:
         (
             "elasticsearch",
             "api",
-            "curl -X PUT -H 'Content-Type: application/json' http://127.0.0.1:9200/_snapshot/restored",
+            "--url http://127.0.0.1:9200/_snapshot/restored",
         ),
         ("elasticsearch", "snapshot", "find /new -name node.lock -delete"),
     ],
@@ -229,6 +260,58 @@ def test_the_next_commands_of_the_others(server: Server, engine: str, method: st
     assert record is not None
     lines = [command.line for command in next_commands(record, {"srv/data": "/new"})]
     assert any(expected in line for line in lines), lines
+
+
+def test_settings_that_were_restored_too_go_before_those_that_are_there(server: Server) -> None:
+    files = ["/etc/postgresql/15/main/postgresql.conf", "/etc/postgresql/15/main/conf.d"]
+    archive = archive_of(server, method="snapshot", **{**PHYSICAL, "facts": {"config_files": files}})
+    record = record_of(archive)
+    assert record is not None
+    commands = next_commands(record, {DATA[1:]: "/new", files[1][1:]: "/new etc/conf.d"})
+    lines = [command.line for command in commands]
+    assert f"{OWNER} install -T -m 0640 {files[0]} /new/postgresql.conf" in lines
+    copied = lines.index(f"{OWNER} cp -RT '/new etc/conf.d' /new/conf.d")
+    assert lines[copied - 1] == "chown -Rh postgres: '/new etc/conf.d'"
+    assert any(" find /new/postgresql.conf /new/conf.d -name '*.conf' -exec sed -i" in line for line in lines)
+
+
+@pytest.mark.parametrize(("version", "file"), [("15.4", "standby.signal"), ("11.2", "recovery.conf")])
+def test_a_standby_starts_on_its_own(server: Server, version: str, file: str) -> None:
+    facts = {"owner": "postgres", "in_recovery": True}
+    record = record_of(archive_of(server, method="snapshot", server_version=version, **{**PHYSICAL, "facts": facts}))
+    assert record is not None
+    assert f"{OWNER} rm -f /new/{file}" in [command.line for command in next_commands(record, {DATA[1:]: "/new"})]
+
+
+@pytest.mark.parametrize("place", ["/a,b", "/" + "x" * 100])
+def test_a_socket_lies_where_it_can(server: Server, place: str) -> None:
+    record = record_of(archive_of(server, method="snapshot", **PHYSICAL))
+    assert record is not None
+    show = next_commands(record, {DATA[1:]: place})[-1]
+    assert show.argv[-5:] == ("-h", "/var/run/postgresql", "-p", "5433", "-l")
+    mysql = record_of(archive_of(server, "mysql", "snapshot", included=[{"kind": "data", "path": "d"}]))
+    assert mysql is not None
+    shown = next_commands(mysql, {"d": place})[-1].line
+    assert ("/run/mysqld/restored.sock" in shown) == (len(place) > 90)
+
+
+def test_links_of_mysql_lead_to_where_their_files_are_now(server: Server) -> None:
+    included = [{"kind": "data", "path": "srv/data"}, {"kind": "data", "path": "mnt/big[1]"}]
+    facts = {"flavour": "mysql", "outside_files": ["/mnt/big[1]", "/gone"], "log_bin": True}
+    record = record_of(archive_of(server, "mysql", "snapshot", included=included, facts=facts))
+    assert record is not None
+    commands = next_commands(record, {"srv/data": "/new", "mnt/big[1]": "/other"})
+    lines = [command.line for command in commands]
+    assert (
+        "runuser -u mysql -- env --chdir=/ find /new -type l -lname '/mnt/big\\[1]' -exec ln -sfn /other '{}' ';'"
+        in lines
+    )
+    told = [command.sentence for command in commands if not command.argv]
+    assert told[0] == "Where its settings name /mnt/big[1], let them name /other before it is started."
+    assert told[1].startswith("/gone lay outside")
+    (start,) = [command for command in commands if "mysqld" in command.argv]
+    assert {"--skip-networking", "--skip-slave-start", "--loose-mysqlx=OFF"} <= set(start.argv)
+    assert "--log-bin" in start.sentence
 
 
 def test_an_archive_of_files_has_no_next_commands(server: Server) -> None:

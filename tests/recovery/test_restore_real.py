@@ -124,3 +124,46 @@ def test_the_conflict_rule_is_carried_out_in_place(
     assert (source / "file").read_bytes() == content
     assert sorted(os.listdir(source)) == ["file", *others]
     assert nothing_left(storage)
+
+
+@pytest.mark.parametrize("conflict", ["keep", "replace"])
+@pytest.mark.parametrize("picked", ["", "above"])
+def test_folders_that_are_not_in_the_archive_stay_as_they_are(
+    storage: Storage, run_pending: Run, tmp_path: Path, conflict: str, picked: str
+) -> None:
+    """Above what was backed up borg makes folders up, for root alone: neither the system's nor new ones become so."""
+    data, above = tmp_path / "home/alice/data", tmp_path / "home"
+    (data / b"caf\xe9\n".decode("utf-8", "surrogateescape")).mkdir(parents=True)
+    (data / "file").write_text("then")
+    data.chmod(0o750)
+    archive = storage.archive(data)
+    (data / "file").write_text("since")
+    # The test's own folder belongs to what is above: it would be hurt as well.
+    alice = data.parent
+    alice.chmod(0o751)
+    os.chown(alice, 4242, 4243)
+    selection = [os.fsencode(above).lstrip(b"/")] if picked else [b""]
+    place = tmp_path / "other" if picked else Path("/")
+    before = [(path, path.stat().st_mode, path.stat().st_uid) for path in data.parents]
+    task = restore(run_pending, storage, archive, selection, place, conflict=conflict, destination="in_place")
+    assert task.state == (State.SUCCESS if conflict == "replace" else State.NOTES), (task.error_code, task.log_tail)
+    assert [(path, path.stat().st_mode, path.stat().st_uid) for path in data.parents] == before
+    assert (data / "file").read_text() == ("then" if conflict == "replace" else "since")
+    task = restore(run_pending, storage, archive, selection, tmp_path / "new", conflict=conflict)
+    assert task.state == State.SUCCESS, (task.error_code, task.log_tail)
+    (new,) = (tmp_path / "new").rglob("alice")
+    assert [oct(path.stat().st_mode)[-4:] for path in (new / "data", new, new.parent)] == ["0750", "0755", "0755"]
+    assert len(list((new / "data").iterdir())) == 2
+    assert nothing_left(storage)
+
+
+def test_an_archive_of_the_place_itself_comes_back_whole(storage: Storage, run_pending: Run, tmp_path: Path) -> None:
+    """As `borg create … .` makes one: the entry “.” is the place, and nothing of it is missing afterwards."""
+    source = tmp_path / "source"
+    (source / "below").mkdir(parents=True)
+    (source / "below/file").write_text("x")
+    archive = storage.archive(source, cwd=source, paths=(b".",))
+    task = restore(run_pending, storage, archive, [b""], tmp_path / "new")
+    assert task.state == State.SUCCESS, (task.error_code, task.log_tail)
+    assert [path.name for path in (tmp_path / "new").rglob("*")] == ["below", "file"]
+    assert nothing_left(storage)

@@ -264,6 +264,10 @@ def test_what_did_not_answer_says_so(people: dict[str, Client], web: Server, loo
     assert "Filesystems: could not be looked at" in text
     assert "<script>alert" not in page.content.decode()
     assert "It is not known on which filesystem /var/lib/postgresql/15/main lies" in text
+    answer["probes"]["mounts"] = probe(None, "failed", "zfs list failed: exit status 1")
+    looked(answer)
+    User.objects.update(language="fr")
+    assert "zfs list a échoué : code de sortie 1" in words(people["diane"].get(page_of(web)))
 
 
 def test_none_found_is_not_said_when_not_everybody_answered(

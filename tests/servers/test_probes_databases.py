@@ -40,6 +40,8 @@ def test_listening_ports_of_both_families():
     assert databases.tcp_listeners("\n".join(lines).encode()) == {4711: ("127.0.0.1", 5432)}
     lines[1] = lines[1].replace("0100007F:1538", "00000000000000000000000001000000:0CEA")
     assert databases.tcp_listeners("\n".join(lines).encode()) == {4711: ("::1", 3306)}
+    lines[1] = lines[1].replace("00000000000000000000000001000000", "0000000000000000FFFF00001700007F")
+    assert databases.tcp_listeners("\n".join(lines).encode()) == {4711: ("127.0.0.23", 3306)}, "Java's way"
 
 
 def test_listening_unix_sockets_with_blanks_and_without_the_connected_ones():
@@ -100,7 +102,7 @@ def test_a_usual_place_is_considered_and_never_chosen():
         ({"password": "x", "port": 5432}, False, False),  # anybody may listen at a number
         ({"password": "x", "port": "5432"}, True, True),
         ({"password": "x", "socket": "/run/other"}, True, False),
-        ({"password": "x", "socket": "/run/s"}, False, True),
+        ({"password": "x", "socket": "/run/s"}, False, False),  # who pretends to be a database names any socket
         ({"password": "x", "socket": "/run/s", "port": 1}, True, False),
         ("nonsense", True, False),
     ],

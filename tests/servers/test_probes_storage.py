@@ -54,6 +54,16 @@ def test_only_real_filesystems_are_told_and_a_hidden_mount_is_not():
     assert next(mount for mount in real if mount["target"] == "/mnt/over")["device"] == "8:2"
 
 
+def test_a_snapshot_of_zfs_that_somebody_looks_into_is_no_filesystem():
+    lines = (
+        b"60 22 0:46 / /srv/data rw - zfs tank/data rw,xattr\n"
+        b"61 60 0:52 / /srv/data/.zfs/snapshot/daily rw - zfs tank/data@daily ro,xattr\n"
+    )
+    real = [mount for mount in mounts.from_mountinfo(lines) if mounts.is_real(mount)]
+    assert [mount["source"] for mount in real] == ["tank/data"]
+    assert [mount["source"] for mount in mounts.filesystems(mounts.from_mountinfo(lines))] == ["tank/data"]
+
+
 def test_each_filesystem_is_counted_once_by_its_plainest_mount():
     found = mounts.filesystems(mounts.from_mountinfo(MOUNTINFO))
     assert {mount["device"]: mount["target"] for mount in found} == {

@@ -28,7 +28,9 @@ WORKERS = {
     "restore": ("restore", "backup"),
     "quick": ("quick",),
     "system": ("system", "mail", "quick"),
+    "sessions": ("sessions",),
 }
+_KEEPER = ("--worker-class", "phpborg.tasks.keeper.Keeper")
 
 
 def free_port() -> int:
@@ -107,7 +109,8 @@ class Product:
         self._spawn("web", [sys.executable, *argv])
 
     def start_worker(self, name: str, queues: tuple[str, ...]) -> None:
-        self._spawn(f"worker-{name}", [sys.executable, str(HOME / "manage.py"), "rqworker", "--skip-checks", *queues])
+        words = ["rqworker", "--skip-checks", *(_KEEPER if queues == ("sessions",) else ()), *queues]
+        self._spawn(f"worker-{name}", [sys.executable, str(HOME / "manage.py"), *words])
 
     def start_clock(self) -> None:
         self._spawn("clock", [sys.executable, str(HOME / "manage.py"), "clock"])

@@ -58,11 +58,13 @@ def environment(redis_url: str) -> dict[str, str]:
 class WorkerProcess:
     """One worker; `pid` is the worker's, `horses()` are its children that run a task."""
 
-    def __init__(self, queues: tuple[str, ...], redis_url: str, log: Path, extra: dict[str, str]) -> None:
+    def __init__(
+        self, queues: tuple[str, ...], redis_url: str, log: Path, extra: dict[str, str], words: tuple[str, ...] = ()
+    ) -> None:
         self.log = log
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, str(HOME / "manage.py"), "rqworker", "--skip-checks", *queues],
+                [sys.executable, str(HOME / "manage.py"), "rqworker", "--skip-checks", *words, *queues],
                 env={**environment(redis_url), **extra},
                 cwd=HOME,
                 stdout=output,
@@ -119,3 +121,12 @@ def worker(transactional_db: None, redis_server: RedisServer, tmp_path: Path) ->
     yield start
     for one in started:
         one.end()
+
+
+@pytest.fixture
+def keeper(transactional_db: None, redis_server: RedisServer, tmp_path: Path) -> Iterator[WorkerProcess]:
+    """The worker of the queue "sessions", which starts a process for each task and waits for none."""
+    words = ("--worker-class", "phpborg.tasks.keeper.Keeper")
+    one = WorkerProcess(("sessions",), redis_server.url, tmp_path / "keeper.log", {}, words)
+    yield one
+    one.end()

@@ -90,6 +90,19 @@ def test_times_are_in_the_readers_zone_and_language():
         assert "50\u00a0%" in drawing.draw(week)
 
 
+@pytest.mark.parametrize("hours", range(24))
+@pytest.mark.parametrize("days", [1, 7, 90, 365])
+def test_the_words_of_times_stay_inside_a_phones_chart_at_any_hour(hours, days):
+    """Words of 7 letters of 6.5 pixels in a chart of 260 pixels, as Chromium draws them at 375 pixels."""
+    half, wide = 7 * 6.5 / 2, 260.0
+    until = START + timedelta(hours=hours)
+    chart = Chart("CPU", (), until - timedelta(days=days), until, 3600, 3600, words.percent)
+    for x, _words, _extra in drawing._times(chart):
+        before, after = {"start": (0, 2), "middle": (1, 1), "end": (2, 0)}[drawing._anchor(x)]
+        assert x / 100 * wide - before * half >= 0
+        assert x / 100 * wide + after * half <= wide
+
+
 def test_midnights_are_midnights_when_the_clocks_change():
     since = datetime(2026, 10, 22, tzinfo=UTC)
     with timezone.override("Europe/Paris"):
@@ -119,6 +132,7 @@ def test_words_of_a_server_are_escaped():
 
 
 def test_without_a_value_it_says_so():
-    html = render_to_string("components/_chart.html", tag(day_of(Line("Busy", []))))
+    with translation.override("en"):
+        html = render_to_string("components/_chart.html", tag(day_of(Line("Busy", []))))
     assert "<svg" not in html
     assert "No values in this time." in html

@@ -118,3 +118,14 @@ def run_holds(context: TaskContext) -> None:
         path.write_text(name)
     if context.params.get("then") == "crash":
         raise RuntimeError("boom")
+
+
+@kind("test_live", label=_("Test that lives"), queue="sessions", retryable=False)
+def run_live(context: TaskContext) -> Outcome:
+    """Lives until it is stopped, which is its good end."""
+    context.phase("transferring")
+    while not context.stop.wait(0.1):
+        context.progress(files=1)
+    if context.stop.reason != "cancel":
+        context.stop.check()
+    return Outcome()

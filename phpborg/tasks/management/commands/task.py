@@ -47,9 +47,9 @@ class Command(Base):
         self.emit(task_json(task), _("Task {id}: {state}").format(id=task.pk, state=task.state_enum.label))
 
     def _find_task(self, text: str) -> Task:
-        from phpborg.commands import _by_id
+        from phpborg.commands import by_id
 
-        found = _by_id(Task.objects.all(), text)
+        found = by_id(Task.objects.all(), text)
         if len(found) != 1:
             words = _("“{id}” means more than one task.") if found else _("There is no task “{id}”.")
             raise CommandError(words.format(id=text), returncode=ExitCode.USAGE)

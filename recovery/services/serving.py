@@ -1,0 +1,177 @@
+"""From an engine's recipe to what the helper is asked: the request of one Instant Recovery session, and its secrets.
+
+Pure: what the page shows of a session and what is carried out come from the same recipe.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets as random
+import string
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from recovery.engines import find
+from recovery.engines.base import LOGIN_FILE, RUN, File, Found, Product, Ready, Recipe, Step
+from recovery.errors import CannotStart
+
+ETC = "/phpborg/etc"
+USER = "phpborg"
+_PASSWORD_LETTERS = string.ascii_letters + string.digits
+_PASSWORD_LENGTH = 24
+_STAGE_SECONDS = 3600
+# Ports as they were promised to administrators; each product looks for the first free one from its own on.
+FIRST_PORT = {
+    Product.POSTGRESQL: 15432,
+    Product.MYSQL: 13306,
+    Product.MARIADB: 13306,
+    Product.MONGODB: 37017,
+    Product.ELASTICSEARCH: 19200,
+    Product.OPENSEARCH: 19200,
+}
+_PORTS = 200
+_NOBODY = 65534
+
+
+@dataclass(frozen=True)
+class Login:
+    """The account that exists in the session alone. `statements` make it; none of this is ever shown in a plan."""
+
+    name: str
+    password: str = field(repr=False)
+    statements: bytes = field(repr=False)
+
+
+def new_password() -> str:
+    """Letters and digits: it is typed at 3 a.m., and pasted into connection strings."""
+    return "".join(random.choice(_PASSWORD_LETTERS) for _ in range(_PASSWORD_LENGTH))
+
+
+@dataclass(frozen=True)
+class Client:
+    """How a command in the container asks the server: programs, words before the query, and its file of secrets."""
+
+    programs: tuple[str, ...]
+    words: tuple[str, ...]
+    file: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def client(found: Found) -> Client:
+    """Raises CannotStart for a product that is asked in another way."""
+    if found.product == Product.POSTGRESQL:
+        versions = (f"/usr/lib/postgresql/{found.version}/bin/psql", f"/usr/pgsql-{found.version}/bin/psql")
+        words = ("-XAtq", "-h", RUN, "-U", USER, "-d", "postgres", "-c")
+        return Client(("/usr/local/bin/psql", *versions), words, ".pgpass", {"PGPASSFILE": f"{RUN}/.pgpass"})
+    if found.product in (Product.MYSQL, Product.MARIADB):
+        names = ("mariadb", "mysql") if found.product == Product.MARIADB else ("mysql",)
+        programs = tuple(f"{folder}/{name}" for name in names for folder in ("/usr/bin", "/usr/local/mysql/bin"))
+        return Client(programs, (f"--defaults-file={RUN}/client.cnf", "-N", "-B", "-e"), "client.cnf")
+    raise CannotStart(str(found.product), path=os.fsdecode(found.path))
+
+
+def _client_file(found: Found, login: Login) -> str:
+    if found.product == Product.POSTGRESQL:
+        return f"*:*:*:{login.name}:{login.password}\n"
+    return f'[client]\nuser={login.name}\npassword="{login.password}"\nsocket={RUN}/mysql.sock\n'
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request of the verb `instant` without its token, engine, link and archive."""
+
+    args: Mapping[str, Any]
+    secrets: Mapping[str, str] = field(repr=False)
+
+
+def ask(found: Found, recipe: Recipe, image: str, login: Login, *, address: str = "127.0.0.1") -> Asked:
+    """Raises CannotStart for a recipe that needs what a session cannot give (yet)."""
+    kind, _, listening = recipe.listen.partition(":")
+    if kind != "unix" or os.path.dirname(listening) != RUN or not recipe.steps or recipe.steps[-1].ends:
+        raise CannotStart(recipe.listen, path=os.fsdecode(found.path))
+    layers = _Layers(recipe)
+    asking = client(found)
+    first = FIRST_PORT[found.product]
+    return Asked(
+        args={
+            "action": "serve",
+            "image": image,
+            "user": _account(recipe.user),
+            "memory": recipe.memory_bytes,
+            "environment": {**recipe.environment, **asking.environment},
+            "layers": [{"name": name, "source": os.fsdecode(path)} for name, path, _target in layers.rows],
+            "mounts": [{"layer": name, "at": target} for name, _path, target in layers.rows],
+            "stages": [_stage(number, step, recipe, layers, asking) for number, step in enumerate(recipe.steps)],
+            "socket": os.path.basename(listening),
+            "address": address,
+            "ports": [first, first + _PORTS - 1],
+        },
+        secrets={
+            "login": login.statements.decode("ascii"),
+            "client": _client_file(found, login),
+        },
+    )
+
+
+def _account(user: str) -> list[int]:
+    """As archived, but never root's: the layers show everything as this account's, so any number will do."""
+    uid, _, gid = user.partition(":")
+    return [int(uid) or _NOBODY, int(gid) or int(uid) or _NOBODY]
+
+
+def request(found: Found, image: str, *, read_only: bool) -> tuple[Asked, Login]:
+    """The request for a database with a login of its own. Raises CannotStart."""
+    engine, password = find.engine_of(found), new_password()
+    login = Login(USER, password, engine.login(found, name=USER, password=password, read_only=read_only))
+    return ask(found, engine.start(found, read_only=read_only), image, login), login
+
+
+class _Layers:
+    """Names for the folders of the archive, and where in the container each one is."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        names = ["data", *(f"part-{number}" for number in range(1, len(recipe.mounts)))]
+        self.rows = [(name, mount.path, mount.target) for name, mount in zip(names, recipe.mounts, strict=True)]
+        self._places = [*((target, name) for name, _path, target in self.rows), (RUN, "run"), (ETC, "etc")]
+
+    def of(self, path: str) -> tuple[str, str]:
+        """(layer, path in it) of an absolute path of the container. The deepest mount is the one that is seen."""
+        for target, name in sorted(self._places, key=lambda place: -len(place[0])):
+            if path.startswith(target + "/"):
+                return name, path[len(target) + 1 :]
+        raise CannotStart(path, path="")
+
+
+def _stage(number: int, step: Step, recipe: Recipe, layers: _Layers, asking: Client) -> dict[str, Any]:
+    files = [_file(file, layers) for file in step.files]
+    if number == 0:
+        files += [{"layer": "data", "path": os.fsdecode(name), "remove": True} for name in recipe.hide]
+        files.append({"layer": "run", "path": asking.file, "secret": "client", "mode": 0o600})
+    if step.login == "file":
+        layer, path = layers.of(LOGIN_FILE)
+        files.append({"layer": layer, "path": path, "secret": "login", "mode": 0o400})
+    stage: dict[str, Any] = {
+        "programs": list(step.programs),
+        "argv": list(step.argv),
+        "files": files,
+        "seconds": _STAGE_SECONDS,
+        "ends": step.ends,
+        "ready": list(_questions(step.ready, step.after, asking)),
+    }
+    if step.login == "stdin":
+        stage["stdin"] = "login"
+    elif step.login == "client":
+        raise CannotStart(step.login, path="")
+    return stage
+
+
+def _questions(ready: Ready | None, after: tuple[str, ...], asking: Client) -> Iterator[dict[str, Any]]:
+    asked = [] if ready is None else [(ready.query, ready.answer)]
+    for query, answer in [*asked, *((query, None) for query in after)]:
+        yield {"programs": list(asking.programs), "argv": [*asking.words, query], "answer": answer}
+
+
+def _file(file: File, layers: _Layers) -> dict[str, Any]:
+    layer, path = layers.of(file.path)
+    return {"layer": layer, "path": path, "text": file.content.decode("utf-8", "surrogateescape"), "mode": file.mode}

@@ -1,0 +1,72 @@
+"""Docker images made of this machine's own packages in seconds: no registry, no second root system.
+
+An image holds the named programs and directories, the libraries that they need, and the few files that any program
+asks for. It stands for the official image of the same server: same binaries, another packing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+from tests.lab.engine import DOCKER, Engine
+
+_LIBRARY = re.compile(rb"(?:=> )?(/[^\s]+) \(0x")
+_ALWAYS = ("/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/usr/lib/locale/C.utf8")
+
+
+def libraries(files: Iterable[Path]) -> set[str]:
+    """What the dynamic linker loads for these, as paths."""
+    said = subprocess.run(["ldd", *map(str, files)], capture_output=True, check=False).stdout
+    return {os.fsdecode(path) for path in _LIBRARY.findall(said)}
+
+
+def _programs(path: Path) -> list[Path]:
+    found = path.rglob("*") if path.is_dir() else [path]
+    return [one for one in found if one.is_file() and one.open("rb").read(4) == b"\x7fELF"]
+
+
+def build(engine: Engine, name: str, *paths: str, leave_out: Iterable[str] = ()) -> str:
+    """Make the image `name` of these paths of the machine, unless it is there; answers its tag."""
+    files = [binary for path in paths for binary in _programs(Path(path))]
+    wanted = [*paths, *(path for path in _ALWAYS if Path(path).exists()), *sorted(libraries(files))]
+    stamp = "\n".join(f"{path} {os.stat(path).st_mtime_ns}" for path in wanted)
+    tag = f"{name}-{hashlib.sha256(stamp.encode()).hexdigest()[:10]}"
+    if engine.docker("image", "inspect", tag, check=False).returncode != 0:
+        left_out = [f"--exclude={pattern}" for pattern in leave_out]
+        pack = subprocess.Popen(
+            ["tar", "--create", "--dereference", "--absolute-names", *left_out, *wanted], stdout=subprocess.PIPE
+        )
+        load = subprocess.run(
+            [DOCKER, *engine.client()[1:], "import", "-", tag],
+            stdin=pack.stdout,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert pack.wait() == 0
+        assert load.returncode == 0, load.stderr
+    return tag
+
+
+def postgresql(engine: Engine) -> str:
+    """PostgreSQL 15, with its programs where Debian has them."""
+    return build(
+        engine,
+        "phpborg-test/postgres:15",
+        *("/usr/lib/postgresql/15", "/usr/share/postgresql/15", "/usr/share/zoneinfo"),
+        leave_out=("*/bitcode", "*llvmjit*", "*/pgxs", "/usr/share/postgresql/15/man"),
+    )
+
+
+def mariadb(engine: Engine) -> str:
+    """MariaDB 10.11, with its programs where Debian has them."""
+    return build(
+        engine,
+        "phpborg-test/mariadb:10.11",
+        *("/usr/sbin/mariadbd", "/usr/bin/mariadb", "/usr/share/mysql", "/usr/lib/mysql/plugin", "/usr/share/zoneinfo"),
+    )
