@@ -1,0 +1,252 @@
+"""Parts of Instant Recovery sessions are killed, at each of their states: each time the session says what happened, and
+within a minute nothing of it is left on either side."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from phpborg import mounts
+from phpborg.tasks.models import Lease, Task
+from recovery.models import Session
+from tests.lab.engine import Engine, running_engine
+from tests.support import own_image, postgresql
+from tests.support.estate import Estate
+from tests.support.product import eventually
+from tests.support.sshd import descendants
+
+pytestmark = pytest.mark.chaos
+_ROWS = 1000
+_DRAFT = """
+from backups.models import Archive
+from phpborg.tasks import runner
+from recovery.services import looking, sessions
+from servers.models import Server
+archive = Archive.objects.filter(job__name="kettle").latest("started_at")
+if looking.answer_of(archive) is None:
+    runner.run(str(looking.ask(archive=archive).pk))
+(found,) = looking.answer_of(archive)
+made = dict(archive=archive, found=found, server=Server.objects.get(name="one"), docker={docker!r}, image={image!r})
+"""
+_START = "session = sessions.draft(**made); session.save(); sessions.start(session=session); print(session.pk.hex)\n"
+
+
+@dataclass
+class Part:
+    """A session, its task, and the name that its parts have on the server."""
+
+    session: str
+    task: str
+    token: str
+
+
+class Sessions:
+    """Sessions of one archive on the server `one`, seen through the product's database as it changes."""
+
+    def __init__(self, estate: Estate, engine: Engine, image: str) -> None:
+        self.estate, self.engine = estate, engine
+        self._code = _DRAFT.format(docker=str(engine.socket), image=image)
+        self._database = f"file:{estate.product.var / 'phpborg.sqlite3'}?mode=ro"
+
+    def start(self, count: int = 1) -> list[str]:
+        """Their ids; the archive is looked at before the first."""
+        return self.estate.product.python(self._code + _START * count).split()
+
+    def ask(self, query: str, *values: str) -> tuple | None:
+        with closing(sqlite3.connect(self._database, uri=True, timeout=10)) as connection:
+            return connection.execute(query, values).fetchone()
+
+    def phase(self, session: str) -> str:
+        row = self.ask(
+            f"SELECT phase FROM {Task._meta.db_table} WHERE id = (SELECT task_ref FROM {Session._meta.db_table}"
+            " WHERE id = ?)",
+            session,
+        )
+        return row[0] if row else ""
+
+    def state(self, session: str) -> tuple[str, str, str]:
+        """State, error code, the words of what broke."""
+        row = self.ask(f"SELECT state, error_code, error_detail FROM {Session._meta.db_table} WHERE id = ?", session)
+        assert row
+        return row
+
+    def port(self, session: str) -> int:
+        row = self.ask(f"SELECT port FROM {Session._meta.db_table} WHERE id = ?", session)
+        assert row
+        return int(row[0])
+
+    def part(self, session: str) -> Part | None:
+        """None while its lease is not written."""
+        row = self.ask(
+            f"SELECT task_ref, data FROM {Lease._meta.db_table} JOIN {Session._meta.db_table} s ON task_id = task_ref"
+            " WHERE kind = 'instant_session' AND s.id = ?",
+            session,
+        )
+        return Part(session, row[0], json.loads(row[1])["token"]) if row else None
+
+    def until(self, phase: str, session: str, seconds: float = 90) -> None:
+        eventually(lambda: self.phase(session) == phase, seconds, f"it never is {phase}: {self.state(session)}")
+
+    # --- what can be killed ----------------------------------------------------------------------
+
+    def pids(self, victim: str, part: Part) -> list[int]:
+        """The living processes that are this part of the session."""
+        if victim == "mount":
+            return _running(lambda words: "mount" in words and part.token in " ".join(words))
+        if victim == "layer":
+            return _running(lambda words: "--cow" in words and part.token in " ".join(words))
+        if victim == "container":
+            return self._containers(part)
+        if victim == "helper":
+            with suppress(OSError, ValueError):
+                return [json.loads(Path(f"/var/lib/phpborg/instant/{part.token}/state.json").read_text())["pid"]]
+            return []
+        row = self.ask(f"SELECT worker FROM {Task._meta.db_table} WHERE id = ?", part.task)
+        return [int(row[0].split(":")[1])] if row and row[0] else []
+
+    def _containers(self, part: Part) -> list[int]:
+        names = self.engine.docker("ps", "-q", "--filter", f"name=phpborg-{part.token}").stdout.split()
+        said = [self.engine.docker("inspect", "-f", "{{.State.Pid}}", name, check=False).stdout for name in names]
+        return [int(pid) for pid in said if pid.strip() not in ("", "0")]
+
+    def kill(self, victim: str, phase: str) -> Part:
+        """Start a session and kill this part of it in this state. What passes too fast is tried again."""
+        for _ in range(5):
+            (session,) = self.start()
+            until = time.monotonic() + 60
+            while time.monotonic() < until and self.state(session)[0] in ("starting", "ready"):
+                part = self.part(session)
+                found = self.pids(victim, part) if part and self.phase(session) == phase else []
+                if part and found and self.phase(session) == phase:
+                    for pid in found:
+                        with suppress(ProcessLookupError):
+                            os.kill(pid, signal.SIGKILL)
+                    return part
+                if self.phase(session) == "serving" and phase != "serving":
+                    break
+            self.estate.product.manage("instant", "stop", session)
+        raise AssertionError(f"nothing to kill: {victim} while {phase}")
+
+    # --- what is left ----------------------------------------------------------------------------
+
+    def left(self, part: Part) -> list[str]:
+        """Of one session, on its server."""
+        places = [Path(f"/var/lib/phpborg/instant/{part.token}"), Path(f"/run/phpborg/instant-{part.token}")]
+        found = [str(place) for place in places if place.exists()]
+        found += [str(path) for place in places for path in mounts.mounts_below(place)]
+        found += self.engine.docker("ps", "-aq", "--filter", f"name=phpborg-{part.token}").stdout.split()
+        return found + [str(pid) for pid in _running(lambda words: part.token in " ".join(words))]
+
+    def all_gone(self, parts: list[Part], seconds: float = 60) -> None:
+        """Ended, with a reason, and nothing of them there."""
+        for part in parts:
+            eventually(lambda part=part: self.state(part.session)[0] == "failed", seconds, str(part))
+            eventually(lambda part=part: not self.left(part), seconds, f"left: {self.left(part)}")
+        self.estate.is_clean(seconds)
+
+
+def _running(matches) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with suppress(OSError):
+                words = (entry / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+                if matches(words):
+                    found.append(int(entry.name))
+    return found
+
+
+@pytest.fixture(scope="module")
+def sessions(estate: Estate) -> Iterator[Sessions]:
+    place = Path(tempfile.mkdtemp(prefix="pb-session-kill-"))
+    place.chmod(0o755)
+    try:
+        with postgresql.running(place / "pg", place / "s") as cluster:
+            cluster.sql(f"CREATE TABLE kettle AS SELECT i AS id FROM generate_series(1, {_ROWS}) i")
+        estate.add_job("kettle", "one", place / "pg")
+        ended = estate.run("kettle")
+        assert ended["state"] == "success", ended
+        with running_engine() as engine:
+            yield Sessions(estate, engine, own_image.postgresql(engine))
+    finally:
+        shutil.rmtree(place)
+
+
+_EACH = {
+    "mounting": ("mount", "helper", "horse"),
+    "preparing": ("container", "layer", "horse"),
+    "starting": ("container", "mount", "helper"),
+    "serving": ("container", "layer", "mount", "helper", "horse"),
+}
+
+
+@pytest.mark.parametrize("phase", list(_EACH))
+def test_a_part_is_killed(sessions: Sessions, phase: str) -> None:
+    killed = {victim: sessions.kill(victim, phase) for victim in _EACH[phase]}
+    sessions.all_gone(list(killed.values()))
+    for victim, part in killed.items():
+        _state, code, detail = sessions.state(part.session)
+        assert code, victim
+        assert victim in ("horse", "helper") or detail, victim
+        assert (code == "TSK-01") == (victim == "horse"), (victim, code, detail)
+
+
+def test_the_whole_worker_is_killed_and_the_next_one_keeps_new_sessions(sessions: Sessions) -> None:
+    one, two = sessions.start(2)
+    for session in (one, two):
+        sessions.until("serving", session)
+    parts = [part for session in (one, two) if (part := sessions.part(session))]
+    ports = [sessions.port(session) for session in (one, two)]
+    product = sessions.estate.product
+    horses = descendants(product.processes["worker-sessions"].pid)
+    product.end("worker-sessions", signal.SIGKILL)
+    for pid in horses:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    product.start_worker("sessions", ("sessions",))
+    sessions.all_gone(parts)
+    assert [sessions.state(session)[1] for session in (one, two)] == ["TSK-01", "TSK-01"]
+    assert not any(_answers(port) for port in ports)
+    (again,) = sessions.start()
+    sessions.until("serving", again)
+    product.manage("instant", "stop", again)
+
+
+def test_the_machine_starts_again(sessions: Sessions) -> None:
+    """As after a power cut: no process is there, only files, mounts that nobody serves, and stopped containers."""
+    one, two = sessions.start(2)
+    for session in (one, two):
+        sessions.until("serving", session)
+    parts = [part for session in (one, two) if (part := sessions.part(session))]
+    product = sessions.estate.product
+    family = descendants(product.processes["worker-sessions"].pid)
+    product.end("worker-sessions", signal.SIGKILL)
+    for part in parts:
+        family += [pid for victim in ("container", "helper") for pid in sessions.pids(victim, part)]
+        family += _running(lambda words, part=part: part.token in " ".join(words))
+    for pid in family:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    product.start_worker("sessions", ("sessions",))
+    sessions.all_gone(parts)
+    (again,) = sessions.start()
+    sessions.until("serving", again)
+    product.manage("instant", "stop", again)
+    sessions.estate.is_clean(60)
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
