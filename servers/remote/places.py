@@ -29,6 +29,11 @@ def restore_directory(token: str) -> str:
     return os.path.join(state_directory(), "restore-" + token)
 
 
+def load_record(token: str) -> str:
+    """What one load has made in a database server or is about to: read when it was killed."""
+    return os.path.join(state_directory(), "load-{}.json".format(token))
+
+
 def direct_directory(installation: str) -> str:
     """The key and configuration for direct backups to one backup host."""
     base = CONFIG if os.geteuid() == 0 else os.path.join(os.path.expanduser("~"), ".config/phpborg")

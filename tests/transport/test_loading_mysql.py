@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from servers import errors
 from servers.remote.loaders.mysql import DumpCensus
 from servers.transport.tunnel import link
 from tests.servers import database_servers as servers
+from tests.support.sshd import processes_with, wait_until
 from tests.transport.conftest import PASSPHRASE
 
 pytestmark = pytest.mark.real
@@ -246,6 +249,42 @@ def test_what_everybody_may_comes_back_where_nobody_has_been_given_anything(host
     assert not [note for note in said["notes"] if "PUBLIC" in note or "not given" in note], said["notes"]
     assert source.sql("SHOW GRANTS FOR PUBLIC") == before
     source.sql("REVOKE ALL PRIVILEGES, GRANT OPTION FROM PUBLIC")
+
+
+def test_accounts_of_a_load_that_was_killed_are_taken_away_and_no_other(host, repository, token, source, load, borg):
+    """kill -9 while they are made: what the disk remembers goes, and what was there before stays."""
+    source.sql("CREATE OR REPLACE USER 'many-7'@'%' IDENTIFIED BY 'mine'")
+    made = "".join(f"CREATE USER IF NOT EXISTS 'many-{n}'@'%' IDENTIFIED BY 'secret {n}';\n" for n in range(9000))
+    dump = made + "-- phpBorg: end of the users and their rights\n"
+    borg("create", "--stdin-name", "my/users.sql", f"{repository}::many", "-", data=dump.encode())
+    count = "SELECT COUNT(*) FROM mysql.user WHERE user LIKE 'many-%'"
+    into = {**source.where, "loader": "mysql_users"}
+
+    def until_killed() -> None:
+        with pytest.raises(errors.ConnectionLost):
+            load("my/users.sql", "many", **into)
+
+    thread = threading.Thread(target=until_killed)
+    thread.start()
+    wait_until(lambda: int(source.sql(count)) > 20, 60, "no account is made")
+    clients = [pid for pid in processes_with(str(source.socket)) if _name(pid) in ("mariadb", "mysql")]
+    for pid in {int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) for pid in clients}:
+        os.kill(pid, signal.SIGKILL)
+    thread.join(60)
+    wait_until(lambda: not [pid for pid in processes_with(str(source.socket)) if _name(pid) == "mariadb"], 60)
+    assert 20 < int(source.sql(count)) < 9000
+    host.call("load", {"action": "clean", "token": token, "into": into}, timeout=300)
+    assert source.sql(count) == "1"
+    assert source.sql("SELECT user FROM mysql.user WHERE user LIKE 'many-%'") == "many-7"
+    host.call("load", {"action": "clean", "token": token, "into": into})
+    source.sql("DROP USER 'many-7'@'%'")
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 def test_tables_are_counted_however_the_dump_is_cut_into_pieces():

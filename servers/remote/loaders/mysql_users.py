@@ -1,13 +1,17 @@
 """Users, roles and rights of MySQL or MariaDB: missing accounts are made, those that are there stay as they are.
 
+Which accounts are ours is on this machine's disk before the first is made, so that they go after a kill too.
 SHOW GRANTS may carry a password: statements about an account that is there are never carried out.
 What MySQL takes away again in some databases (partial revokes) is taken away, or the account is not made.
 """
 
+import json
+import os
 import re
+from contextlib import suppress
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
-from .. import streams, wire
+from .. import places, streams, wire
 from .base import Failed, Kept, Loader, answer_of
 from .mysql import Server, without_statements
 
@@ -43,17 +47,18 @@ class Wish(NamedTuple):
 
 def mysql_users(into: Dict[str, Any], secrets: Dict[str, Any], token: str) -> Loader:
     """The access row alone."""
-    return _Users(into, secrets)
+    return _Users(into, secrets, places.load_record(token))
 
 
 class _Users(Loader):
     what = "the client"
     collects = True
 
-    def __init__(self, into: Dict[str, Any], secrets: Dict[str, Any]) -> None:
+    def __init__(self, into: Dict[str, Any], secrets: Dict[str, Any], record: str) -> None:
         super().__init__()
         self.census: Kept = Kept(_TRAILER)
         self._server = Server(into, secrets)
+        self._record = record
         self._made: List[Wish] = []
         self._gave_public = False
 
@@ -64,16 +69,30 @@ class _Users(Loader):
         asked = {wish.account for wish in found if wish.makes or wish.account == _PUBLIC}
         kept = sorted(account for account in asked if account in there and account is not None)
         plain = [wish.statement for wish in found if wish.account is None]
-        self._made = [wish for wish in found if wish.makes and wish.account not in there]
+        missing = [wish for wish in found if wish.makes and wish.account not in there]
         rights = [wish for wish in found if wish.account in asked - there and not wish.makes]
         taken = [wish.statement for wish in rights if wish.statement.startswith(_TAKES)]
         self._check_takes(taken)
         self.notes += ["the account {} was there and stays as it is".format(_shown(one)) for one in kept[:_NOTES]]
-        self._server.ask(_text([*plain, *[wish.statement for wish in self._made]]))
         self._gave_public = _PUBLIC in asked - there
+        _remember(self._record, missing, self._gave_public)
+        self._make(plain, missing)
         self._give([*plain, *[wish.statement for wish in rights if not wish.statement.startswith(_TAKES)]])
         # Not one by one: an account that may do more than before must not stay.
         self._server.ask(_text([*plain, *taken]))
+
+    def _make(self, plain: List[bytes], missing: List[Wish]) -> None:
+        """Each is counted when it is made: one that somebody else makes in this moment is not ours to take away."""
+        asked = list(plain)
+        for wish in missing:
+            asked += [wish.statement.replace(b" IF NOT EXISTS ", b" ", 1), b"SELECT 1;"]
+        with streams.Said() as said:
+            child = self._server.client(said.descriptor, "--skip-column-names")
+            made = answer_of(child, wire.raw(_text(asked))).count(b"1\n")
+            words = without_statements(said.text())
+        self._made = missing[:made]
+        if child.returncode != 0 or made != len(missing):
+            raise Failed(words or "the client ended with {}".format(child.returncode))
 
     def _check_takes(self, taken: List[bytes]) -> None:
         """Raises Failed when this server does not keep that something given everywhere is taken away somewhere."""
@@ -103,33 +122,89 @@ class _Users(Loader):
         lost = [wish.account for wish in self._made if wish.account not in there]
         if lost:
             raise Failed("the account {} is not there after it was made".format(_shown(lost[0])))
+        _forget(self._record)
         return {"users": len(self._made), "bytes": self.census.bytes}
 
     def undo(self) -> Optional[str]:
         """Accounts cannot be made in a transaction: those of this load are taken away one by one."""
-        statements = []
-        for wish in self._made:
-            drop = _MAKES.sub(
-                lambda match: match.group().replace(b"CREATE", b"DROP").replace(b"NOT ", b""), wish.statement
-            )
-            whole = _ACCOUNT.match(drop, drop.index(b"EXISTS ") + 7)
-            assert whole is not None
-            statements.append(drop[: whole.end()] + b";")
-        if self._gave_public:
+        left = self._take_away([wish.statement for wish in self._made], self._gave_public)
+        self.untouched = not left
+        self.left = [_shown(wish.account) for wish in self._made] if left else []
+        return "accounts that were made could not be removed: {}".format("; ".join(left)) if left else None
+
+    def clean(self) -> List[str]:
+        noted = _noted(self._record)
+        if noted is None:
+            return []
+        statements = [bytes.fromhex(one) for one in noted["made"]]
+        left = self._take_away(statements, noted["public"])
+        if left:
+            raise Failed("accounts that were made could not be removed: {}".format("; ".join(left)))
+        return [wire.shown(_drop(one)) for one in statements]
+
+    def _take_away(self, made: List[bytes], public: bool) -> List[str]:
+        """What kept the server from it; nothing when all of them are gone, and then the record is too."""
+        statements = [_drop(statement) for statement in made]
+        if public:
             statements.append(b"REVOKE ALL PRIVILEGES, GRANT OPTION FROM PUBLIC;")
         left = []
-        for statement in statements:
-            try:
-                self._server.ask(_text([statement]))
-            except Failed as failure:
-                left.append(str(failure))
-        self.untouched = not left
-        return "accounts that were made could not be removed: {}".format("; ".join(left)) if left else None
+        try:
+            self._server.ask(_text(statements))
+        except Failed:  # one by one: what can go goes
+            for statement in statements:
+                try:
+                    self._server.ask(_text([statement]))
+                except Failed as failure:
+                    left.append(str(failure))
+        if not left:
+            _forget(self._record)
+        return left
 
     def _accounts(self) -> Set[Optional[Account]]:
         rows = self._server.ask("SELECT HEX(user), HEX(host) FROM mysql.user;").split("\n")
         pairs = [line.split("\t") for line in rows if line]
         return {(bytes.fromhex(user), bytes.fromhex(host)) for user, host in pairs}
+
+
+def _drop(made: bytes) -> bytes:
+    """The statement that takes away what this one has made."""
+    drop = _MAKES.sub(lambda match: match.group().replace(b"CREATE", b"DROP").replace(b"NOT ", b""), made)
+    whole = _ACCOUNT.match(drop, drop.index(b"EXISTS ") + 7)
+    assert whole is not None
+    return drop[: whole.end()] + b";"
+
+
+def _remember(path: str, missing: List[Wish], public: bool) -> None:
+    """On the disk before anything is made. Only the beginnings: what follows an account's name may be its password."""
+    made = [wish.statement[: _account(wish.statement, _end_of_makes(wish.statement))[1]].hex() for wish in missing]
+    places.make_private(os.path.dirname(path))
+    with open(path, "w", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        json.dump({"made": made, "public": public}, file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _end_of_makes(statement: bytes) -> int:
+    match = _MAKES.match(statement)
+    assert match is not None
+    return match.end()
+
+
+def _noted(path: str) -> Optional[Dict[str, Any]]:
+    """None when nothing was about to be made, or all of it is gone."""
+    try:
+        with open(path) as file:
+            found: Dict[str, Any] = json.load(file)
+            return found
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        return None  # it was killed while it wrote this: nothing was made
+
+
+def _forget(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def wishes(content: bytes) -> Iterator[Wish]:
