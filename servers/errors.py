@@ -222,6 +222,17 @@ class DockerAway(PhpBorgError):
     advice = _("Install or start Docker there, or choose another server; the detail says where we looked.")
 
 
+class MountsHidden(PhpBorgError):
+    """The Docker engine does not see what our program has mounted; fact `address`."""
+
+    code = "HLP-18"
+    title = _("The Docker engine on {address} does not see the archive that was mounted for it.")
+    advice = _(
+        "phpBorg's program and the engine are in different mount namespaces: a service with PrivateTmp, PrivateMounts "
+        "or MountFlags, or one of them in a container. Take these settings out of the service and start both anew."
+    )
+
+
 # What phpborg-remote calls it, and what it is for us.
 REFUSALS: dict[str, type[PhpBorgError]] = {
     "invalid": RequestRefused,
@@ -243,4 +254,5 @@ REFUSALS: dict[str, type[PhpBorgError]] = {
     "busy": SessionFailed,
     "docker-missing": DockerAway,
     "docker-away": DockerAway,
+    "mounts-hidden": MountsHidden,
 }

@@ -98,7 +98,7 @@ def docker(tmp_path: Path, monkeypatch) -> cage.Docker:
     monkeypatch.setattr(cage.children, "find", lambda name: "/usr/bin/" + name)
     path = tmp_path / "d.sock"
     socket.socket(socket.AF_UNIX).bind(os.fspath(path))
-    monkeypatch.setattr(cage.os, "stat", lambda _: os.lstat(path))
+    monkeypatch.setattr(cage, "check_socket", lambda path: path)
     return cage.opened(str(path))
 
 
@@ -124,6 +124,8 @@ def test_the_container_has_no_network_no_rights_and_nothing_of_the_machine_but_i
         'type=bind,source=/L/space-1,"target=/srv/a,""b"""',
         "type=bind,source=/L/run,target=/phpborg/run",
         "type=bind,source=/L/etc,target=/phpborg/etc,readonly",
+        "type=bind,source=/L/etc/passwd,target=/etc/passwd,readonly",
+        "type=bind,source=/L/etc/group,target=/etc/group,readonly",
     ]
     assert words[-3:] == ["/bin/postgres", "registry.example:5000/postgres:15", "-D"]
 

@@ -9,7 +9,7 @@ import csv
 import io
 import os
 import stat
-from typing import Callable, List, NamedTuple, Optional, Sequence
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from .. import children, wire
 from .asked import ETC, INSIDE, Session
@@ -17,6 +17,9 @@ from .asked import ETC, INSIDE, Session
 _TEMPORARY = "rw,nosuid,nodev,size=256m,mode=1777"
 _STOP_SECONDS = 20
 LABEL = "phpborg.session"
+# Over the image's own: the archived numbers are seldom those of its account, and servers look their own up.
+ACCOUNTS = {"passwd": "{name}:x:{user}:{group}::/tmp:/sbin/nologin\n", "group": "{name}:x:{group}:\n"}
+_NAME = "database"
 
 
 class Docker(NamedTuple):
@@ -74,10 +77,21 @@ def run(session: Session, docker: Docker, number: int, program: str, merged: Cal
         words += ["--tmpfs", "{}:{}".format(wire.shown(path), _TEMPORARY)]
     for layer, target in [*session.mounts, *INSIDE.items()]:
         words += ["--mount", _bind(merged(layer), wire.shown(target), read_only=layer == ETC)]
+    for name in ACCOUNTS:
+        words += ["--mount", _bind(os.path.join(merged(ETC), name), "/etc/" + name, read_only=True)]
     for name, value in sorted(session.environment.items()):
         words += ["--env", "{}={}".format(name, value)]
     words += ["--interactive"] if stage.stdin is not None else []
     return docker.words(*words, "--entrypoint", program, session.image, *stage.argv)
+
+
+def accounts(user: int, group: int) -> Dict[str, bytes]:
+    """The files that tell the container's programs who they are: root and the archived account, nobody else."""
+    found = {}
+    for name, row in ACCOUNTS.items():
+        rows = row.format(name="root", user=0, group=0) + row.format(name=_NAME, user=user, group=group)
+        found[name] = rows.encode()
+    return found
 
 
 def has_no_such_program(code: Optional[int], said: bytes) -> bool:

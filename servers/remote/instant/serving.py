@@ -7,7 +7,7 @@ import time
 from typing import Any, Dict, List, Optional
 
 from .. import borg, children, pipes, tree, wire
-from . import cage, gateway, layers
+from . import cage, gateway, layers, sight
 from .asked import RUN, Layer, Question, Session, Stage
 from .log import Log
 from .stack import Stack
@@ -77,6 +77,7 @@ class Serving:
         self._until_mounted(tool, stack.archive, "the archive cannot be mounted")
         for layer in self._session.layers:
             self._layers.append(self._layer(layer))
+        sight.check(self._session.engine, [mounted.merged for mounted in self._layers])
 
     def _layer(self, layer: Layer) -> layers.Mounted:
         lower, upper, merged = self._lower(layer.source), self.stack.upper(layer.name), self.stack.merged(layer.name)

@@ -21,7 +21,7 @@ from typing import Any, Dict, List, Optional
 
 from .. import children, places, tree, wire
 from . import cage
-from .asked import INSIDE, File
+from .asked import ETC, INSIDE, File
 
 _MAKER_SECONDS = 120.0
 _MNT_DETACH = 2
@@ -73,6 +73,12 @@ class Stack:
         for name in INSIDE:
             os.mkdir(self.merged(name), 0o700)
             os.chown(self.merged(name), user, group)
+        settings = tree.open_directory(wire.raw(self.merged(ETC)))
+        try:
+            for name, content in cage.accounts(user, group).items():
+                _write(settings, name.encode(), content, 0o444, 0, 0)
+        finally:
+            os.close(settings)
 
     def _hold(self) -> None:
         self._held = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
