@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -129,17 +130,45 @@ def test_a_repository_that_conceals_nothing(keeper, engine, run_pending, stopped
     assert count(session) == str(ROWS)
 
 
-def test_a_backup_and_a_removal_of_the_archive_go_on_beneath_it(session, storage, archive, stopped_cluster):
-    """Row E9: it holds no lock, and what it reads stays."""
+def test_case_103_a_backup_a_prune_and_a_compact_go_on_beneath_three_sessions(
+    session, storage, archive, stopped_cluster, engine, run_pending
+):
+    """Row E9: they hold no lock, and what they read stays, to the last row and by a new connection too."""
     from backups.services import repositories
 
-    sessions.start(session=session)
-    ready(session)
-    storage.archive(stopped_cluster, name="two")
+    three = [session, *(drafted(archive, storage, engine, run_pending) for _ in range(2))]
+    for one in three:
+        sessions.start(session=one)
+    for one in three:
+        ready(one)
+    asked: list[str] = []
+    done = threading.Event()
+
+    def ask_on() -> None:
+        logins = [(one.port or 0, serving.Login(one.login, one.password.reveal(), b"")) for one in three]
+        while not done.is_set():
+            asked.extend(psql(port, login, "SELECT sum(id) FROM kettle").stdout.strip() for port, login in logins)
+
+    readers = threading.Thread(target=ask_on)
+    readers.start()
     borg = repositories.borg_of(storage.repository)
-    borg.delete([archive.name])
-    borg.compact()
-    assert count(session) == str(ROWS)
+    try:
+        assert not borg.lock_state().holders
+        storage.archive(stopped_cluster, name="two")
+        before = {path.name for path in (Path(storage.repository.path) / "data").rglob("*")}
+        borg.delete([archive.name])
+        borg.compact(threshold=0)
+        assert before - {path.name for path in (Path(storage.repository.path) / "data").rglob("*")}
+    finally:
+        done.set()
+        readers.join(60)
+    assert len(asked) > 3
+    assert set(asked) == {str(ROWS * (ROWS + 1) // 2)}
+    for one in three:
+        assert count(one) == str(ROWS)
+        sessions.stop(session=one)
+    wait_until(lambda: {state_of(one) for one in three} == {State.STOPPED}, 60)
+    wait_until(lambda: nothing_is_left(storage), 30)
 
 
 def test_its_time_is_over_and_it_may_be_extended_before(session, storage):
