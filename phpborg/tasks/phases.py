@@ -21,6 +21,7 @@ PHASES = {
     "checking": _("Checking"),
     "compacting": _("Compacting"),
     "deleting": _("Deleting"),
+    "fetching": _("Fetching the image"),
     "mounting": _("Opening the archive"),
     "planning": _("Planning"),
     "extracting": _("Extracting"),

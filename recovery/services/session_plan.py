@@ -25,6 +25,7 @@ def steps(session: Session) -> tuple[PlanStep, ...]:
             _("Make a view of the repository that holds no lock: backups and prune go on."),
             undo=_("The view is removed with the session."),
         ),
+        *_image(request),
         PlanStep(
             "mount",
             _("Mount the archive {archive}, read-only."),
@@ -40,6 +41,16 @@ def steps(session: Session) -> tuple[PlanStep, ...]:
             undo=_("The port is free again."),
             facts={"first": str(request.ports[0]), "last": str(request.ports[1]), "address": request.address},
         ),
+    )
+
+
+def _image(request: asked.Session) -> tuple[PlanStep, ...]:
+    if not request.pull:
+        return ()
+    text = _("Fetch the image {image}, unless the server has it already.")
+    words = cage.shown(request.engine).words("pull", "--quiet", request.image)
+    return (
+        PlanStep("image", text, tuple(words), undo=_("It stays for the next time."), facts={"image": request.image}),
     )
 
 

@@ -25,7 +25,13 @@ from servers.services.ways import open_way
 from servers.transport.base import Link
 
 _LOOK_SECONDS = 2.0
-_PHASES = {"mounting": "mounting", "preparing": "preparing", "starting": "starting", "stopping": "cleaning"}
+_PHASES = {
+    "fetching": "fetching",
+    "mounting": "mounting",
+    "preparing": "preparing",
+    "starting": "starting",
+    "stopping": "cleaning",
+}
 EXPIRED = "expired"
 
 

@@ -40,12 +40,13 @@ def draft(
     read_only: bool = True,
     image: str = "",
     openly: bool = False,
+    fetch: bool = True,
     by: Any = None,
 ) -> Session:
     """A session that has not begun: everything is decided, nothing is made, and whoever wants it saves it.
 
-    `docker` is the engine's socket on the server; the one that was seen there unless it is given. Raises ArchiveGone,
-    CannotStart and ImageRefused.
+    `docker` is the engine's socket on the server; the one that was seen there unless it is given. `fetch`: that
+    engine fetches an image that it has not. Raises ArchiveGone, CannotStart and ImageRefused.
     """
     if archive.missing_at or archive.trashed_at or archive.repository.trashed_at:
         raise ArchiveGone(name=archive.name)
@@ -61,7 +62,7 @@ def draft(
         directory=shown(found.path) or "/",
         image=chosen.name,
         is_read_only=read_only,
-        asked={**asked.args, "engine": docker or _docker_of(server)},
+        asked={**asked.args, "engine": docker or _docker_of(server), "pull": fetch},
         secrets=EncryptedField.seal(json.dumps(dict(asked.secrets))),
         login=login.name,
         password=EncryptedField.seal(login.password),

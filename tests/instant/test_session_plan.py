@@ -40,6 +40,13 @@ def test_the_steps_are_those_of_the_request(session):
     assert "15432" in steps[-1].sentence
 
 
+def test_an_image_that_is_not_there_is_fetched_before_anything_is_mounted(session):
+    session.asked["pull"] = True
+    steps = session_plan.steps(session)
+    assert [step.code for step in steps][:3] == ["view", "image", "mount"]
+    assert steps[1].command == "docker --host unix:///run/docker.sock pull --quiet postgres:15"
+
+
 def test_no_secret_is_in_it(session):
     shown = json.dumps(session_plan.as_json(session))
     assert session.password.reveal() not in shown

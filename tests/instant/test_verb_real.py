@@ -16,7 +16,7 @@ import pytest
 from phpborg.errors import PhpBorgError
 from phpborg.mounts import mounts_below
 from tests.instant.conftest import PASSWORD, ROWS, recipe
-from tests.support import postgresql
+from tests.support import postgresql, registry
 from tests.support.sshd import descendants
 
 pytestmark = pytest.mark.real
@@ -149,6 +149,23 @@ def test_an_image_that_is_not_there_is_refused_before_anything_is_mounted(start,
     with pytest.raises(PhpBorgError, match="phpborg-test/postgres:13 is not there"):
         session.until("ready")
     assert {row["state"] for row in session.rows} == set()
+    assert left(session.token, engine) == []
+
+
+def test_an_image_that_is_not_there_is_fetched_when_that_was_asked(start, engine, image):
+    with registry.serving(engine, image) as name:
+        session = start(image=name, pull=True)
+        assert sql(session.until("ready")["port"], "SELECT 1").stdout.strip() == "1"
+        states = [row["state"] for row in session.rows]
+        assert states.index("fetching") < states.index("mounting")
+        session.finish()
+
+
+def test_an_image_that_cannot_be_fetched_is_told_in_the_engines_words(start, engine):
+    session = start(image="127.0.0.1:1/none:15", pull=True)
+    session.thread.join(60)
+    assert "127.0.0.1:1/none:15 is not there and cannot be fetched" in str(session.error)
+    assert "refused" in str(session.error)
     assert left(session.token, engine) == []
 
 

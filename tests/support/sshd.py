@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import random
+import secrets
 import shutil
 import signal
 import socket
@@ -57,7 +58,8 @@ class Lab:
 
     @classmethod
     def create(cls) -> Lab:
-        token = f"{os.getpid()}{random.randint(10, 99)}"
+        # By chance alone: a run that has its process numbers for itself shares the accounts with others.
+        token = secrets.token_hex(5)
         root = Path(tempfile.mkdtemp(prefix="phpborg-sshd-"))
         root.chmod(0o755)
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)

@@ -47,6 +47,7 @@ class Command(commands.Command):
         start.add_argument("--server", default="", help="where it runs; default: this machine")
         start.add_argument("--docker", default="", metavar="SOCKET", help="the socket of the Docker engine there")
         start.add_argument("--image", default="", help="another image than the configured one")
+        start.add_argument("--no-fetch", action="store_true", help="only with an image that is there already")
         start.add_argument("--any-version", action="store_true", help="although the image's version does not fit")
         start.add_argument("--writable", action="store_true", help="a sandbox that is thrown away")
         start.add_argument("--dry-run", action="store_true", help="show the plan and stop")
@@ -90,6 +91,7 @@ class Command(commands.Command):
             read_only=not options["writable"],
             image=options["image"],
             openly=options["any_version"],
+            fetch=not options["no_fetch"],
         )
         if options["dry_run"]:
             self._show_plan(session)

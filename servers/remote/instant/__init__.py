@@ -2,9 +2,10 @@
 
 "action": "serve" mounts the archive (`argv`: mount LOCATION, `link`), puts a writable layer above each directory that
 is asked for, starts the database server in a container without a network (cage.py) and carries connections to it from
-a port of this machine. It prints lines of JSON {"type": "phpborg_instant", "state": mounting | preparing | starting |
-ready | stopping, …} and ends, with all that was made, when it is told to, when its caller is gone, or when a part of it
-ends: then it is Refused with the reason. "remove" does the same for a session whose program was killed, by its token.
+a port of this machine. It prints lines of JSON {"type": "phpborg_instant", "state": fetching | mounting | preparing |
+starting | ready | stopping, …} and ends, with all that was made, when it is told to, when its caller is gone, or when a
+part of it ends: then it is Refused with the reason. "remove" does the same for a session whose program was killed, by
+its token.
 """
 
 import os

@@ -1,9 +1,9 @@
 """What a request asks of a session, every word checked.
 
-{"token", "engine": the Docker engine's socket, "image", "user": [uid, gid], "memory": bytes, "environment": {name:
-text}, "scratch": [directory in memory], "layers": [{"name", "source": path in the archive, "kind"}], "mounts":
-[{"layer", "at": path in the container}], "stages": [stage], "socket": name in the run directory, "address", "ports":
-[first, last]}.
+{"token", "engine": the Docker engine's socket, "image", "pull": fetch one that is not there, "user": [uid, gid],
+"memory": bytes, "environment": {name: text}, "scratch": [directory in memory], "layers": [{"name", "source": path in
+the archive, "kind"}], "mounts": [{"layer", "at": path in the container}], "stages": [stage], "socket": name in the run
+directory, "address", "ports": [first, last]}.
 
 A stage is one start of the container: {"programs": [candidates, the first that the image has], "argv", "files",
 "stdin": name of a secret, "seconds", "ends", "ready": [{"programs", "argv", "answer"}]}. One that `ends` does so by
@@ -95,6 +95,7 @@ class Session(NamedTuple):
     token: str
     engine: str
     image: str
+    pull: bool
     user: Tuple[int, int]
     memory: int
     environment: Dict[str, str]
@@ -119,6 +120,7 @@ def session(args: Dict[str, Any], secrets: Dict[str, Any]) -> Session:
         token=validate.token(args.get("token")),
         engine=wire.shown(validate.absolute(args.get("engine"), "engine")),
         image=validate.text(args.get("image"), "image", _IMAGE),
+        pull=args.get("pull") is True,
         user=(ids[0], ids[1]),
         memory=validate.number(args.get("memory"), "memory", _LEAST_MEMORY, _MOST_MEMORY),
         environment=_environment(args.get("environment")),

@@ -15,6 +15,7 @@ from .stack import Stack
 _MOUNT_SECONDS = 300.0
 _TELL_SECONDS = 1.0
 _REST_SECONDS = 15.0
+_PULL_SECONDS = 3600.0
 _EXEC_SECONDS = 60.0
 _END_SECONDS = 1.5
 
@@ -65,10 +66,15 @@ class Serving:
     def _check_image(self) -> None:
         argv = self._docker.words("image", "inspect", "--format", "{{.Id}}", self._session.image)
         code, said = children.capture(argv, self._control, timeout=30)
+        problem = "the image {} is not there"
+        if code != 0 and self._session.pull:
+            self._tell("fetching")
+            argv = self._docker.words("pull", "--quiet", self._session.image)
+            code, said = children.capture(argv, self._control, timeout=_PULL_SECONDS)
+            problem = "the image {} is not there and cannot be fetched"
+        self._control.check()
         if code != 0:
-            raise failed(
-                "the image {} is not there".format(self._session.image), _text(said), image=self._session.image
-            )
+            raise failed(problem.format(self._session.image), _text(said), image=self._session.image)
 
     def _mount(self) -> None:
         stack = self.stack
