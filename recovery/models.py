@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from phpborg.crypto import EncryptedField, EncryptedText
+from recovery.engines.base import Product
 
 
 class BrowseSession(models.Model):
@@ -172,6 +173,14 @@ class Session(models.Model):
 
     def __str__(self) -> str:
         return f"{self.product} {self.version} · {self.archive_name}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("session", args=[self.pk])
+
+    @property
+    def product_name(self) -> str:
+        """As its makers write it; one that this version does not know stays as it is."""
+        return Product(self.product).label if self.product in set(Product) else self.product
 
     @property
     def is_active(self) -> bool:

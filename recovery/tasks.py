@@ -57,7 +57,7 @@ def run_look(context: TaskContext) -> Outcome:
     return looking.carry_out(context)
 
 
-@kind("instant_recovery", label=_("Instant Recovery"), queue="sessions", retryable=False)
+@kind("instant_recovery", label=_("Instant Recovery"), queue="sessions", retryable=False, page="session-of-task")
 def run_session(context: TaskContext) -> Outcome:
     """A database that runs out of an archive, until it is stopped; see services/session_run.py."""
     return session_run.carry_out(context)

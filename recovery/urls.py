@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from recovery.views import browsing, loading, restoring
+from recovery.views import browsing, loading, restoring, sessions, starting
 
 urlpatterns = [
     path("archives/<uuid:pk>/browse/", browsing.browse, name="browse"),
@@ -15,6 +15,15 @@ urlpatterns = [
     path("archives/<uuid:pk>/restore/", restoring.restore_wizard, name="restore-wizard"),
     path("archives/<uuid:pk>/load/", loading.load_begin, name="load-begin"),
     path("archives/<uuid:pk>/restore/files/", loading.files_begin, name="restore-database-files"),
+    path("archives/<uuid:pk>/instant/", starting.instant, name="instant"),
+    path("archives/<uuid:pk>/instant/look/", starting.instant_look, name="instant-look"),
+    path("archives/<uuid:pk>/instant/start/", starting.instant_start, name="instant-start"),
+    path("sessions/", sessions.sessions_page, name="sessions"),
+    path("sessions/<uuid:pk>/", sessions.session_page, name="session"),
+    path("sessions/of/<uuid:pk>/", sessions.session_of_task, name="session-of-task"),
+    path("sessions/<uuid:pk>/extend/", sessions.session_extend, name="session-extend"),
+    path("sessions/<uuid:pk>/stop/", sessions.session_stop, name="session-stop"),
+    path("sessions/<uuid:pk>/password/", sessions.session_password, name="session-password"),
     path("restores/", restoring.restores_page, name="restores"),
     path("restores/<uuid:pk>/", restoring.restore, name="restore"),
     path("restores/<uuid:pk>/options/", restoring.restore_options, name="restore-options"),

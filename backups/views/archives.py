@@ -83,6 +83,7 @@ def archive_page(request: HttpRequest, pk: UUID) -> HttpResponse:
         "config": _config(archive.backup_config),
         "browse_url": reverse_or_none("browse", archive.pk) if usable else None,
         "restore_url": reverse_or_none("restore-wizard", archive.pk) if usable else None,
+        "instant_url": reverse_or_none("instant", archive.pk) if usable and _may_run(archive.backup_config) else None,
         "sizes_unknown": usable and archive.original_bytes is None,
         "users": archives.users_of(archive),
         "deletion": Task.objects.active().filter(kind=archives.DELETE, archive_ref=archive.pk).first(),
@@ -96,6 +97,13 @@ def _config(config: dict[str, Any]) -> dict[str, Any]:
     for name in ("paths", "included"):
         shown[name] = [_path(value) for value in config.get(name, [])]
     return shown
+
+
+def _may_run(config: dict[str, Any]) -> bool:
+    """May a database server's own files be in it? Not where plain files or dumps were chosen, as far as is known."""
+    database = config.get("database")
+    dumped = isinstance(database, dict) and database.get("method") == "logical"
+    return config.get("source_kind") != "files" and not dumped
 
 
 def _path(value: Any) -> str:

@@ -66,6 +66,11 @@ def _is_uuid(text: str) -> bool:
         return False
 
 
+def _mark(task: dict[str, Any]) -> str:
+    """What a page may show of a task: one that begins to serve is news, as its beginning and its end are."""
+    return f"{task['id']}:serving" if task["phase"] == "serving" else str(task["id"])
+
+
 class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     """One viewer: what they watch, what has changed since the last flush."""
 
@@ -196,8 +201,8 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     def _note_beginning_and_end(self, task: dict[str, Any]) -> None:
         seen = self.known if task["state"] in ACTIVE else self.ended
-        if task["id"] not in seen:
-            seen.add(task["id"])
+        if (mark := _mark(task)) not in seen:
+            seen.add(mark)
             self.refresh_due = True
 
     def _bar_fragment(self) -> str:
@@ -207,7 +212,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def _send_current(self) -> None:
         bar, watched = await database_sync_to_async(self._load)()
-        self.known.update(task["id"] for task in [*bar, *watched])
+        self.known.update(_mark(task) for task in [*bar, *watched])
         self.bar = {**{task["id"]: task for task in bar}, **self.bar}
         parts = [render("tasks/_live.html", {"task": task}, self.reader) for task in watched]
         await self.send(text_data="".join([*parts, self._bar_fragment()]))

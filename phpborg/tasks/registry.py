@@ -62,7 +62,11 @@ Run = Callable[["TaskContext"], Outcome | None]
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of task: its name, its words, its queue and what runs."""
+    """One kind of task: its name, its words, its queue and what runs.
+
+    `page`: the name of the address (it takes the task's id) of what the task keeps alive until it is stopped; such a
+    task has no progress, and being told to stop is its good end.
+    """
 
     name: str
     label: str | Promise
@@ -70,6 +74,7 @@ class Kind:
     run: Run
     is_system: bool = False
     retryable: bool = True
+    page: str = ""
 
 
 _kinds: dict[str, Kind] = {}
@@ -77,7 +82,7 @@ _lease_kinds: dict[str, Callable[[dict[str, Any]], None]] = {}
 
 
 def kind(
-    name: str, *, label: str | Promise, queue: str, is_system: bool = False, retryable: bool = True
+    name: str, *, label: str | Promise, queue: str, is_system: bool = False, retryable: bool = True, page: str = ""
 ) -> Callable[[Run], Run]:
     """Register the function below as what runs for tasks of this kind."""
     if queue not in settings.QUEUES:
@@ -86,7 +91,7 @@ def kind(
     def register(run: Run) -> Run:
         if name in _kinds:
             raise ValueError(f"task kind {name} is registered twice")
-        _kinds[name] = Kind(name, label, queue, run, is_system, retryable)
+        _kinds[name] = Kind(name, label, queue, run, is_system, retryable, page)
         return run
 
     return register
@@ -109,6 +114,11 @@ def label(name: str) -> str:
 def is_retryable(name: str) -> bool:
     """May an ended task of this kind be queued again? Never one that this version does not know."""
     return name in _kinds and _kinds[name].retryable
+
+
+def page_of(name: str) -> str:
+    """The name of the address of what tasks of this kind keep alive; empty for one that ends by itself."""
+    return _kinds[name].page if name in _kinds else ""
 
 
 def all_kinds() -> list[Kind]:

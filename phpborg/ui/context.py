@@ -34,6 +34,7 @@ ENTRIES = (
     Entry("servers", _("Servers"), "server", ("server",), "s"),
     Entry("jobs", _("Jobs"), "job", ("job", "wizard"), "j"),
     Entry("archives", _("Archives"), "archive", ("archive", "restore", "browse"), "a"),
+    Entry("sessions", _("Instant Recovery"), "database", ("session", "instant"), "i"),
     Entry("repositories", _("Storage"), "storage", ("repositor", "pool", "storage"), "r"),
     Entry("tasks", _("Tasks"), "task", ("task", "worker"), "t"),
     Entry("mail-settings", _("Settings"), "settings", ("mail", "preferences"), "", staff_only=True),

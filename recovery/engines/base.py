@@ -30,6 +30,21 @@ class Product(StrEnum):
     ELASTICSEARCH = "elasticsearch"
     OPENSEARCH = "opensearch"
 
+    @property
+    def label(self) -> str:
+        """As its makers write it."""
+        return _LABELS[self]
+
+
+_LABELS = {
+    Product.POSTGRESQL: "PostgreSQL",
+    Product.MYSQL: "MySQL",
+    Product.MARIADB: "MariaDB",
+    Product.MONGODB: "MongoDB",
+    Product.ELASTICSEARCH: "Elasticsearch",
+    Product.OPENSEARCH: "OpenSearch",
+}
+
 
 class Taken(StrEnum):
     """How the files came into the archive, as its record says it: a hint."""

@@ -23,7 +23,6 @@ _HOMES = {
     Product.OPENSEARCH: "/usr/share/opensearch/bin/opensearch",
 }
 _OPTIONS = {Product.ELASTICSEARCH: "ES_JAVA_OPTS", Product.OPENSEARCH: "OPENSEARCH_JAVA_OPTS"}
-_NAMES = {Product.ELASTICSEARCH: "Elasticsearch", Product.OPENSEARCH: "OpenSearch"}
 _BLOCK = 'PUT /_cluster/settings {"persistent": {"cluster.blocks.read_only": true}}'
 
 
@@ -101,7 +100,7 @@ class Search:
             return _("The version of its files is not known.")
         ours, theirs = _numbers(found.version), _numbers(version)
         if ours[0] != theirs[0] or theirs < ours[: len(theirs)]:
-            name = _NAMES[found.product]
+            name = found.product.label
             return str(_("It needs {name} {series}.")).format(name=name, series=f"{found.version}+")
         return ""
 

@@ -47,6 +47,7 @@ class SessionRun:
         self.repository = self.archive.repository
         self.token = new_token()
         self._looked_at = 0.0
+        self._expires_at = session.expires_at
 
     def run(self) -> Outcome:
         """Until it is told to stop, its time is over, or a part of it ends. Raises why it failed.
@@ -120,6 +121,8 @@ class SessionRun:
         sessions.serves(self.session, figures)
         self.context.phase("serving")
         self.context.progress(**{name: value for name, value in figures.items() if value is not None})
+        if self._expires_at is not None:
+            self.context.progress(expires_at=self._expires_at.isoformat())
         if first:
             self.context.log(f"ready after {said.get('seconds')} s on port {figures['port']}")
 
@@ -129,6 +132,9 @@ class SessionRun:
             return
         self._looked_at = time.monotonic()
         expires = Session.objects.filter(pk=self.session.pk).values_list("expires_at", flat=True).first()
+        if expires is not None and expires != self._expires_at:
+            self._expires_at = expires
+            self.context.progress(expires_at=expires.isoformat())
         if expires is not None and expires <= timezone.now():
             self.context.stop.set(EXPIRED)
 

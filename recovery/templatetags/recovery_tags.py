@@ -17,6 +17,23 @@ KINDS = {
 }
 
 
+CONSISTENCIES = {
+    "clean": _("shut down in order"),
+    "prepared": _("a copy by the server's own means, ready to start"),
+    "recoverable": _("a copy by the server's own means, with the log that makes it whole"),
+    "crash": _("of one moment: as after a power cut"),
+    "doubtful": _("copied while the server ran: it may not start"),
+    "broken": _("something that a start needs is missing"),
+    "unknown": _("not known"),
+}
+
+
+@register.filter
+def consistency(word: str) -> str:
+    """What a start can expect of the files."""
+    return str(CONSISTENCIES.get(word, word))
+
+
 @register.filter
 def from_timestamp(seconds: float | None) -> datetime | None:
     """An aware moment from Unix seconds; None (and what no calendar holds) stays None."""

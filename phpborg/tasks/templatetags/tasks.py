@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from django import template
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext
@@ -67,6 +69,24 @@ def is_running(task: Mapping[str, Any]) -> bool:
 def is_retryable(task: Mapping[str, Any]) -> bool:
     """May this ended task be queued again? A success is not retried, it is run again from its own page."""
     return task["state"] not in (*ACTIVE, State.SUCCESS, State.NOTES) and registry.is_retryable(str(task["kind"]))
+
+
+@register.filter
+def stays(task: Mapping[str, Any]) -> bool:
+    """Does it live until it is stopped, with a page of its own for what it keeps alive?"""
+    return bool(registry.page_of(str(task["kind"])))
+
+
+@register.filter
+def page_of(task: Mapping[str, Any]) -> str:
+    """Where a person finds what this task is about: what it keeps alive, or the task itself."""
+    return reverse(registry.page_of(str(task["kind"])) or "task", args=[task["id"]])
+
+
+@register.filter
+def moment(text: str | None) -> datetime | None:
+    """A time that a snapshot carries as text."""
+    return parse_datetime(text) if text else None
 
 
 @register.filter

@@ -167,12 +167,13 @@ def task_kind(name: str) -> str:
 @register.simple_tag(takes_context=True)
 def taskbar(context: template.Context) -> SafeString:
     """The task bar with the state of this moment; the websocket keeps it right."""
+    from phpborg.accounts.rights import Right
     from phpborg.tasks import live
 
     request = context.get("request")
     if request is None or not request.user.is_authenticated:
         return SafeString("")
-    return render_to_string("components/_taskbar.html", {**live.taskbar_context(request.user), "oob": False})
+    return render_to_string("components/_taskbar.html", {**live.taskbar_context(request.user), "oob": False, "may_operate": request.user.may(Right.OPERATE)})
 
 
 def _words_of_tone(tone: str) -> str:
