@@ -37,7 +37,12 @@ def sessions_page(request: HttpRequest) -> HttpResponse:
     rows = Session.objects.exclude(state=State.DRAFT).select_related("server", "archive", "requested_by")
     ended = rows.exclude(state__in=Session.ACTIVE)
     page = Paginator(ended, 50).get_page(request.GET.get("page"))
-    return render(request, "recovery/sessions.html", {"living": rows.active(), "page_obj": page})
+    context = {
+        "living": rows.active(),
+        "page_obj": page,
+        "can_operate": request.user.may(Right.OPERATE),  # type: ignore[union-attr]
+    }
+    return render(request, "recovery/sessions.html", context)
 
 
 @require_GET
@@ -114,5 +119,6 @@ def _page(
         "form": form or ExtendForm(),
         "error": error,
         "steps": session_plan.steps(session),
+        "can_operate": request.user.may(Right.OPERATE),  # type: ignore[union-attr]
     }
     return render(request, "recovery/session.html", context, status=status)

@@ -178,6 +178,8 @@ def test_a_session_in_each_state(client_of: ClientOf, bob: User, archive: Archiv
     assert PASSWORD not in page.content.decode()
     assert ("psql -h 127.0.0.1 -p 15432 -U phpborg postgres" in text) == (state == "ready")
     assert ("HLP-16" in text) == (state == "failed")
+    assert ("Show the password" in text) == (state == "ready")
+    assert ("Let it live longer" in text) == (state in Session.ACTIVE)
     assert ("The archive is as it was" in text) == (state == "stopped")
     assert ("Stop this session?" in page.content.decode()) == (state in Session.ACTIVE)
     assert archive.name in text_of(browser.get(reverse("sessions")))

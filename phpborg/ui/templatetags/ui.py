@@ -173,7 +173,10 @@ def taskbar(context: template.Context) -> SafeString:
     request = context.get("request")
     if request is None or not request.user.is_authenticated:
         return SafeString("")
-    return render_to_string("components/_taskbar.html", {**live.taskbar_context(request.user), "oob": False, "may_operate": request.user.may(Right.OPERATE)})
+    return render_to_string(
+        "components/_taskbar.html",
+        {**live.taskbar_context(request.user), "oob": False, "may_operate": request.user.may(Right.OPERATE)},
+    )
 
 
 def _words_of_tone(tone: str) -> str:
