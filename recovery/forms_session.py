@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
+from django.core.validators import RegexValidator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -67,6 +68,14 @@ class StartForm(forms.Form):
         widget=forms.TextInput(attrs={"spellcheck": "false", "autocomplete": "off"}),
         help_text=gettext_lazy("Leave it empty for the one that fits the version of the files."),
     )
+    docker = forms.CharField(
+        label=gettext_lazy("Socket of the Docker engine"),
+        required=False,
+        max_length=200,
+        validators=[RegexValidator(r"\A/[^\0]*\Z", gettext_lazy("An absolute path."))],
+        widget=forms.TextInput(attrs={"spellcheck": "false", "autocomplete": "off"}),
+        help_text=gettext_lazy("Leave it empty for the one that was seen there, or the usual one."),
+    )
     openly = forms.BooleanField(label=gettext_lazy("Although the version of its server does not fit"), required=False)
     fetch = forms.BooleanField(label=gettext_lazy("Fetch the image if the server has it not"), required=False)
 
@@ -94,7 +103,7 @@ class StartForm(forms.Form):
         if self.is_bound:
             return self.cleaned_data if self.is_valid() else {}
         hours = self.fields["hours"].initial
-        return {**self.initial, "image": "", "openly": False, "hours": hours} if self.servers else {}
+        return {**self.initial, "image": "", "docker": "", "openly": False, "hours": hours} if self.servers else {}
 
     def draft_arguments(self) -> dict[str, Any]:
         """What `sessions.draft` wants beside the archive."""
@@ -105,6 +114,7 @@ class StartForm(forms.Form):
             "server": server,
             "read_only": values["mode"] == READ_ONLY,
             "image": values["image"].strip(),
+            "docker": values["docker"],
             "openly": values["openly"],
             "fetch": values["fetch"],
         }

@@ -151,7 +151,8 @@ def test_an_image_that_does_not_fit_is_refused_until_it_is_chosen_openly(
 
 
 @pytest.mark.parametrize(
-    "changes", [{"hours": "0"}, {"hours": "x"}, {"server": "7"}, {"mode": "both"}, {"database": "4"}]
+    "changes",
+    [{"hours": "0"}, {"hours": "x"}, {"server": "7"}, {"mode": "both"}, {"database": "4"}, {"docker": "docker.sock"}],
 )
 def test_a_wrong_answer_is_told(client_of: ClientOf, bob: User, archive: Archive, changes: dict[str, str]) -> None:
     looked(archive, POSTGRESQL_WHOLE)
