@@ -47,6 +47,7 @@ def about(task: Task, template: str) -> Letter:
         template,
         {
             "words": Words(task),
+            "is_proof": task.kind == "proof",
             "subject_name": task.subject,
             "archive_name": task.result.get("archive_name") or "",
             "started_at": _in(zone, task.started_at),
