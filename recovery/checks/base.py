@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -63,10 +63,20 @@ class Query:
 
 @dataclass(frozen=True)
 class Problem:
-    """Damage: where, and in whose words."""
+    """Damage: where, and the server's words; or ours, which `facts` fill and which are translated when shown."""
 
     where: str
     words: str
+    facts: Mapping[str, str | int] = field(default_factory=dict)
+
+    @property
+    def sentence(self) -> str:
+        """As it is stored and logged."""
+        return self.words.format_map(self.facts) if self.facts else self.words
+
+    def as_json(self) -> dict[str, Any]:
+        """For the evidence."""
+        return {"where": self.where, "words": self.words[:500], "facts": dict(self.facts)}
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from recovery.checks import base
 from recovery.checks.base import Check, Client, Problem, Query, Verdict
@@ -47,7 +48,7 @@ class MysqlChecks:
                 unread.append(Problem(table, words))
             elif words not in _GOOD:
                 problems.append(Problem(table, words))
-        problems += [Problem(table, _("Its rows could not all be read.")) for table in told.unread]
+        problems += [Problem(table, gettext_noop("Its rows could not all be read.")) for table in told.unread]
         if code != 0 or not told.checked:
             problems.append(Problem("mysql", base.ended(code, detail or "no table was checked")))
         return base.verdict(tables=len(told.checked), rows=None, problems=problems, unread=unread)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from recovery.checks import base
 from recovery.checks.base import Check, Client, Problem, Query, Verdict
@@ -134,18 +135,18 @@ class _Told:
             self._index(row[1], row[2], int(row[3]), row[4])
             self._begun = None
         elif row == ["unnamed"]:
-            self.unread.append(Problem("postgresql", "a database whose name holds the end of a line"))
+            self.unread.append(Problem("postgresql", gettext_noop("A database whose name holds the end of a line.")))
 
     def _pages(self, where: str, there: int, noted: int) -> None:
         if there < noted:
-            words = _("The file has {there} pages, and the server had noted {noted}: its end is missing.")
-            self.shorter.append(Problem(where, words.format(there=there, noted=noted)))
+            words = gettext_noop("The file has {there} pages, and the server had noted {noted}: its end is missing.")
+            self.shorter.append(Problem(where, words, {"there": there, "noted": noted}))
 
     def _index(self, database: str, index: str, seen: int, table: str) -> None:
         rows = self.rows.get((database, table))
         if rows is not None and rows != seen:
-            words = _("{rows} rows are in the table, and {seen} by the index {index}.")
-            self.shorter.append(Problem(f"{database}: {table}", words.format(rows=rows, seen=seen, index=index)))
+            words = gettext_noop("{rows} rows are in the table, and {seen} by the index {index}.")
+            self.shorter.append(Problem(f"{database}: {table}", words, {"rows": rows, "seen": seen, "index": index}))
 
     def _close(self) -> None:
         if self._begun is not None:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from django.utils.translation import gettext_noop
+
 from backups.models import Archive
 from phpborg.errors import PhpBorgError
 from phpborg.tasks.context import TaskContext
@@ -123,23 +125,26 @@ class ProofRun:
     def _look(self, row: Row) -> tuple[Found, ...]:
         answer = find.find(self._mounted(), hints_of(self.archive))
         row["detail"] = ", ".join(f"{one.product} {one.version or '?'}" for one in answer.found)
-        if not answer.found:
-            words = "it holds dumps, which are no database that could be started" if answer.holds_dumps else ""
-            self._note("not_started", words or "no data directory of a database is in this archive")
+        if not answer.found and answer.holds_dumps:
+            self._note("not_started", gettext_noop("It holds dumps, which are no database that could be started."))
+        elif not answer.found:
+            self._note("not_started", gettext_noop("No data directory of a database is in this archive."))
         if not answer.whole:
-            self._note("not_whole", "not every folder was looked at: there may be more databases")
+            self._note("not_whole", gettext_noop("Not every folder was looked at: there may be more databases."))
         return answer.found
 
-    def _note(self, kind: str, words: str, path: str = "") -> None:
-        self.notes.append(Finding(kind, words, path))
-        self.proof.evidence.setdefault("notes", []).append({"kind": kind, "words": words, "path": path})
+    def _note(self, kind: str, words: str, path: str = "", **facts: str) -> None:
+        """`words` are translated when they are shown."""
+        self.notes.append(Finding(kind, words.format_map(facts), path))
+        self.proof.evidence.setdefault("notes", []).append({"where": path, "words": words, "facts": facts})
 
     def _start_all(self, found: tuple[Found, ...]) -> None:
         """Each of them, whatever the one before it brought to light; then the first of the errors."""
         startable = [one for one in found if one.product in CHECKERS]
         for one in found:
             if one.product not in CHECKERS:
-                self._note("not_started", f"{one.product} has no checks yet", looking.shown_path(one))
+                words = gettext_noop("There are no checks of {product} yet.")
+                self._note("not_started", words, looking.shown_path(one), product=str(one.product))
         if self.proof.queries and not startable:
             proofs.keep(self.proof)
             raise NothingToAsk()

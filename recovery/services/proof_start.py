@@ -154,15 +154,15 @@ class Start:
         code, detail = self._answers.end_of(base.READ)
         verdict = self._checker.judge(self._answers.lines.get(base.READ, []), code, detail)
         if not verdict.is_good and self.error is None:
-            words = [f"{problem.where}: {problem.words}" for problem in verdict.problems[:_MOST_TOLD]]
+            words = [f"{problem.where}: {problem.sentence}" for problem in verdict.problems[:_MOST_TOLD]]
             path = looking.shown_path(self._found)
             self.error = DatabaseDamaged("\n".join(words), path=path, count=verdict.problems_count)
         return {
             "tables": verdict.tables,
             "rows": verdict.rows,
             "problems_count": verdict.problems_count,
-            "problems": [{"where": one.where, "words": one.words[:_ROW_LETTERS]} for one in verdict.problems],
-            "unread": [{"where": one.where, "words": one.words[:_ROW_LETTERS]} for one in verdict.unread],
+            "problems": [one.as_json() for one in verdict.problems],
+            "unread": [one.as_json() for one in verdict.unread],
         }
 
     def _compared(self) -> list[dict[str, Any]]:

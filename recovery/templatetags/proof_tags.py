@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import template
+from django.utils.translation import gettext
 
 from backups.models import Archive, BackupJob
 from recovery.models import Depth, ProofPlan
@@ -29,6 +30,14 @@ def depth_words(depth: int | None) -> str:
 def proof_schedule(plan: ProofPlan) -> str:
     """When the proofs of a plan are made, as a sentence."""
     return proof_schedules.describe(plan)
+
+
+@register.filter
+def problem_words(row: dict[str, Any]) -> str:
+    """Of a problem or a note in the evidence: the server's words as they are, ours in the reader's language."""
+    words, facts = str(row.get("words") or ""), row.get("facts") or {}
+    known = gettext(words) if words else ""
+    return known.format_map(facts) if facts else known
 
 
 @register.inclusion_tag("recovery/proofs/_job_panel.html", takes_context=True)

@@ -57,7 +57,7 @@ def test_errors_belong_to_what_was_begun_and_not_answered_in_their_order():
 def test_a_table_that_is_shorter_than_it_was(line, words):
     lines = [line if one.split("\t")[0] == line.split("\t")[0] else one for one in GOOD]
     (problem,) = POSTGRESQL.judge(lines, 0, "").problems
-    assert words in problem.words
+    assert words in problem.sentence
 
 
 @pytest.mark.parametrize(("lines", "code", "detail"), [([], 0, ""), (GOOD, 2, "connection lost"), (GOOD, None, "late")])

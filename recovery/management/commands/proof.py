@@ -131,11 +131,11 @@ class Command(commands.Command):
             job = self.find(BackupJob.objects.all(), options["job"])
             found = [self._row(proof) for proof in Proof.objects.filter(job=job)[: options["limit"]]]
             keys = ("id", "state", "depth", "reached", "ended_at", "archive")
-            headers = [_("Id"), _("State"), _("Depth"), _("Reached"), _("Ended"), _("Archive")]
+            headers = [_("Id"), _("State"), _("Depth"), _("Reached"), _("Finished"), _("Archive")]
             self.emit({"proofs": found}, self.table(headers, [[row[key] for key in keys] for row in found]))
             return
         rows = [self._standing(one) for one in proofs.standings()]
-        headers = [_("Job"), _("Last proof"), _("Last good one"), _("Next"), _("Overdue")]
+        headers = [_("Job"), _("Last proof"), _("Last good one"), _("Next proof"), _("Overdue")]
         names = ("job", "last_state", "last_good_at", "next_run_at", "overdue")
         lines = [[row[key] if key != "overdue" or row[key] else "" for key in names] for row in rows]
         self.emit({"jobs": rows}, self.table(headers, lines))
