@@ -7,6 +7,7 @@ it also works on a standby, where extensions (amcheck) cannot be installed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from django.utils.translation import gettext as _
@@ -64,6 +65,7 @@ SELECT 'database', current_database();
 SET enable_seqscan = off;
 SET enable_sort = off;
 {_INDEXES}"""
+_LIBRARY = re.compile(r"could not (?:access file|load library)")
 # A name with the end of a line has no place in a script.
 _SCRIPT = """\
 SELECT CASE WHEN datname ~ '[\\r\\n]' THEN '\\echo unnamed' ELSE
@@ -91,13 +93,15 @@ class PostgresqlChecks:
         """Statements that were begun and not answered have failed, in the order of the errors."""
         told = _Told(lines)
         words = iter(_errors(detail))
-        problems = [Problem(where, next(words, detail)) for where in told.unanswered]
-        problems += told.shorter
+        failed = [Problem(where, next(words, detail)) for where in told.unanswered]
+        # What only an extension can read needs its library, which the image may not have.
+        unread = [*told.unread, *(one for one in failed if _LIBRARY.search(one.words))]
+        problems = [*(one for one in failed if not _LIBRARY.search(one.words)), *told.shorter]
         if code != 0:
             problems.append(Problem(told.database or "postgresql", base.ended(code, detail)))
         if not told.databases:
             problems.append(Problem("postgresql", base.ended(code, detail or "no database was read")))
-        return base.verdict(tables=len(told.rows), rows=sum(told.rows.values()), problems=problems, unread=told.unread)
+        return base.verdict(tables=len(told.rows), rows=sum(told.rows.values()), problems=problems, unread=unread)
 
     def query(self, number: int, query: Query, client: Client) -> Check:
         words = (*client.words, "-d", query.database, "-v", "ON_ERROR_STOP=1", "-f", "-")

@@ -168,6 +168,10 @@ class ProofRun:
                 row.update(state="failed", detail=start.error.detail[:2000])
                 row["error"] = {"code": start.error.code, "facts": start.error.facts}
             else:
+                if evidence.get("unread"):
+                    words = gettext_noop("Some of it could not be checked by these means: the proof names it.")
+                    self._note("not_whole", words, looking.shown_path(one))
+                    proofs.keep(self.proof)
                 row["detail"] = f"{evidence.get('tables')} · {evidence['ready_seconds']} s"
         return start
 

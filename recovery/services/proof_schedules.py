@@ -49,6 +49,8 @@ def set_plan(
         raise InvalidInput(field=_("share that is read (%)"), problem=_("it must be from 1 to 100."))
     if overdue_days is not None and not 1 <= overdue_days <= 3660:
         raise InvalidInput(field=_("overdue after (days)"), problem=_("it must be from 1 to 3660."))
+    if docker.strip() and not docker.strip().startswith("/"):
+        raise InvalidInput(field=_("Docker socket"), problem=_("it must be an absolute path."))
     if queries and depth != Depth.START:
         raise InvalidInput(field=_("queries"), problem=_("queries are asked only when the databases are started."))
     zone = zone or Installation.load().zone_name

@@ -47,6 +47,12 @@ def test_errors_belong_to_what_was_begun_and_not_answered_in_their_order():
     ]
 
 
+def test_what_only_the_library_of_an_extension_could_read_is_no_damage():
+    words = 'ERROR:  could not access file "$libdir/postgis-3": No such file or directory'
+    verdict = POSTGRESQL.judge([*GOOD, "begin\tpostgres\tpublic.places"], 0, words)
+    assert (verdict.is_good, [one.where for one in verdict.unread]) == (True, ["postgres: public.places"])
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [

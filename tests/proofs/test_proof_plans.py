@@ -126,6 +126,7 @@ def test_a_job_without_a_good_archive_fails_so_that_somebody_hears_of_it(nightly
         {"sample_percent": 101},
         {"overdue_days": 0},
         {"zone": "Mars/Olympus"},
+        {"docker": "tcp://192.0.2.1:2375"},
         {"depth": Depth.READ, "queries": [Query("a", "SELECT 1")]},
     ],
 )
