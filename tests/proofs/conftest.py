@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from backups.models import BackupJob
+from phpborg.mounts import mounts_below
+from phpborg.tasks.models import Lease
 from tests.lab.engine import Engine, running_engine
 from tests.support import mariadb, postgresql
 from tests.support.archives import Storage, storage
@@ -58,6 +60,15 @@ def data() -> Iterator[Path]:
         os.truncate(place / f"{name}-cut" / file, LEFT[name])
     yield place
     shutil.rmtree(place)
+
+
+def nothing_is_left(storage: Storage) -> bool:
+    """No lease, no view, and nothing of the sessions that were begun: others may run on this machine."""
+    tokens = [lease.data["token"] for lease in Lease.objects.filter(kind="instant_session")]
+    places = [Path("/var/lib/phpborg/instant") / token for token in tokens]
+    views = list((Path(storage.pool.path) / ".views").iterdir())
+    left = [place for place in places if place.exists() or mounts_below(place)]
+    return not (Lease.objects.held().exists() or views or left)
 
 
 @pytest.fixture

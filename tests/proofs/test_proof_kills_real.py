@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from phpborg.mounts import mounts_below
 from phpborg.tasks import queue, reaper
 from phpborg.tasks.models import Lease, Task
 from phpborg.tasks.states import State as TaskState
@@ -17,6 +16,7 @@ from recovery.checks.base import Query
 from recovery.models import Depth, Proof
 from recovery.services import proofs
 from tests.lab.engine import Engine
+from tests.proofs.conftest import nothing_is_left
 from tests.support import own_image
 from tests.support.archives import Storage
 from tests.support.workers import WorkerProcess, wait_until
@@ -50,17 +50,13 @@ def running(
     return process, proof, task
 
 
-def nothing_is_left(storage: Storage, engine: Engine) -> bool:
-    tokens = [lease.data["token"] for lease in Lease.objects.filter(kind="instant_session")]
-    places = [Path("/var/lib/phpborg/instant") / token for token in tokens]
-    views = list((Path(storage.pool.path) / ".views").iterdir())
-    containers = [name for token in tokens for name in engine_names(engine, token)]
-    held = Lease.objects.held().exists()
-    return not (held or views or containers) and not any(place.exists() or mounts_below(place) for place in places)
-
-
 def engine_names(engine: Engine, token: str) -> list[str]:
     return engine.docker("ps", "--all", "--quiet", "--filter", f"label=phpborg.session={token}").stdout.split()
+
+
+def is_clean(storage: Storage, engine: Engine) -> bool:
+    tokens = [lease.data["token"] for lease in Lease.objects.filter(kind="instant_session")]
+    return nothing_is_left(storage) and not [name for token in tokens for name in engine_names(engine, token)]
 
 
 def test_kill_9(running, storage, engine, run_pending):
@@ -75,7 +71,7 @@ def test_kill_9(running, storage, engine, run_pending):
     def cleaned() -> bool:
         reaper.clean_abandoned()
         run_pending()
-        return nothing_is_left(storage, engine)
+        return is_clean(storage, engine)
 
     wait_until(cleaned, 120)
 
@@ -84,5 +80,5 @@ def test_cancelled(running, storage, engine):
     _process, proof, task = running
     queue.cancel(task)
     wait_until(lambda: Task.objects.get(pk=task.pk).state == TaskState.CANCELLED, 60)
-    wait_until(lambda: nothing_is_left(storage, engine), 60)
+    wait_until(lambda: is_clean(storage, engine), 60)
     wait_until(lambda: Proof.objects.get(pk=proof.pk).state == State.CANCELLED, 30)

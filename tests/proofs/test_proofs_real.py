@@ -12,7 +12,6 @@ from django.utils import timezone
 
 from backups.models import Archive, BackupJob
 from notifications.models import MailSettings
-from phpborg.mounts import mounts_below
 from phpborg.tasks.models import Lease, Task
 from phpborg.tasks.states import State as TaskState
 from recovery import clock
@@ -20,7 +19,7 @@ from recovery.checks.base import Query
 from recovery.models import Depth, Proof, ProofPlan
 from recovery.services import proof_schedules, proofs
 from tests.lab.engine import Engine
-from tests.proofs.conftest import ROWS
+from tests.proofs.conftest import ROWS, nothing_is_left
 from tests.support import own_image
 from tests.support.archives import Storage
 from tests.support.smtp import MailSink, mail_sink
@@ -61,11 +60,6 @@ def prove(archive: Archive, run: Run, **choices: object) -> Proof:
     proof.refresh_from_db()
     archive.refresh_from_db()
     return proof
-
-
-def nothing_is_left(storage: Storage) -> bool:
-    views = list((Path(storage.pool.path) / ".views").iterdir())
-    return not Lease.objects.held().exists() and not views and not mounts_below(Path("/var/lib/phpborg/instant"))
 
 
 def damage(storage: Storage) -> None:
