@@ -209,6 +209,10 @@ class ArchiveQuerySet(models.QuerySet["Archive"]):
     def good(self) -> Self:
         return self.present().filter(grade__in=[State.SUCCESS, State.NOTES])
 
+    def proven(self) -> Self:
+        """Those whose last proof of restore was good, the newest proof first."""
+        return self.present().filter(proven_at__isnull=False).order_by("-proven_at")
+
 
 class Archive(models.Model):
     """A restore point that was found in the repository under exactly this name with this id."""
@@ -250,6 +254,10 @@ class Archive(models.Model):
     missing_at = models.DateTimeField(_("gone from Borg since"), null=True, blank=True)
     trashed_at = models.DateTimeField(_("in the trash since"), null=True, blank=True)
     pinned = models.BooleanField(_("pinned"), default=False)
+    # The stamp of the last good proof of restore; a later one that disproves the archive takes it away.
+    proven_at = models.DateTimeField(_("proven"), null=True, blank=True, db_index=True)
+    proven_depth = models.PositiveSmallIntegerField(null=True, blank=True)  # recovery.models.Depth
+    proven_seconds = models.FloatField(null=True, blank=True)
 
     objects = ArchiveQuerySet.as_manager()
 

@@ -193,7 +193,7 @@ def database() -> dict[str, Any]:
 DATABASES = {"default": database()}
 
 REDIS_URL: str = env.str("REDIS_URL", default=f"unix://{VAR_DIR / 'run/redis.sock'}")
-QUEUES = ("quick", "backup", "restore", "system", "mail", "sessions")
+QUEUES = ("quick", "backup", "restore", "system", "mail", "sessions", "proofs")
 # -1: RQ's own limit would kill the work-horse and orphan its child; the runner keeps the deadline itself.
 RQ_QUEUES = {name: {"URL": REDIS_URL, "DEFAULT_TIMEOUT": -1} for name in QUEUES}
 RQ = {"COMMIT_MODE": "auto", "WORKER_CLASS": "phpborg.tasks.worker.Worker"}

@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from recovery.models import BrowseSession, Restore, Session
+from recovery.models import BrowseSession, Proof, ProofPlan, Restore, Session
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -53,3 +53,24 @@ class SessionAdmin(ReadOnlyAdmin):
     exclude = ["secrets", "password"]
     list_select_related = ["archive", "server"]
     date_hierarchy = "created_at"
+
+
+@admin.register(Proof)
+class ProofAdmin(ReadOnlyAdmin):
+    """What was proven, how deep, and what was not."""
+
+    list_display = ["job_name", "archive_name", "state", "depth", "reached", "created_at", "duration_seconds"]
+    list_filter = ["state", "depth", "trigger"]
+    search_fields = ["job_name", "archive_name"]
+    list_select_related = ["archive", "job"]
+    date_hierarchy = "created_at"
+
+
+@admin.register(ProofPlan)
+class ProofPlanAdmin(ReadOnlyAdmin):
+    """When proofs are made. They are set on the job's page, where the schedule is checked."""
+
+    list_display = ["job", "depth", "sample_percent", "cron", "zone", "enabled", "next_run_at", "overdue_days"]
+    list_filter = ["depth", "enabled"]
+    search_fields = ["job__name"]
+    list_select_related = ["job", "server"]

@@ -186,3 +186,8 @@ class Session(models.Model):
     def is_active(self) -> bool:
         """Does it hold something, or is about to?"""
         return self.state in self.ACTIVE
+
+
+from recovery.models_proof import Depth, Proof, ProofPlan  # noqa: E402
+
+__all__ = ["BrowseSession", "Depth", "Proof", "ProofPlan", "Restore", "Session"]

@@ -8,8 +8,8 @@ from django.dispatch import receiver
 
 from phpborg.tasks.models import Task
 from phpborg.tasks.registry import task_finished
-from recovery.models import Session
-from recovery.services import sessions
+from recovery.models import Proof, Session
+from recovery.services import proofs, sessions
 
 
 @receiver(task_finished, dispatch_uid="recovery.session_ended")
@@ -17,3 +17,10 @@ def end_session(task: Task, **_kwargs: Any) -> None:
     """Stopped, failed, killed, cancelled before its turn: the session of a task ends as the task does."""
     for session in Session.objects.active().filter(task_ref=task.pk):
         sessions.follow(session, task)
+
+
+@receiver(task_finished, dispatch_uid="recovery.proof_ended")
+def end_proof(task: Task, **_kwargs: Any) -> None:
+    """As its task ends, a proof does."""
+    for proof in Proof.objects.active().filter(task_ref=task.pk):
+        proofs.follow(proof, task)

@@ -10,7 +10,7 @@ from phpborg.tasks.leases import new_token
 from phpborg.tasks.registry import Finding, Outcome, kind
 from phpborg.tasks.states import State
 from recovery.models import BrowseSession
-from recovery.services import browse, load_run, looking, opening, restore_run, session_run
+from recovery.services import browse, load_run, looking, opening, proof_run, restore_run, session_run
 
 
 @kind("browse_open", label=_("Open an archive"), queue="quick", is_system=True, retryable=False)
@@ -61,3 +61,9 @@ def run_look(context: TaskContext) -> Outcome:
 def run_session(context: TaskContext) -> Outcome:
     """A database that runs out of an archive, until it is stopped; see services/session_run.py."""
     return session_run.carry_out(context)
+
+
+@kind("proof", label=_("Proof of restore"), queue="proofs", retryable=False)
+def run_proof(context: TaskContext) -> Outcome:
+    """An archive is read, and its databases are started; see services/proof_run.py."""
+    return proof_run.carry_out(context)

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from recovery.views import browsing, loading, restoring, sessions, starting
+from recovery.views import browsing, loading, proving, restoring, sessions, starting
 
 urlpatterns = [
     path("archives/<uuid:pk>/browse/", browsing.browse, name="browse"),
@@ -32,4 +32,12 @@ urlpatterns = [
     path("restores/<uuid:pk>/load/", loading.load_options, name="load-options"),
     path("restores/<uuid:pk>/load/start/", loading.load_start, name="load-start"),
     path("restores/<uuid:pk>/discard/", restoring.restore_discard, name="restore-discard"),
+    path("proofs/", proving.proofs_page, name="proofs"),
+    path("proofs/<uuid:pk>/", proving.proof_page, name="proof"),
+    path("archives/<uuid:pk>/prove/", proving.archive_prove, name="archive-prove"),
+    path("jobs/<uuid:pk>/proofs/", proving.job_proofs, name="job-proofs"),
+    path("jobs/<uuid:pk>/proofs/run/", proving.job_prove, name="job-prove"),
+    path("jobs/<uuid:pk>/proofs/plan/", proving.job_proof_plan, name="job-proof-plan"),
+    path("jobs/<uuid:pk>/proofs/plan/runs/", proving.job_proof_runs, name="job-proof-runs"),
+    path("jobs/<uuid:pk>/proofs/plan/remove/", proving.job_proof_remove, name="job-proof-remove"),
 ]

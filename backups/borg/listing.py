@@ -24,3 +24,13 @@ def entry(line: bytes) -> Entry:
     spelt = word[1:-1] if word[:1] == "'" and "\\" not in word else ast.literal_eval(word)
     path = spelt if isinstance(spelt, bytes) else spelt.encode("utf-8", "surrogateescape")
     return Entry(kind, int(size) if kind == "-" and size.isdigit() else 0, path)
+
+
+# As FORMAT, and what an entry is a link to: of a hard link only the first name has contents.
+FORMAT_WITH_LINKS = "{type} {size} {bpath!a} {source!a}{NL}"
+_NO_LINK = b" ''"
+
+
+def entry_or_link(line: bytes) -> Entry | None:
+    """One line of FORMAT_WITH_LINKS; None for what is a link to something else."""
+    return entry(line[: -len(_NO_LINK)]) if line.endswith(_NO_LINK) else None

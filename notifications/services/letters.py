@@ -7,6 +7,7 @@ from datetime import datetime
 
 from django.conf import settings
 
+from backups.models import Archive
 from notifications.services.mailing import Letter
 from phpborg.errors import describe
 from phpborg.tasks import registry
@@ -47,8 +48,9 @@ def about(task: Task, template: str) -> Letter:
         template,
         {
             "words": Words(task),
+            "is_proof": task.kind == "proof",
             "subject_name": task.subject,
-            "archive_name": task.result.get("archive_name") or "",
+            "archive_name": task.result.get("archive_name") or _archive_of(task),
             "started_at": _in(zone, task.started_at),
             "finished_at": _in(zone, task.finished_at),
             "zone": zone.key,
@@ -59,6 +61,12 @@ def about(task: Task, template: str) -> Letter:
             "url": f"{settings.PUBLIC_URL}{task.get_absolute_url()}",
         },
     )
+
+
+def _archive_of(task: Task) -> str:
+    """What a proof that failed has tried to prove; of a failed backup there is none."""
+    row = Archive.objects.filter(pk=task.archive_ref).only("name").first() if task.archive_ref else None
+    return row.name if row else ""
 
 
 def _in(zone: zoneinfo.ZoneInfo, moment: datetime | None) -> str:

@@ -16,7 +16,9 @@ from phpborg.tasks.models import Task
 from phpborg.tasks.queue import enqueue
 from phpborg.tasks.states import BAD, State, Trigger
 
-TOLD = ("backup", "restore")
+TOLD = ("backup", "restore", "proof")
+# Told once and not every time, and told when it works again.
+RECURRING = ("backup", "proof")
 AGAIN_AFTER = timedelta(days=1)
 
 
@@ -26,15 +28,17 @@ def task_ended(task: Task) -> Task | None:
         return None
     state = State(task.state)
     if state in BAD:
-        told = task.kind == "restore" or _note_failure(_subject(task))
+        told = task.kind not in RECURRING or _note_failure(_subject(task))
         return _queue(task, "failure") if told else None
-    if state.is_good and task.kind == "backup" and _note_success(_subject(task)):
+    if state.is_good and task.kind in RECURRING and _note_success(_subject(task)):
         return _queue(task, "recovered")
     return None
 
 
 def _subject(task: Task) -> uuid.UUID:
-    return task.job_ref or task.pk
+    """What fails and works again: a job's proofs do so apart from its backups."""
+    subject = task.job_ref or task.archive_ref or task.pk
+    return uuid.uuid5(subject, task.kind) if task.kind == "proof" else subject
 
 
 def _note_failure(subject: uuid.UUID) -> bool:

@@ -33,6 +33,8 @@ KINDS = {
     "not_transactional": _("Tables without transactions"),
     "live_database": _("Database copied while it runs"),
     "load": _("While it was loaded"),
+    "not_started": _("Not started"),
+    "not_whole": _("Not everything was looked at"),
     "unavailable": _("Not available"),
     "other": _("Note"),
 }

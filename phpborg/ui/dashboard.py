@@ -27,6 +27,7 @@ from phpborg.tasks.states import FINAL, State
 from phpborg.ui.context import reverse_or_none
 from phpborg.ui.models import Installation
 from phpborg.ui.results import Results, results
+from recovery.services import proofs
 from servers.models import Server
 from servers.services import fleet
 from servers.services.health import Health
@@ -148,7 +149,7 @@ def _alerts(
 ) -> list[Alert]:
     """Worst first; a kind of trouble without a case is left out."""
     found = [*_queue_alerts(), *_server_alerts(servers), *_job_alerts(jobs), *_storage_alerts(pools)]
-    found += _mail_alerts(may_administer)
+    found += [*_proof_alerts(), *_mail_alerts(may_administer)]
     return sorted(
         (alert for alert in found if alert.total), key=lambda alert: ("bad", "warn", "info").index(alert.tone)
     )
@@ -222,6 +223,22 @@ def _job_alerts(jobs: list[dict[str, Any]]) -> list[Alert]:
             things(never),
             _with(address, "never"),
         ),
+    ]
+
+
+def _proof_alerts() -> list[Alert]:
+    """An archive that could not be proven, and jobs for which nobody has tried for too long."""
+    standings = proofs.standings()
+    failing = [one for one in standings if one.is_failing]
+    late = [one for one in standings if one.is_overdue and not one.is_failing]
+    page = reverse_or_none("proofs")
+
+    def things(some: list[proofs.Standing]) -> list[tuple[str, str | None, str]]:
+        return [(one.plan.job.name, reverse_or_none("job-proofs", one.plan.job_id), "") for one in some[:SHOWN]]
+
+    return [
+        Alert("bad", "shield", _("Jobs whose last proof of restore failed."), len(failing), things(failing), page),
+        Alert("warn", "shield", _("Jobs whose proof of restore is overdue."), len(late), things(late), page),
     ]
 
 

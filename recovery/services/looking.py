@@ -14,6 +14,7 @@ from phpborg.tasks.states import State, Trigger
 from recovery.engines import find
 from recovery.engines.base import Found
 from recovery.errors import NoDatabase, OnlyDumps
+from recovery.paths import shown
 from recovery.services import found_json, opening
 from recovery.services.found import hints_of
 
@@ -72,3 +73,8 @@ def carry_out(context: TaskContext) -> Outcome:
             "holds_dumps": answer.holds_dumps,
         }
     )
+
+
+def shown_path(found: Found) -> str:
+    """Its directory for people."""
+    return shown(found.path) or "/"

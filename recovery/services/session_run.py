@@ -12,20 +12,15 @@ from typing import Any
 
 from django.utils import timezone
 
-from backups.job_errors import ServerNotReady
-from backups.services import repositories
 from phpborg.errors import PhpBorgError
 from phpborg.tasks.context import TaskContext
-from phpborg.tasks.leases import new_token
 from phpborg.tasks.registry import Outcome
 from recovery.models import Session
-from recovery.services import opening, sessions
-from servers.services.reach import host_for
-from servers.services.ways import open_way
-from servers.transport.base import Link
+from recovery.services import session_carry, sessions
+from recovery.services.session_carry import number
 
 _LOOK_SECONDS = 2.0
-_PHASES = {
+PHASES = {
     "fetching": "fetching",
     "mounting": "mounting",
     "preparing": "preparing",
@@ -39,13 +34,8 @@ class SessionRun:
     """State of one run. `run` is the only entry."""
 
     def __init__(self, context: TaskContext, session: Session) -> None:
-        assert session.archive is not None
-        assert session.server is not None
         self.context = context
         self.session = session
-        self.archive, self.server = session.archive, session.server
-        self.repository = self.archive.repository
-        self.token = new_token()
         self._looked_at = 0.0
         self._expires_at = session.expires_at
 
@@ -66,57 +56,34 @@ class SessionRun:
         return self.context.stop.is_set() and self.context.stop.reason in ("cancel", EXPIRED)
 
     def _serve(self) -> None:
-        if not self.server.is_ready:
-            raise ServerNotReady(server=self.server.name)
-        host = host_for(self.server)
+        assert self.session.archive is not None
+        assert self.session.server is not None
         self.context.phase("preparing")
-        place = opening.make_view(self.context, self.archive, f"instant-{self.token}")
-        with open_way(self.context, self.server, host, str(place), mode="tunnel", token=self.token) as way:
-            lease = self.context.hold("instant_session", server=str(self.server.pk), token=self.token)
-            host.run(
-                "instant",
-                self._arguments(way),
-                secrets=self._secrets(),
-                on_stdout=self._hear,
-                stop=self.context.stop,
-                tick=self._look,
-                link=way,
-            )
-            self.context.cross_out(lease)  # the helper ended in order: it has taken everything away
+        session_carry.carry(
+            self.context,
+            archive=self.session.archive,
+            server=self.session.server,
+            asked=self.session.asked,
+            secrets=json.loads(self.session.secrets.reveal() or "{}"),
+            hear=self._hear,
+            tick=self._look,
+        )
         if not self._was_stopped():
             self.context.stop.check()
 
-    def _arguments(self, way: Link) -> dict[str, Any]:
-        return {
-            **self.session.asked,
-            "argv": ["mount", way.location(self.archive.name)],
-            "token": self.token,
-            "env": repositories.told_there(self.repository),
-        }
-
-    def _secrets(self) -> dict[str, str]:
-        found: dict[str, str] = json.loads(self.session.secrets.reveal() or "{}")
-        return {**found, **repositories.secrets_there(self.repository)}
-
     # --- what the helper says --------------------------------------------------------------------
 
-    def _hear(self, line: bytes) -> None:
-        try:
-            said = json.loads(line)
-        except ValueError:
-            return
-        if not isinstance(said, dict) or said.get("type") != "phpborg_instant":
-            return
+    def _hear(self, said: dict[str, Any]) -> None:
         state = str(said.get("state"))
         if state == "ready":
             self._ready(said)
-        elif state in _PHASES:
-            self.context.phase(_PHASES[state])
+        elif state in PHASES:
+            self.context.phase(PHASES[state])
             if state == "stopping":
                 sessions.stopping(self.session)
 
     def _ready(self, said: dict[str, Any]) -> None:
-        figures = {name: _number(said.get(name)) for name in ("port", "upper_bytes", "read_bytes", "connections")}
+        figures = {name: number(said.get(name)) for name in ("port", "upper_bytes", "read_bytes", "connections")}
         first = self.session.ready_at is None
         sessions.serves(self.session, figures)
         self.context.phase("serving")
@@ -137,11 +104,6 @@ class SessionRun:
             self.context.progress(expires_at=expires.isoformat())
         if expires is not None and expires <= timezone.now():
             self.context.stop.set(EXPIRED)
-
-
-def _number(value: Any) -> int | None:
-    """A stranger's word."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def carry_out(context: TaskContext) -> Outcome:

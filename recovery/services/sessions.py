@@ -62,7 +62,7 @@ def draft(
         directory=shown(found.path) or "/",
         image=chosen.name,
         is_read_only=read_only,
-        asked={**asked.args, "engine": docker or _docker_of(server), "pull": fetch},
+        asked={**asked.args, "engine": docker or docker_of(server), "pull": fetch},
         secrets=EncryptedField.seal(json.dumps(dict(asked.secrets))),
         login=login.name,
         password=EncryptedField.seal(login.password),
@@ -70,7 +70,8 @@ def draft(
     )
 
 
-def _docker_of(server: Server) -> str:
+def docker_of(server: Server) -> str:
+    """The socket of the engine that was seen there, else the usual one."""
     report = latest_report(server)
     socket = report.docker.socket if report is not None and report.docker is not None else None
     return socket or USUAL_DOCKER

@@ -10,7 +10,8 @@ from backups.sources import paths as spelling
 from phpborg.accounts.models import User
 from phpborg.tasks.models import Task
 from recovery import paths
-from recovery.services import browse, selection
+from recovery.models import Proof
+from recovery.services import browse, proof_schedules, proofs, selection
 from servers.models import Server
 
 SOURCE = {"paths": ["/etc", "/home"], "excludes": ["*.tmp", "sh:**/.cache"], "one_file_system": True}
@@ -30,6 +31,10 @@ def addresses(job_name: str, *picked: str) -> dict[str, str]:
     steps = ("server", "kind", "what", "where", "options", "schedule", "review")
     return {
         "server": job.server.get_absolute_url(),
+        "proofs": "/proofs/",
+        "job-proofs": f"{job.get_absolute_url()}proofs/",
+        "proof-plan": f"{job.get_absolute_url()}proofs/plan/",
+        "proof": proof_of(job),
         "job": job.get_absolute_url(),
         "archive": archive.get_absolute_url(),
         "browse": f"{archive.get_absolute_url()}browse/?path={paths.token(root)}",
@@ -40,6 +45,16 @@ def addresses(job_name: str, *picked: str) -> dict[str, str]:
         **{f"wizard-{step}": f"/jobs/drafts/{draft.pk}/{step}/" for step in steps},
         "wizard-folders": f"/jobs/drafts/{draft.pk}/what/?open=/etc",
     }
+
+
+def proof_of(job: BackupJob) -> str:
+    """The page of a proof of the job, which is begun when there is none; there is a plan of more."""
+    proof_schedules.set_plan(job=job, cron="0 4 1 * *", zone="UTC")
+    proof = Proof.objects.filter(job=job).first()
+    if proof is None:
+        proof = proofs.draft(job=job)
+        proofs.start(proof=proof)
+    return proof.get_absolute_url()
 
 
 def last_task(job_name: str) -> str:

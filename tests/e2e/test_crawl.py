@@ -23,10 +23,10 @@ MATRIX = {
     Right.VIEW: {
         *("dashboard", "servers", "server", "jobs", "job", "archives", "archive", "restores", "restore"),
         *("repositories", "repository", "pools", "pool", "storage-trash", "tasks", "task", "task-log", "workers"),
-        *("preferences", "server-capabilities", "server-statistics"),
+        *("preferences", "server-capabilities", "server-statistics", "proofs", "proof", "job-proofs"),
     },
     Right.OPERATE: {
-        *("archive-details", "archive-pin"),
+        *("archive-details", "archive-pin", "archive-prove", "job-prove"),
         "server-capabilities-reload",
         *("job-run", "jobs-bulk", "server-run-all", "servers-bulk", "task-cancel", "task-retry"),
         *("browse", "browse-open", "browse-close", "browse-select"),
@@ -40,6 +40,7 @@ MATRIX = {
         *("server-add", "server-add-local", "server-enrol", "server-host-key", "server-approve", "server-password"),
         *("server-setup", "server-edit", "server-mode", "server-remove"),
         *("job-wizard", "job-wizard-step", "job-wizard-runs", "job-draft-delete"),
+        *("job-proof-plan", "job-proof-runs", "job-proof-remove"),
         *("job-edit", "job-enable", "job-delete", "archive-trash", "archive-purge", "archives-bulk"),
         *("pool-new", "pool-edit", "pool-default", "pool-remove"),
         *("repository-new", "repository-edit", "repository-move", "repository-trash", "repository-untrash"),

@@ -91,7 +91,12 @@ def wait_for(condition, seconds: float):
 
 def test_the_whole_crew_runs(running):
     wanted = {"redis", "web", "clock", "workers:worker-quick-0", "workers:worker-system-0", "workers:worker-restore-0"}
-    wanted |= {"workers:worker-backup-0", "workers:worker-backup-1", "workers:worker-sessions-0"}
+    wanted |= {
+        "workers:worker-backup-0",
+        "workers:worker-backup-1",
+        "workers:worker-sessions-0",
+        "workers:worker-proofs-0",
+    }
     wait_for(lambda: wanted == set(running.supervised()), 30)
     with urllib.request.urlopen(f"http://127.0.0.1:{running.port}/healthz", timeout=10) as answer:
         assert answer.read() == b"ok\n"

@@ -22,7 +22,7 @@ SAME = set(
     ARCHIVE|Borg|Configuration (/etc)|Docker|Python|Redis|SSH|STARTTLS|TLS|localhost|phpBorg
     1 minute|15 minutes|port {number}|Version %(version)s
     Elasticsearch / OpenSearch|MongoDB|MySQL / MariaDB|PostgreSQL
-    Actions|Administration|Archive|Archives|Attention|Certain|Collections|Compression|Configuration|Dates|Documents|Image
+    Actions|Administration|Archive|Archives|Attention|Certain|Collections|Compression|Configuration|Dates|Documents|Image|Plan
     Exclusions|Interface|Menu|Messages|Minute|Notes|Notifications|Options|Pages|Port|Possible|Probable|Source|Swap|Tables|Tablespaces|Test
     Version|Volume|Volumes|Worker|Workers
     archive|archives|compression|image|installation|minute|notes|page|phase|port|socket|source|version|worker

@@ -29,6 +29,7 @@ WORKERS = {
     "quick": ("quick",),
     "system": ("system", "mail", "quick"),
     "sessions": ("sessions",),
+    "proofs": ("proofs",),
 }
 _KEEPER = ("--worker-class", "phpborg.tasks.keeper.Keeper")
 

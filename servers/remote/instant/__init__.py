@@ -4,8 +4,9 @@
 is asked for, starts the database server in a container without a network (cage.py) and carries connections to it from
 a port of this machine. It prints lines of JSON {"type": "phpborg_instant", "state": fetching | mounting | preparing |
 starting | ready | stopping, …} and ends, with all that was made, when it is told to, when its caller is gone, or when a
-part of it ends: then it is Refused with the reason. "remove" does the same for a session whose program was killed, by
-its token.
+part of it ends: then it is Refused with the reason. "check" makes the same without a port, asks the server what the
+request asks (checks.py), tells the answers, and ends by itself. "remove" does what is left to do for a session whose
+program was killed, by its token.
 """
 
 import os
@@ -21,13 +22,14 @@ def instant(request: wire.Request, control: wire.Control) -> Tuple[Optional[int]
     """Serve a session until its end, or remove what is left of one: {"removed": [what was there]}."""
     if os.geteuid():
         raise wire.Refused("invalid", "a session can only be made by root")
-    action = validate.choice(request.args.get("action"), "action", ["serve", "remove"])
+    action = validate.choice(request.args.get("action"), "action", ["serve", "check", "remove"])
     if action == "remove":
         stack = Stack(validate.token(request.args.get("token")))
         wire.answer({"removed": stack.remove()})
         return 0, None
     policy.check_sessions()
     session = asked.session(request.args, request.secrets)
+    questions = asked.checks(request.args.get("checks")) if action == "check" else []
     with Log() as log:
-        serving.Serving(request, control, session, log).carry_out()
+        serving.Serving(request, control, session, log, questions).carry_out()
     return 0, None

@@ -10,6 +10,9 @@ A stage is one start of the container: {"programs": [candidates, the first that 
 itself; the others are ready when each command of `ready` succeeds in the container with this answer, if one is given,
 and all but the last are ended then. A file is {"layer": name, "run" or "etc", "path", "text" or "secret": name, "mode"}
 or {"layer", "path", "remove": true}.
+
+Instead of being served a database may be asked ("checks"): [{"name", "programs", "argv", "stdin", "seconds", "script":
+{"programs", "argv", "stdin"}}], each a command in the container of the last stage, whose lines are told as they come.
 """
 
 import ipaddress
@@ -29,6 +32,8 @@ _SOCKET = re.compile(r"[A-Za-z0-9._-]{1,60}")
 _MOST = 200
 _LEAST_MEMORY, _MOST_MEMORY = 64 << 20, 1 << 42
 _HIGHEST_ID = (1 << 32) - 2
+_LONGEST = 7 * 24 * 3600
+_INPUT_BYTES = 1 << 20
 # A container gets nothing of these from an archive: what lies there is the image's or the kernel's.
 _NEVER = (
     b"/",
@@ -75,6 +80,23 @@ class Question(NamedTuple):
     programs: List[str]
     argv: List[str]
     answer: Optional[bytes]
+
+
+class Command(NamedTuple):
+    """A program in the running container, and what it reads."""
+
+    programs: List[str]
+    argv: List[str]
+    stdin: bytes
+
+
+class Check(NamedTuple):
+    """A command whose lines are handed over. With `script`, what that one prints is what it reads."""
+
+    name: str
+    script: Optional[Command]
+    command: Command
+    seconds: float
 
 
 class Stage(NamedTuple):
@@ -132,6 +154,31 @@ def session(args: Dict[str, Any], secrets: Dict[str, Any]) -> Session:
         address=_address(args.get("address", "127.0.0.1")),
         ports=(first, last),
     )
+
+
+def checks(value: Any) -> List[Check]:
+    """Raises Refused for anything that is not exactly of this form."""
+    found = []
+    for one in _list(value, "checks"):
+        table = _table(one, "check")
+        script = table.get("script")
+        found.append(
+            Check(
+                validate.text(table.get("name"), "check", _LAYER),
+                None if script is None else _command(script),
+                _command(table),
+                float(validate.number(table.get("seconds"), "seconds", 1, _LONGEST)),
+            )
+        )
+    if not found or len({check.name for check in found}) != len(found):
+        raise wire.Refused("invalid", "the checks need names of their own", field="checks")
+    return found
+
+
+def _command(value: Any) -> Command:
+    table = _table(value, "command")
+    stdin = validate.text(table.get("stdin", ""), "stdin", limit=_INPUT_BYTES)
+    return Command(_programs(table.get("programs")), validate.texts(table.get("argv"), "argv", _MOST), wire.raw(stdin))
 
 
 def _list(value: Any, what: str, most: int = _MOST) -> List[Any]:
@@ -198,7 +245,7 @@ def _stage(value: Any, names: List[str], secrets: Dict[str, Any]) -> Stage:
         argv=validate.texts(table.get("argv"), "argv", _MOST),
         files=[_file(one, names, secrets) for one in _list(table.get("files", []), "files")],
         stdin=None if stdin is None else _secret(stdin, secrets),
-        seconds=float(validate.number(table.get("seconds"), "seconds", 1, 7 * 24 * 3600)),
+        seconds=float(validate.number(table.get("seconds"), "seconds", 1, _LONGEST)),
         ends=ends,
         ready=ready,
     )

@@ -112,6 +112,11 @@ def execute(docker: Docker, token: str, stage: int, argv: Sequence[str]) -> List
     return docker.words("exec", container(token, stage), *argv)
 
 
+def feed(docker: Docker, token: str, stage: int, argv: Sequence[str]) -> List[str]:
+    """As `execute`, with a standard input."""
+    return docker.words("exec", "--interactive", container(token, stage), *argv)
+
+
 def stop(docker: Docker, name: str) -> List[str]:
     """Ask its program to end, in its own way."""
     return docker.words("stop", "--time", str(_STOP_SECONDS), name)

@@ -4,11 +4,11 @@ import json
 import os
 import subprocess
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from .. import borg, children, pipes, tree, wire
-from . import cage, gateway, layers, sight
-from .asked import RUN, Layer, Question, Session, Stage
+from . import cage, checks, gateway, layers, sight
+from .asked import RUN, Check, Layer, Question, Session, Stage
 from .log import Log
 from .stack import Stack
 
@@ -29,8 +29,12 @@ def failed(what: str, detail: str, **facts: Any) -> wire.Refused:
 class Serving:
     """Everything that is made for one session, in order, and its end, whatever happened."""
 
-    def __init__(self, request: wire.Request, control: wire.Control, session: Session, log: Log) -> None:
+    def __init__(
+        self, request: wire.Request, control: wire.Control, session: Session, log: Log, asked: Sequence[Check] = ()
+    ) -> None:
         self._request = request
+        self._checks = asked
+        self._answering: Dict[Tuple[str, ...], str] = {}  # of some candidates the one that the image has
         self._control = control
         self._session = session
         self._log = log
@@ -57,7 +61,10 @@ class Serving:
                 self._prepare(number, stage)
             self._tell("starting")
             self._database = self._up(len(session.stages) - 1)
-            self._serve()
+            if self._checks:
+                self._check()
+            else:
+                self._serve()
         finally:
             self._end()
 
@@ -201,6 +208,7 @@ class Serving:
             argv = cage.execute(self._docker, self._session.token, number, [programs[0], *question.argv])
             code, said = children.capture(argv, self._control, timeout=_EXEC_SECONDS)
             if code == 0 and (question.answer is None or said.strip() == question.answer):
+                self._answering[tuple(question.programs)] = programs[0]
                 return
             if cage.has_no_such_program(code, said) and len(programs) > 1:
                 programs.pop(0)
@@ -234,13 +242,27 @@ class Serving:
                 self._tell("ready", **facts)
             time.sleep(_TELL_SECONDS)
 
+    def _check(self) -> None:
+        """Ask it all that is to be asked; then it has done its work."""
+        self._tell("answering", **self._layer_facts())
+        asking = checks.Asking(self._docker, self._session.token, len(self._session.stages) - 1, self.stack.directory)
+        for check in self._checks:
+            asking.carry_out(check, self._answering, self._control, self._tell, self._log.bound)
+            self._check_alive()
+        self._tell("answered", **self._layer_facts())
+
     def _facts(self) -> Dict[str, Any]:
         assert self._gateway is not None
-        found = [mounted.facts() for mounted in self._layers]
         return {
             "port": self._gateway.port,
             "connections": self._gateway.connections,
             "served": self._gateway.served,
+            **self._layer_facts(),
+        }
+
+    def _layer_facts(self) -> Dict[str, Any]:
+        found = [mounted.facts() for mounted in self._layers]
+        return {
             "upper_bytes": _sum(found, "upper_bytes"),
             "read_bytes": _sum(found, "read_bytes"),
             "free_bytes": _free(self.stack.layers),

@@ -1,0 +1,14 @@
+"""Which checks there are for which product. One that is not here is not started for a proof (yet)."""
+
+from __future__ import annotations
+
+from recovery.checks.base import Checker
+from recovery.checks.mysql import MysqlChecks
+from recovery.checks.postgresql import PostgresqlChecks
+from recovery.engines.base import Product
+
+CHECKERS: dict[Product, Checker] = {
+    Product.POSTGRESQL: PostgresqlChecks(),
+    Product.MYSQL: MysqlChecks(),
+    Product.MARIADB: MysqlChecks(),
+}
