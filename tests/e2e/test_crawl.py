@@ -24,6 +24,7 @@ MATRIX = {
         *("dashboard", "servers", "server", "jobs", "job", "archives", "archive", "restores", "restore"),
         *("repositories", "repository", "pools", "pool", "storage-trash", "tasks", "task", "task-log", "workers"),
         *("preferences", "server-capabilities", "server-statistics", "proofs", "proof", "job-proofs"),
+        *("sessions", "session", "session-of-task"),
     },
     Right.OPERATE: {
         *("archive-details", "archive-pin", "archive-prove", "job-prove"),
@@ -33,6 +34,7 @@ MATRIX = {
         *("browse-file", "browse-picture", "browse-download"),
         *("load-begin", "restore-database-files", "load-options", "load-start"),
         *("restore-wizard", "restore-options", "restore-remove", "restore-start", "restore-discard"),
+        *("instant", "instant-look", "instant-start", "session-extend", "session-stop", "session-password"),
         *("repository-check", "repository-compact", "repository-measure", "repository-sync", "pool-analyse"),
     },
     Right.ADMINISTER: {
