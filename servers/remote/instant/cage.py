@@ -117,6 +117,11 @@ def feed(docker: Docker, token: str, stage: int, argv: Sequence[str]) -> List[st
     return docker.words("exec", "--interactive", container(token, stage), *argv)
 
 
+def first_process(docker: Docker, name: str) -> List[str]:
+    """Its number on this machine; 0 when it has ended."""
+    return docker.words("inspect", "--type", "container", "--format", "{{.State.Pid}}", name)
+
+
 def stop(docker: Docker, name: str) -> List[str]:
     """Ask its program to end, in its own way."""
     return docker.words("stop", "--time", str(_STOP_SECONDS), name)

@@ -229,7 +229,7 @@ class Serving:
     # --- while it lives ------------------------------------------------------------------------------
 
     def _serve(self) -> None:
-        self._gateway = gateway.Gateway(self._session.address, self._session.ports, self._socket)
+        self._gateway = gateway.Gateway(self._session.address, self._session.ports, gateway.Socket(self._socket))
         self._gateway.start()
         told: Dict[str, Any] = {}
         told_at = 0.0
