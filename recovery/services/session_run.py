@@ -85,7 +85,8 @@ class SessionRun:
     def _ready(self, said: dict[str, Any]) -> None:
         figures = {name: number(said.get(name)) for name in ("port", "upper_bytes", "read_bytes", "connections")}
         first = self.session.ready_at is None
-        sessions.serves(self.session, figures)
+        adminer = {"adminer_port": number(said.get("adminer_port"))}
+        sessions.serves(self.session, {**figures, **adminer}, adminer_problem=_problem(said.get("adminer_problem")))
         self.context.phase("serving")
         self.context.progress(**{name: value for name, value in figures.items() if value is not None})
         if self._expires_at is not None:
@@ -104,6 +105,13 @@ class SessionRun:
             self.context.progress(expires_at=expires.isoformat())
         if expires is not None and expires <= timezone.now():
             self.context.stop.set(EXPIRED)
+
+
+def _problem(value: Any) -> str:
+    """One of the words that we know; any other one says no more than that it did not start."""
+    if not value:
+        return ""
+    return value if value in Session.AdminerProblem.values else str(Session.AdminerProblem.START)
 
 
 def carry_out(context: TaskContext) -> Outcome:
