@@ -195,6 +195,11 @@ class Session(models.Model):
         """Does it hold something, or is about to?"""
         return self.state in self.ACTIVE
 
+    @property
+    def has_adminer(self) -> bool:
+        """Is one asked for beside it, and may it be there by now?"""
+        return self.state == self.State.READY and bool(self.asked.get("adminer"))
+
 
 from recovery.models_proof import Depth, Proof, ProofPlan  # noqa: E402
 
