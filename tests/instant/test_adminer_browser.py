@@ -13,7 +13,7 @@ from django.urls import reverse
 from phpborg.accounts.models import User
 from phpborg.crypto import EncryptedField
 from recovery.models import Session as Row
-from recovery.services import adminer
+from recovery.services import adminer, adminer_http
 from servers.models import Server
 from tests.instant.conftest import Session
 from tests.instant.test_adminer_real import Browser, begin, its_image
@@ -117,6 +117,15 @@ def test_rows_are_looked_at_written_and_nothing_hostile_happens(begin, open_page
     assert cookies["adminer_sid"]["httpOnly"]
     page.screenshot(path=str(tmp_path / "written.png"))
     assert problems == []
+
+
+def test_the_attempts_would_reach_something_without_the_policy(begin, open_page, monkeypatch):
+    """So that the one above tests something. Our pages refuse frames themselves, and show scripts no cookie."""
+    loose = "sandbox allow-forms allow-scripts allow-same-origin allow-popups"
+    monkeypatch.setattr(adminer_http, "policy", lambda *_words: loose)
+    page = open_page(*begin("pg"))
+    reached = {name for name, script in ATTEMPTS.items() if page.evaluate(script).startswith("reached")}
+    assert reached == {"fetch", "window", "script", "worker"}
 
 
 def test_an_export_is_a_download(begin, open_page):
