@@ -85,10 +85,12 @@ class SessionRun:
     def _ready(self, said: dict[str, Any]) -> None:
         figures = {name: number(said.get(name)) for name in ("port", "upper_bytes", "read_bytes", "connections")}
         first = self.session.ready_at is None
-        adminer = {"adminer_port": number(said.get("adminer_port"))}
-        sessions.serves(self.session, {**figures, **adminer}, adminer_problem=_problem(said.get("adminer_problem")))
+        port, problem = number(said.get("adminer_port")), _problem(said.get("adminer_problem"))
+        sessions.serves(self.session, {**figures, "adminer_port": port}, adminer_problem=problem)
         self.context.phase("serving")
         self.context.progress(**{name: value for name, value in figures.items() if value is not None})
+        # Pages of the session show it anew when this word changes.
+        self.context.progress(beside=problem or ("" if port is None else "adminer"))
         if self._expires_at is not None:
             self.context.progress(expires_at=self._expires_at.isoformat())
         if first:

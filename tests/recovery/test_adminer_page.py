@@ -16,8 +16,9 @@ from django.urls import reverse
 
 from phpborg.crypto import EncryptedField
 from recovery.models import Session
-from recovery.services import adminer, adminer_http
+from recovery.services import adminer, adminer_http, serving
 from servers.models import Server
+from tests.engines.test_found_json import POSTGRESQL_WHOLE
 
 pytestmark = pytest.mark.django_db
 KEY = "the-key-of-this-session-0123456789-abcdef"
@@ -240,3 +241,28 @@ def test_a_body_without_a_length_or_too_long_is_refused(browser, url, fake):
     too_long = str(adminer_http.MOST_BODY + 1)
     response = browser.post(url, b"x", content_type="text/plain", headers={**SAME, "Content-Length": too_long})
     assert response.status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [
+        ({}, "Open Adminer"),
+        ({"adminer_port": None}, "Adminer starts…"),
+        ({"adminer_port": None, "adminer_problem": "image"}, "here does not have the image phpborg-adminer"),
+        ({"adminer_port": None, "adminer_problem": "ended"}, "There is no Adminer: it has ended."),
+        ({"adminer_port": None, "asked": {}}, ""),
+    ],
+)
+def test_the_page_of_a_session_says_how_it_is(session, client_of, bob, diane, changes, shown):
+    asked, _login = serving.request(POSTGRESQL_WHOLE, "postgres:15", read_only=True)
+    told = {**asked.args, "engine": "/run/docker.sock"}
+    if "asked" in changes:
+        del told["adminer"]
+    rows = {"port": 15432, "login": "phpborg", "server_name": "here", **changes, "asked": told}
+    Session.objects.filter(pk=session.pk).update(**rows)
+    page = reverse("session", args=[session.pk])
+    seen = " ".join(client_of(bob).get(page).content.decode().split())
+    assert shown in seen if shown else "Adminer" not in seen
+    assert (reverse("adminer", args=[session.pk]) in seen) == (shown == "Open Adminer")
+    assert "Adminer starts" not in client_of(diane).get(page).content.decode()
+    assert reverse("adminer", args=[session.pk]) not in client_of(diane).get(page).content.decode()
