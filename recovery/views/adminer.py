@@ -90,4 +90,6 @@ def _response(request: HttpRequest, answer: adminer_http.Answer, prefix: str) ->
     response.headers["Content-Security-Policy"] = adminer_http.policy(request.get_host(), prefix, answer.nonce)
     response.headers["Referrer-Policy"] = "same-origin"  # with none at all a form would say that it comes from "null"
     response.headers.setdefault("Content-Type", "application/octet-stream")
+    if response.headers["Content-Type"].startswith("text/html"):
+        response.headers["Cache-Control"] = "private, no-store"  # rows of a database; its style and script may stay
     return response

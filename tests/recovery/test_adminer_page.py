@@ -219,6 +219,7 @@ def test_what_comes_back_of_a_fake(get, fake, url):
     unwanted = {"X-Powered-By", "Access-Control-Allow-Origin", "Service-Worker-Allowed", "Refresh", "Transfer-Encoding"}
     assert not unwanted & set(response.headers)
     assert response.headers["Referrer-Policy"] == "same-origin"
+    assert response.headers["Cache-Control"] == "private, no-store"
 
 
 @pytest.mark.parametrize(
