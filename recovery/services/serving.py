@@ -121,12 +121,12 @@ def _account(user: str) -> list[int]:
     return [int(uid) or _NOBODY, int(gid) or int(uid) or _NOBODY]
 
 
-def request(found: Found, image: str, *, read_only: bool) -> tuple[Asked, Login]:
+def request(found: Found, image: str, *, read_only: bool, with_adminer: bool = True) -> tuple[Asked, Login]:
     """The request for a database with a login of its own, and Adminer beside it. Raises CannotStart."""
     engine, password = find.engine_of(found), new_password()
     login = Login(USER, password, engine.login(found, name=USER, password=password, read_only=read_only))
     asked = ask(found, engine.start(found, read_only=read_only), image, login)
-    beside = adminer.beside(found.product, login.name, login.password)
+    beside = adminer.beside(found.product, login.name, login.password) if with_adminer else None
     if beside is not None:
         asked = Asked({**asked.args, "adminer": beside.args}, {**asked.secrets, **beside.secrets})
     return asked, login
