@@ -268,6 +268,9 @@ RECOVERY_IMAGES = templates(
     },
 )
 RECOVERY_TAGS = pairs("PHPBORG_RECOVERY_TAGS", default={})
+# Adminer beside a session's database: an image with PHP and the program, and where that is in it. No image: no Adminer.
+RECOVERY_ADMINER_IMAGE: str = env.str("PHPBORG_RECOVERY_ADMINER_IMAGE", default="phpborg-adminer")
+RECOVERY_ADMINER_PATH: str = env.str("PHPBORG_RECOVERY_ADMINER_PATH", default="/usr/share/adminer/adminer.php")
 
 LOGGING: dict[str, Any] = {
     "version": 1,

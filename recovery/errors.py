@@ -184,3 +184,14 @@ class OnlyDumps(PhpBorgError):
     code = "REC-22"
     title = _("No data directory is in this archive: it holds dumps.")
     advice = _("Load them into a database server, or choose an archive of a database's files.")
+
+
+class AdminerAway(PhpBorgError):
+    """A session's Adminer does not answer, or is not there (yet)."""
+
+    code = "REC-23"
+    title = _("Adminer does not answer for this session.")
+    advice = _(
+        "Look at the session: is it ready, and what does it say of Adminer? It starts some seconds after the database, "
+        "if its image is on that server."
+    )

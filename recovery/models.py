@@ -129,6 +129,12 @@ class Session(models.Model):
         STOPPED = "stopped", pgettext_lazy("a session", "Stopped")
         FAILED = "failed", _("Failed")
 
+    class AdminerProblem(models.TextChoices):
+        IMAGE = "image", _("its image is not on the server")
+        START = "start", _("it did not start")
+        ENDED = "ended", _("it has ended")
+        PORT = "port", _("no port is free for it")
+
     ACTIVE = (State.STARTING, State.READY, State.STOPPING)
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -149,6 +155,8 @@ class Session(models.Model):
     password = EncryptedField(blank=True, default=EncryptedText)  # cleared with the end
     state = models.CharField(_("state"), max_length=8, choices=State.choices, default=State.DRAFT)
     port = models.PositiveIntegerField(_("port"), null=True)
+    adminer_port = models.PositiveIntegerField(null=True)  # of its server's own loopback, while Adminer answers there
+    adminer_problem = models.CharField(max_length=8, choices=AdminerProblem.choices, blank=True)
     address = models.GenericIPAddressField(_("address"), default="127.0.0.1")
     upper_bytes = models.BigIntegerField(_("upper layer"), null=True)
     read_bytes = models.BigIntegerField(_("read from the archive"), null=True)
@@ -186,6 +194,11 @@ class Session(models.Model):
     def is_active(self) -> bool:
         """Does it hold something, or is about to?"""
         return self.state in self.ACTIVE
+
+    @property
+    def has_adminer(self) -> bool:
+        """Is one asked for beside it, and may it be there by now?"""
+        return self.state == self.State.READY and bool(self.asked.get("adminer"))
 
 
 from recovery.models_proof import Depth, Proof, ProofPlan  # noqa: E402

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from recovery.views import browsing, loading, proving, restoring, sessions, starting
+from recovery.views import adminer, browsing, loading, proving, restoring, sessions, starting
 
 urlpatterns = [
     path("archives/<uuid:pk>/browse/", browsing.browse, name="browse"),
@@ -24,6 +24,7 @@ urlpatterns = [
     path("sessions/<uuid:pk>/extend/", sessions.session_extend, name="session-extend"),
     path("sessions/<uuid:pk>/stop/", sessions.session_stop, name="session-stop"),
     path("sessions/<uuid:pk>/password/", sessions.session_password, name="session-password"),
+    path("sessions/<uuid:pk>/adminer/", adminer.adminer, name="adminer"),
     path("restores/", restoring.restores_page, name="restores"),
     path("restores/<uuid:pk>/", restoring.restore, name="restore"),
     path("restores/<uuid:pk>/options/", restoring.restore_options, name="restore-options"),

@@ -68,7 +68,9 @@ def _is_uuid(text: str) -> bool:
 
 def _mark(task: dict[str, Any]) -> str:
     """What a page may show of a task: one that begins to serve is news, as its beginning and its end are."""
-    return f"{task['id']}:serving" if task["phase"] == "serving" else str(task["id"])
+    if task["phase"] != "serving":
+        return str(task["id"])
+    return f"{task['id']}:serving:{task['progress'].get('beside', '')}"
 
 
 class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]

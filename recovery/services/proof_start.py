@@ -95,7 +95,7 @@ class Start:
     def _ask(self) -> str:
         server = place_of(self._proof)
         image = images.choose(find.engine_of(self._found), self._found, wanted=self._proof.image).name
-        asked, _login = serving.request(self._found, image, read_only=True)
+        asked, _login = serving.request(self._found, image, read_only=True, with_adminer=False)
         asking = serving.client(self._found)
         client = self._checker.client(asking.programs, asking.words)
         checks = [self._checker.read(self._found, client)]

@@ -15,6 +15,7 @@ from typing import Any
 from recovery.engines import find
 from recovery.engines.base import LOGIN_FILE, RUN, File, Found, Product, Ready, Recipe, Step
 from recovery.errors import CannotStart
+from recovery.services import adminer
 
 ETC = "/phpborg/etc"
 USER = "phpborg"
@@ -120,11 +121,15 @@ def _account(user: str) -> list[int]:
     return [int(uid) or _NOBODY, int(gid) or int(uid) or _NOBODY]
 
 
-def request(found: Found, image: str, *, read_only: bool) -> tuple[Asked, Login]:
-    """The request for a database with a login of its own. Raises CannotStart."""
+def request(found: Found, image: str, *, read_only: bool, with_adminer: bool = True) -> tuple[Asked, Login]:
+    """The request for a database with a login of its own, and Adminer beside it. Raises CannotStart."""
     engine, password = find.engine_of(found), new_password()
     login = Login(USER, password, engine.login(found, name=USER, password=password, read_only=read_only))
-    return ask(found, engine.start(found, read_only=read_only), image, login), login
+    asked = ask(found, engine.start(found, read_only=read_only), image, login)
+    beside = adminer.beside(found.product, login.name, login.password) if with_adminer else None
+    if beside is not None:
+        asked = Asked({**asked.args, "adminer": beside.args}, {**asked.secrets, **beside.secrets})
+    return asked, login
 
 
 class _Layers:

@@ -50,6 +50,7 @@ def carry(
             {**asked, "argv": ["mount", way.location(archive.name)], "token": token, "env": told},
             secrets={**secrets, **repositories.secrets_there(archive.repository)},
             on_stdout=lambda line: _hear(line, hear),
+            on_stderr=lambda line: context.log(line.decode("utf-8", "replace")),
             stop=context.stop,
             tick=tick,
             link=way,

@@ -8,17 +8,19 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from recovery.models import Session
+from recovery.services import adminer
 from recovery.services.plan import PlanStep
 from servers.remote.instant import asked, cage
 from servers.remote.places import INSTANT, RUN
 
 _NAME = "THE-SESSION"  # stands for the token, which each start makes anew
 _HIDDEN = "…"
+_SECRETS = ("login", "client", *adminer.SECRETS)
 
 
 def steps(session: Session) -> tuple[PlanStep, ...]:
     """Everything that a session will do, in order, with the command lines. The helper itself picks the port."""
-    request = asked.session({**session.asked, "token": _NAME}, dict.fromkeys(("login", "client"), _HIDDEN))
+    request = asked.session({**session.asked, "token": _NAME}, dict.fromkeys(_SECRETS, _HIDDEN))
     return (
         PlanStep(
             "view",
@@ -41,6 +43,18 @@ def steps(session: Session) -> tuple[PlanStep, ...]:
             undo=_("The port is free again."),
             facts={"first": str(request.ports[0]), "last": str(request.ports[1]), "address": request.address},
         ),
+        *([] if request.adminer is None else [_adminer(request, request.adminer)]),
+    )
+
+
+def _adminer(request: asked.Session, beside: asked.Beside) -> PlanStep:
+    words = cage.run_beside(request, cage.shown(request.engine), beside.programs[0], _merged)
+    return PlanStep(
+        "adminer",
+        _("Start Adminer in a container of {image} beside it, without network, if the image is there."),
+        tuple(words),
+        undo=_("The container is removed."),
+        facts={"image": beside.image},
     )
 
 

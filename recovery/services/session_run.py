@@ -85,9 +85,12 @@ class SessionRun:
     def _ready(self, said: dict[str, Any]) -> None:
         figures = {name: number(said.get(name)) for name in ("port", "upper_bytes", "read_bytes", "connections")}
         first = self.session.ready_at is None
-        sessions.serves(self.session, figures)
+        port, problem = number(said.get("adminer_port")), _problem(said.get("adminer_problem"))
+        sessions.serves(self.session, {**figures, "adminer_port": port}, adminer_problem=problem)
         self.context.phase("serving")
         self.context.progress(**{name: value for name, value in figures.items() if value is not None})
+        # Pages of the session show it anew when this word changes.
+        self.context.progress(beside=problem or ("" if port is None else "adminer"))
         if self._expires_at is not None:
             self.context.progress(expires_at=self._expires_at.isoformat())
         if first:
@@ -104,6 +107,13 @@ class SessionRun:
             self.context.progress(expires_at=expires.isoformat())
         if expires is not None and expires <= timezone.now():
             self.context.stop.set(EXPIRED)
+
+
+def _problem(value: Any) -> str:
+    """One of the words that we know; any other one says no more than that it did not start."""
+    if not value:
+        return ""
+    return value if value in Session.AdminerProblem.values else str(Session.AdminerProblem.START)
 
 
 def carry_out(context: TaskContext) -> Outcome:

@@ -122,13 +122,13 @@ def stop(*, session: Session, by: Any = None) -> None:
 # --- what its run writes ---------------------------------------------------------------------------
 
 
-def serves(session: Session, figures: dict[str, int | None]) -> None:
+def serves(session: Session, figures: dict[str, int | None], *, adminer_problem: str = "") -> None:
     """It is ready, or still is. One that is being stopped stays so."""
     now = timezone.now()
     session.ready_at = session.ready_at or now
     session.port = figures["port"]
     Session.objects.filter(pk=session.pk, state__in=[State.STARTING, State.READY]).update(
-        state=State.READY, ready_at=session.ready_at, **figures
+        state=State.READY, ready_at=session.ready_at, adminer_problem=adminer_problem, **figures
     )
 
 
@@ -151,7 +151,12 @@ def follow(session: Session, task: Task | None) -> bool:
         told = {"error_code": task.error_code, "error_facts": task.error_facts, "error_detail": task.error_detail}
         fields = {"state": State.FAILED, **told}
     Session.objects.active().filter(pk=session.pk).update(
-        **fields, ended_at=timezone.now(), connections=None, secrets=EncryptedText(""), password=EncryptedText("")
+        **fields,
+        ended_at=timezone.now(),
+        connections=None,
+        adminer_port=None,
+        secrets=EncryptedText(""),
+        password=EncryptedText(""),
     )
     return True
 

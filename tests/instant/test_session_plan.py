@@ -27,7 +27,7 @@ def session() -> Session:
 
 def test_the_steps_are_those_of_the_request(session):
     steps = session_plan.steps(session)
-    assert [step.code for step in steps] == ["view", "mount", "layer", "prepare", "serve", "port"]
+    assert [step.code for step in steps] == ["view", "mount", "layer", "prepare", "serve", "port", "adminer"]
     prepare, serve = (step.command for step in steps if step.code in ("prepare", "serve"))
     assert "--single" in prepare
     assert "--single" not in serve
@@ -37,7 +37,8 @@ def test_the_steps_are_those_of_the_request(session):
         assert "postgres:15" in command
         assert "layers/data/merged" in command
     assert all(step.undo for step in steps)
-    assert "15432" in steps[-1].sentence
+    assert "15432" in steps[-2].sentence
+    assert "--network none" in steps[-1].command
 
 
 def test_an_image_that_is_not_there_is_fetched_before_anything_is_mounted(session):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from django.core.management import call_command
+from django.urls import reverse
 from django.utils import timezone
 
 from backups.models import Archive
@@ -255,3 +256,34 @@ def test_a_dry_run_shows_the_plan_and_makes_nothing(archive, storage, engine):
     assert "--network none" in out.getvalue()
     assert not Session.objects.exists()
     assert nothing_is_left(storage)
+
+
+def test_adminer_is_beside_it_for_those_who_may_and_goes_with_it(
+    keeper, storage, engine, run_pending, settings, stopped_cluster, client_of, bob
+):
+    """Row E7, all the way: a session of the keeper, our page, the real program."""
+    settings.RECOVERY_ADMINER_IMAGE = own_image.adminer(engine)
+    session = drafted(storage.archive(stopped_cluster), storage, engine, run_pending)
+    sessions.start(session=session)
+    ready(session)
+
+    def answers() -> bool:
+        session.refresh_from_db()
+        assert session.adminer_problem == ""
+        return session.adminer_port is not None
+
+    wait_until(answers, 60)
+    page = reverse("adminer", args=[session.pk])
+    browser = client_of(bob)
+    answer = browser.get(f"{page}?pgsql=&username=phpborg&db=postgres&ns=public&select=kettle")
+    assert answer.status_code == 200
+    text = b"".join(answer).decode()
+    assert "kettle" in text
+    assert 'name="auth[password]"' not in text
+    assert session.password.reveal() not in text
+    assert browser.get(f"{page}?pgsql=10.0.0.1").status_code == 400
+    sessions.stop(session=session)
+    wait_until(lambda: state_of(session) == State.STOPPED, 60)
+    assert session.adminer_port is None
+    assert browser.get(page).status_code == 409
+    wait_until(lambda: nothing_is_left(storage), 30)

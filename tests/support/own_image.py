@@ -70,3 +70,13 @@ def mariadb(engine: Engine) -> str:
         "phpborg-test/mariadb:10.11",
         *("/usr/sbin/mariadbd", "/usr/bin/mariadb", "/usr/share/mysql", "/usr/lib/mysql/plugin", "/usr/share/zoneinfo"),
     )
+
+
+def adminer(engine: Engine) -> str:
+    """PHP with the modules of PostgreSQL and MySQL, and Adminer, each where Debian has it."""
+    return build(
+        engine,
+        "phpborg-test/adminer:4",
+        *("/usr/bin/php", "/usr/lib/php", "/etc/php", "/usr/share/adminer", "/usr/share/zoneinfo"),
+        leave_out=("/etc/php/*/apache2", "/usr/share/adminer/designs"),
+    )

@@ -3,7 +3,7 @@
 {"token", "engine": the Docker engine's socket, "image", "pull": fetch one that is not there, "user": [uid, gid],
 "memory": bytes, "environment": {name: text}, "scratch": [directory in memory], "layers": [{"name", "source": path in
 the archive, "kind"}], "mounts": [{"layer", "at": path in the container}], "stages": [stage], "socket": name in the run
-directory, "address", "ports": [first, last]}.
+directory, "address", "ports": [first, last], "adminer": beside or nothing}.
 
 A stage is one start of the container: {"programs": [candidates, the first that the image has], "argv", "files",
 "stdin": name of a secret, "seconds", "ends", "ready": [{"programs", "argv", "answer"}]}. One that `ends` does so by
@@ -13,6 +13,10 @@ or {"layer", "path", "remove": true}.
 
 Instead of being served a database may be asked ("checks"): [{"name", "programs", "argv", "stdin", "seconds", "script":
 {"programs", "argv", "stdin"}}], each a command in the container of the last stage, whose lines are told as they come.
+
+Beside is a second container that sees the run directory, read-only, and a directory of settings of its own: {"image",
+"programs", "argv", "environment", "memory", "files": [{"path", "text" or "secret", "mode"}], "port": where it listens
+on its loopback, "ports": [first, last] of this machine's}.
 """
 
 import ipaddress
@@ -24,6 +28,8 @@ from .. import validate, wire
 # Directories in memory: for sockets and secrets, which the container may change, and for settings, which it may not.
 RUN, ETC = "run", "etc"
 INSIDE = {RUN: b"/phpborg/run", ETC: b"/phpborg/etc"}
+ADMINER = "adminer"  # the settings of the container beside; seen there, and only there, where ETC is
+IN_MEMORY = (*INSIDE, ADMINER)
 KINDS = ["blocks", "overlay"]
 _LAYER = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _IMAGE = re.compile(r"(?=.{1,255}$)[a-z0-9][A-Za-z0-9._/:@-]*")
@@ -111,6 +117,19 @@ class Stage(NamedTuple):
     ready: List[Question]
 
 
+class Beside(NamedTuple):
+    """The second container."""
+
+    image: str
+    programs: List[str]
+    argv: List[str]
+    environment: Dict[str, str]
+    memory: int
+    files: List[File]
+    port: int
+    ports: Tuple[int, int]
+
+
 class Session(NamedTuple):
     """All of it."""
 
@@ -128,6 +147,7 @@ class Session(NamedTuple):
     socket: str
     address: str
     ports: Tuple[int, int]
+    adminer: Optional[Beside] = None
 
 
 def session(args: Dict[str, Any], secrets: Dict[str, Any]) -> Session:
@@ -153,6 +173,22 @@ def session(args: Dict[str, Any], secrets: Dict[str, Any]) -> Session:
         socket=validate.text(args.get("socket"), "socket", _SOCKET),
         address=_address(args.get("address", "127.0.0.1")),
         ports=(first, last),
+        adminer=None if args.get("adminer") is None else _beside(args["adminer"], secrets),
+    )
+
+
+def _beside(value: Any, secrets: Dict[str, Any]) -> Beside:
+    table = _table(value, "adminer")
+    files = [{**_table(one, "file"), "layer": ADMINER} for one in _list(table.get("files", []), "files")]
+    return Beside(
+        image=validate.text(table.get("image"), "image", _IMAGE),
+        programs=_programs(table.get("programs")),
+        argv=validate.texts(table.get("argv"), "argv", _MOST),
+        environment=_environment(table.get("environment")),
+        memory=validate.number(table.get("memory"), "memory", _LEAST_MEMORY, _MOST_MEMORY),
+        files=[_file(one, [ADMINER], secrets) for one in files],
+        port=validate.number(table.get("port"), "port", 1024, 65535),
+        ports=_ports(table.get("ports")),
     )
 
 
@@ -201,7 +237,7 @@ def _layers(value: Any) -> List[Layer]:
         kind = validate.choice(one.get("kind", KINDS[0]), "kind", KINDS)
         found.append(Layer(name, b"" if source == "" else validate.relative(source, "source"), kind))
     names = [layer.name for layer in found]
-    if not found or len(set(names)) != len(names) or set(names) & set(INSIDE):
+    if not found or len(set(names)) != len(names) or set(names) & set(IN_MEMORY):
         raise wire.Refused("invalid", "the layers need names of their own", field="layers")
     return found
 

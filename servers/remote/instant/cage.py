@@ -9,10 +9,10 @@ import csv
 import io
 import os
 import stat
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .. import children, wire
-from .asked import ETC, INSIDE, Session
+from .asked import ADMINER, ETC, INSIDE, RUN, Session
 
 _TEMPORARY = "rw,nosuid,nodev,size=256m,mode=1777"
 _STOP_SECONDS = 20
@@ -61,28 +61,56 @@ def container(token: str, stage: int) -> str:
     return "phpborg-{}-{}".format(token, stage)
 
 
+def beside(token: str) -> str:
+    """The name of the container beside it."""
+    return "phpborg-{}-{}".format(token, ADMINER)
+
+
 def run(session: Session, docker: Docker, number: int, program: str, merged: Callable[[str], str]) -> List[str]:
     """The command line of one stage. `merged` says where a layer is on this machine."""
     stage = session.stages[number]
-    user, group = session.user
-    words = [
-        *("run", "--rm", "--name", container(session.token, number), "--label", "{}={}".format(LABEL, session.token)),
-        *("--pull", "never", "--network", "none", "--user", "{}:{}".format(user, group)),
-        *("--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--read-only"),
-        *("--memory", str(session.memory), "--memory-swap", str(session.memory), "--pids-limit", "4096"),
-        *("--stop-timeout", str(_STOP_SECONDS), "--log-driver", "none", "--restart", "no", "--workdir", "/"),
-        *("--hostname", "phpborg-session"),
-    ]
+    words = _form(session.token, container(session.token, number), session.user, session.memory)
     for path in [b"/tmp", *(path for path in session.scratch if path != b"/tmp")]:
         words += ["--tmpfs", "{}:{}".format(wire.shown(path), _TEMPORARY)]
     for layer, target in [*session.mounts, *INSIDE.items()]:
         words += ["--mount", _bind(merged(layer), wire.shown(target), read_only=layer == ETC)]
     for name in ACCOUNTS:
         words += ["--mount", _bind(os.path.join(merged(ETC), name), "/etc/" + name, read_only=True)]
-    for name, value in sorted(session.environment.items()):
-        words += ["--env", "{}={}".format(name, value)]
+    words += _environment(session.environment)
     words += ["--interactive"] if stage.stdin is not None else []
     return docker.words(*words, "--entrypoint", program, session.image, *stage.argv)
+
+
+def run_beside(session: Session, docker: Docker, program: str, merged: Callable[[str], str]) -> List[str]:
+    """The command line of the container beside: it sees the database's socket, and can change nothing."""
+    asked = session.adminer
+    assert asked is not None
+    words = _form(session.token, beside(session.token), session.user, asked.memory)
+    words += ["--tmpfs", "/tmp:{}".format(_TEMPORARY)]
+    for layer, target in ((RUN, INSIDE[RUN]), (ADMINER, INSIDE[ETC])):
+        words += ["--mount", _bind(merged(layer), wire.shown(target), read_only=True)]
+    words += _environment(asked.environment)
+    return docker.words(*words, "--entrypoint", program, asked.image, *asked.argv)
+
+
+def _form(token: str, name: str, account: Tuple[int, int], memory: int) -> List[str]:
+    """What holds for every container of ours."""
+    user, group = account
+    return [
+        *("run", "--rm", "--name", name, "--label", "{}={}".format(LABEL, token)),
+        *("--pull", "never", "--network", "none", "--user", "{}:{}".format(user, group)),
+        *("--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--read-only"),
+        *("--memory", str(memory), "--memory-swap", str(memory), "--pids-limit", "4096"),
+        *("--stop-timeout", str(_STOP_SECONDS), "--log-driver", "none", "--restart", "no", "--workdir", "/"),
+        *("--hostname", "phpborg-session"),
+    ]
+
+
+def _environment(values: Mapping[str, str]) -> List[str]:
+    words: List[str] = []
+    for name, value in sorted(values.items()):
+        words += ["--env", "{}={}".format(name, value)]
+    return words
 
 
 def accounts(user: int, group: int) -> Dict[str, bytes]:
@@ -115,6 +143,11 @@ def execute(docker: Docker, token: str, stage: int, argv: Sequence[str]) -> List
 def feed(docker: Docker, token: str, stage: int, argv: Sequence[str]) -> List[str]:
     """As `execute`, with a standard input."""
     return docker.words("exec", "--interactive", container(token, stage), *argv)
+
+
+def first_process(docker: Docker, name: str) -> List[str]:
+    """Its number on this machine; 0 when it has ended."""
+    return docker.words("inspect", "--type", "container", "--format", "{{.State.Pid}}", name)
 
 
 def stop(docker: Docker, name: str) -> List[str]:

@@ -1,25 +1,57 @@
-"""The way in: a port of this machine, each connection carried to the socket of the database in its container.
+"""The way in: a port of this machine, each connection carried to what serves in the container.
 
-The container has no network, so nothing in it can reach out; the port is held by us and is free again with our end,
-however that comes.
+That is one of two: a socket in the directory that we share with it (Socket), or a port of the container's own loopback
+(Port). The container has no network, so nothing in it can reach out; our port is free again with our end, however that
+comes.
 """
 
 import os
 import socket
 import stat
 import threading
-from typing import List, Tuple
+from typing import List, NamedTuple, Tuple, Union
 
 from .. import wire
+from . import inside
 
 _CHUNK = 1 << 16
 _MOST_CONNECTIONS = 512
 
 
+class Socket(NamedTuple):
+    """A unix socket at this path, in a directory that the container's account may write."""
+
+    path: str
+
+    def connected(self) -> socket.socket:
+        """Raises OSError and Refused."""
+        end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connect(end, self.path)
+        except BaseException:
+            end.close()
+            raise
+        return end
+
+
+class Port(NamedTuple):
+    """A port of 127.0.0.1 where only the container is."""
+
+    namespace: inside.Namespace
+    port: int
+
+    def connected(self) -> socket.socket:
+        """Raises OSError."""
+        return self.namespace.connect(self.port)
+
+
+Target = Union[Socket, Port]
+
+
 class Gateway:
     """Listens from the moment it is made: the first free port of the range is ours."""
 
-    def __init__(self, address: str, ports: Tuple[int, int], target: str) -> None:
+    def __init__(self, address: str, ports: Tuple[int, int], target: Target) -> None:
         self._target = target
         self._listener = _listen(address, ports)
         self.port = self._listener.getsockname()[1]
@@ -58,12 +90,12 @@ class Gateway:
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            server = self._target.connected()
+        except (OSError, wire.Refused):
+            client.close()  # the client sees its connection end, as with a server that is not up
+            return
         with client, server:
-            try:
-                connect(server, self._target)
-            except (OSError, wire.Refused):
-                return  # the client sees its connection end, as with a server that is not up
             with self._lock:
                 if self._closing or len(self._open) >= 2 * _MOST_CONNECTIONS:
                     return

@@ -7,7 +7,7 @@ import time
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from .. import borg, children, pipes, tree, wire
-from . import cage, checks, gateway, layers, sight
+from . import beside, cage, checks, gateway, layers, sight
 from .asked import RUN, Check, Layer, Question, Session, Stage
 from .log import Log
 from .stack import Stack
@@ -45,6 +45,7 @@ class Serving:
         self._database: Optional[children.Tool] = None
         self._gateway: Optional[gateway.Gateway] = None
         self._socket = os.path.join(self.stack.merged(RUN), session.socket)
+        self._beside = beside.Beside(session, self._docker, self.stack, control)
         self._said_before = 0
         self._began = time.monotonic()
 
@@ -229,7 +230,7 @@ class Serving:
     # --- while it lives ------------------------------------------------------------------------------
 
     def _serve(self) -> None:
-        self._gateway = gateway.Gateway(self._session.address, self._session.ports, self._socket)
+        self._gateway = gateway.Gateway(self._session.address, self._session.ports, gateway.Socket(self._socket))
         self._gateway.start()
         told: Dict[str, Any] = {}
         told_at = 0.0
@@ -240,6 +241,7 @@ class Serving:
             if facts != told or time.monotonic() - told_at > _REST_SECONDS:
                 told, told_at = facts, time.monotonic()
                 self._tell("ready", **facts)
+            self._beside.look()
             time.sleep(_TELL_SECONDS)
 
     def _check(self) -> None:
@@ -266,6 +268,7 @@ class Serving:
             "upper_bytes": _sum(found, "upper_bytes"),
             "read_bytes": _sum(found, "read_bytes"),
             "free_bytes": _free(self.stack.layers),
+            **self._beside.facts(),
         }
 
     def _check_alive(self) -> None:
@@ -294,6 +297,7 @@ class Serving:
         wire.write_all(1, json.dumps({"type": "phpborg_instant", "state": "stopping"}).encode() + b"\n")
         if self._gateway is not None:
             self._gateway.close()
+        self._beside.end()
         if self._database is not None and self._database.process.poll() is None:
             # Docker passes it on to the program in the container; what that does not hear in time is thrown away.
             self._database.process.terminate()

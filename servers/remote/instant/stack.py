@@ -1,7 +1,7 @@
 """What lies on this machine while a session lives, found by its token: directories, mounts, containers, and their end.
 
 /var/lib/phpborg/instant/TOKEN    archive (mounted), layers/NAME/upper, layers/NAME/merged (mounted), state.json, lock
-/run/phpborg/instant-TOKEN        run and etc, in memory: sockets and secrets, settings
+/run/phpborg/instant-TOKEN        run, etc and adminer, in memory: sockets and secrets, settings
 
 `remove` may be called at any time, by anybody who has the token, as often as wanted: it begins with the container
 and never goes into a mount.
@@ -21,7 +21,7 @@ from typing import Any, Dict, List, Optional
 
 from .. import children, places, tree, wire
 from . import cage
-from .asked import ETC, INSIDE, File
+from .asked import ETC, IN_MEMORY, File
 
 _MAKER_SECONDS = 120.0
 _MNT_DETACH = 2
@@ -48,7 +48,7 @@ class Stack:
 
     def merged(self, layer: str) -> str:
         """Where the layer is seen: the archive's directory with what was written."""
-        return os.path.join(self.memory, layer) if layer in INSIDE else os.path.join(self.layers, layer, "merged")
+        return os.path.join(self.memory, layer) if layer in IN_MEMORY else os.path.join(self.layers, layer, "merged")
 
     # --- its beginning ---------------------------------------------------------------------------
 
@@ -70,7 +70,7 @@ class Stack:
             os.makedirs(self.merged(name), 0o700)
             os.mkdir(self.upper(name), 0o700)
         os.mkdir(self.memory, 0o700)
-        for name in INSIDE:
+        for name in IN_MEMORY:
             os.mkdir(self.merged(name), 0o700)
             os.chown(self.merged(name), user, group)
         settings = tree.open_directory(wire.raw(self.merged(ETC)))
