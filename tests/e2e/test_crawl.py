@@ -34,7 +34,7 @@ MATRIX = {
         *("browse-file", "browse-picture", "browse-download"),
         *("load-begin", "restore-database-files", "load-options", "load-start"),
         *("restore-wizard", "restore-options", "restore-remove", "restore-start", "restore-discard"),
-        *("instant", "instant-look", "instant-start", "session-extend", "session-stop", "session-password"),
+        *("instant", "instant-look", "instant-start", "session-extend", "session-stop", "session-password", "adminer"),
         *("repository-check", "repository-compact", "repository-measure", "repository-sync", "pool-analyse"),
     },
     Right.ADMINISTER: {
