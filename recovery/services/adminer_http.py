@@ -19,6 +19,8 @@ from servers.services import loopback
 
 CHUNK = 1 << 16
 MOST_BODY = 64 << 20
+# A query may take long, but one that nobody reads any more must not hold a thread of the web server for ever.
+SILENCE_SECONDS = 900.0
 METHODS = ("GET", "HEAD", "POST")
 _REQUEST = ("Accept", "Accept-Language", "Content-Type", "If-Modified-Since", "If-None-Match", "X-Requested-With")
 _ANSWER = (
@@ -69,6 +71,7 @@ def _talk(
     with loopback.connected(session.server, session.adminer_port) as way:
         connection = HTTPConnection(f"127.0.0.1:{adminer.PORT}")
         connection.sock = way
+        way.settimeout(SILENCE_SECONDS)
         given = {**headers, adminer.KEY_HEADER: adminer.key_of(session), "Connection": "close"}
         asked = quote(query, safe=_ADDRESS)
         connection.putrequest(method, f"/?{asked}" if asked else "/", skip_accept_encoding=True)

@@ -4,6 +4,7 @@ It is a comfort, so nothing that happens to it ends a session: what is wrong is 
 the other side knows ("image": it is not there, "start", "ended", "port": none is free).
 """
 
+import re
 from typing import Any, Dict, Optional
 
 from .. import children, wire
@@ -14,6 +15,7 @@ from .log import Log
 from .stack import Stack
 
 _LOOPBACK = "127.0.0.1"
+_ASKED = re.compile(r"\[\d{3}\]:? |: (GET|HEAD|POST) | Accepted$| Closing$")
 _STOP_SECONDS = 3.0
 
 
@@ -99,7 +101,9 @@ class Beside:
         """What it said goes to our own standard error, where it is kept with the session's task."""
         self._problem = problem
         self.close_way()
-        words = self._log.tail().decode("utf-8", "replace").strip()[-500:]
+        # Its web server writes every address that was asked for, with the SQL that may stand in it: nobody's log.
+        lines = self._log.tail().decode("utf-8", "replace").splitlines()
+        words = "\n".join(line for line in lines if not _ASKED.search(line)).strip()[-500:]
         text = "adminer: {}: {} {}\n".format(problem, error or "", words)
         wire.write_all(2, text.encode("utf-8", "replace"))
 
