@@ -70,6 +70,10 @@ def changed(**changes: Any) -> dict[str, Any]:
         {"stages": [{**STAGE, "files": [{"layer": "data", "path": "../x", "text": ""}]}]},
         {"stages": [{**STAGE, "files": [{"layer": "data", "path": "x", "text": "", "mode": 0o4755}]}]},
         {"socket": "../docker.sock"},
+        {"port": 9200},
+        {"socket": None},
+        {"door": {"name": "phpborg", "password": "word", "read_only": True}},
+        {"stages": [{**STAGE, "ready": [{"http": "GET", "path": "/"}]}]},
         {"address": "localhost"},
         {"ports": [80, 90]},
         {"ports": [15440, 15432]},
@@ -81,6 +85,43 @@ def test_nothing_else_is_taken(changes):
     asked.session(GOOD, {})
     with pytest.raises(wire.Refused):
         asked.session(changed(**changes), {})
+
+
+def at_a_port(**changes: Any) -> dict[str, Any]:
+    ready = {"http": "GET", "path": "/_cluster/health?wait_for_status=yellow&timeout=1s", "answer": "x"}
+    door = {"name": "phpborg", "password": "word", "read_only": True}
+    asked = changed(port=9200, door=door, stages=[{**STAGE, "ready": [ready]}], **changes)
+    del asked["socket"]
+    return asked
+
+
+def test_a_server_at_a_port_of_its_container_is_asked_by_http_and_has_a_door():
+    session = asked.session(at_a_port(), {"word": "secret"})
+    assert (session.socket, session.port) == (None, 9200)
+    assert session.door is not None
+    assert session.door.read_only
+    assert session.stages[0].ready[0].holds == b"x"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"port": 80},
+        {"port": "9200"},
+        {"port": 70000},
+        {"door": {"name": "a:b", "password": "word", "read_only": True}},
+        {"door": {"name": "phpborg", "password": "unknown", "read_only": True}},
+        {"door": {"name": "phpborg", "password": "empty", "read_only": True}},
+        {"door": {"name": "phpborg", "password": "word"}},
+        {"stages": [{**STAGE, "ready": [{"http": "DELETE", "path": "/"}]}]},
+        {"stages": [{**STAGE, "ready": [{"http": "GET", "path": "/ HTTP/1.1\r\nX: y"}]}]},
+        {"stages": [{**STAGE, "ready": [{"http": "GET", "path": "//else.where/"}]}]},
+    ],
+    ids=str,
+)
+def test_nothing_else_is_taken_at_a_port(change):
+    with pytest.raises(wire.Refused):
+        asked.session({**at_a_port(), **change}, {"word": "secret", "empty": ""})
 
 
 def test_a_secret_is_named_in_the_request_and_comes_beside_it():

@@ -2,13 +2,16 @@
 
 {"token", "engine": the Docker engine's socket, "image", "pull": fetch one that is not there, "user": [uid, gid],
 "memory": bytes, "environment": {name: text}, "scratch": [directory in memory], "layers": [{"name", "source": path in
-the archive, "kind"}], "mounts": [{"layer", "at": path in the container}], "stages": [stage], "socket": name in the run
-directory, "address", "ports": [first, last], "adminer": beside or nothing}.
+the archive, "kind"}], "mounts": [{"layer", "at": path in the container}], "stages": [stage], "address", "ports":
+[first, last], "adminer": beside or nothing}, and where the server listens: "socket": name in the run directory, or
+"port": one of the container's loopback. With "door": {"name", "password": name of a secret, "read_only"} HTTP is passed
+on, only for who knows these.
 
 A stage is one start of the container: {"programs": [candidates, the first that the image has], "argv", "files",
 "stdin": name of a secret, "seconds", "ends", "ready": [{"programs", "argv", "answer"}]}. One that `ends` does so by
 itself; the others are ready when each command of `ready` succeeds in the container with this answer, if one is given,
-and all but the last are ended then. A file is {"layer": name, "run" or "etc", "path", "text" or "secret": name, "mode"}
+and all but the last are ended then. A question may also be {"http": method, "path", "body", "answer": what the answer
+holds} of the server's port. A file is {"layer": name, "run" or "etc", "path", "text" or "secret": name, "mode"}
 or {"layer", "path", "remove": true}.
 
 Instead of being served a database may be asked ("checks"): [{"name", "programs", "argv", "stdin", "seconds", "script":
@@ -21,9 +24,10 @@ on its loopback, "ports": [first, last] of this machine's}.
 
 import ipaddress
 import re
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from .. import validate, wire
+from . import web
 
 # Directories in memory: for sockets and secrets, which the container may change, and for settings, which it may not.
 RUN, ETC = "run", "etc"
@@ -34,6 +38,9 @@ KINDS = ["blocks", "overlay"]
 _LAYER = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _IMAGE = re.compile(r"(?=.{1,255}$)[a-z0-9][A-Za-z0-9._/:@-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_METHODS = ["GET", "POST", "PUT"]
+_PATH = re.compile(r"/(?!/)[A-Za-z0-9_.,/?=&-]{0,300}")
+_LOGIN = re.compile(r"[A-Za-z0-9_-]{1,60}")
 _SOCKET = re.compile(r"[A-Za-z0-9._-]{1,60}")
 _MOST = 200
 _LEAST_MEMORY, _MOST_MEMORY = 64 << 20, 1 << 42
@@ -114,7 +121,7 @@ class Stage(NamedTuple):
     stdin: Optional[bytes]
     seconds: float
     ends: bool
-    ready: List[Question]
+    ready: List[Union[Question, web.Query]]
 
 
 class Beside(NamedTuple):
@@ -144,9 +151,11 @@ class Session(NamedTuple):
     layers: List[Layer]
     mounts: List[Mount]
     stages: List[Stage]
-    socket: str
+    socket: Optional[str]
+    port: Optional[int]  # one of the two
     address: str
     ports: Tuple[int, int]
+    door: Optional[web.Door] = None
     adminer: Optional[Beside] = None
 
 
@@ -158,6 +167,12 @@ def session(args: Dict[str, Any], secrets: Dict[str, Any]) -> Session:
     if len(ids) != 2:
         raise wire.Refused("invalid", "the session needs an account and a group by number, and never root's")
     first, last = _ports(args.get("ports"))
+    listening, port = _listening(args)
+    stages = _stages(args.get("stages"), names, secrets)
+    asks_http = any(isinstance(question, web.Query) for stage in stages for question in stage.ready)
+    door = None if args.get("door") is None else _door(args["door"], secrets)
+    if port is None and (asks_http or door is not None):
+        raise wire.Refused("invalid", "HTTP is spoken at a port", field="port")
     return Session(
         token=validate.token(args.get("token")),
         engine=wire.shown(validate.absolute(args.get("engine"), "engine")),
@@ -169,10 +184,12 @@ def session(args: Dict[str, Any], secrets: Dict[str, Any]) -> Session:
         scratch=[_inside(path, "scratch") for path in _list(args.get("scratch", []), "scratch")],
         layers=layers,
         mounts=_mounts(args.get("mounts"), names),
-        stages=_stages(args.get("stages"), names, secrets),
-        socket=validate.text(args.get("socket"), "socket", _SOCKET),
+        stages=stages,
+        socket=listening,
+        port=port,
         address=_address(args.get("address", "127.0.0.1")),
         ports=(first, last),
+        door=door,
         adminer=None if args.get("adminer") is None else _beside(args["adminer"], secrets),
     )
 
@@ -190,6 +207,24 @@ def _beside(value: Any, secrets: Dict[str, Any]) -> Beside:
         port=validate.number(table.get("port"), "port", 1024, 65535),
         ports=_ports(table.get("ports")),
     )
+
+
+def _listening(args: Dict[str, Any]) -> Tuple[Optional[str], Optional[int]]:
+    if ("socket" in args) == ("port" in args):
+        raise wire.Refused("invalid", "the server listens at a socket or at a port", field="socket")
+    if "port" in args:
+        return None, validate.number(args["port"], "port", 1024, 65535)
+    return validate.text(args["socket"], "socket", _SOCKET), None
+
+
+def _door(value: Any, secrets: Dict[str, Any]) -> web.Door:
+    table = _table(value, "door")
+    if not isinstance(table.get("read_only"), bool):
+        raise wire.Refused("invalid", "read_only must be said", field="door")
+    password = _secret(table.get("password"), secrets)
+    if not password:
+        raise wire.Refused("invalid", "a session has a password", field="door")
+    return web.Door(validate.text(table.get("name"), "name", _LOGIN), password, table["read_only"])
 
 
 def checks(value: Any) -> List[Check]:
@@ -294,9 +329,16 @@ def _programs(value: Any) -> List[str]:
     return found
 
 
-def _question(value: Any) -> Question:
+def _question(value: Any) -> Union[Question, web.Query]:
     table = _table(value, "question")
     answer = table.get("answer")
+    if "http" in table:
+        return web.Query(
+            validate.choice(table["http"], "http", _METHODS),
+            validate.text(table.get("path"), "path", _PATH),
+            wire.raw(validate.text(table.get("body", ""), "body")),
+            None if answer is None else wire.raw(validate.text(answer, "answer")),
+        )
     return Question(
         _programs(table.get("programs")),
         validate.texts(table.get("argv"), "argv", _MOST),

@@ -9,10 +9,10 @@ import os
 import socket
 import stat
 import threading
-from typing import List, NamedTuple, Tuple, Union
+from typing import List, NamedTuple, Optional, Tuple, Union
 
 from .. import wire
-from . import inside
+from . import inside, web
 
 _CHUNK = 1 << 16
 _MOST_CONNECTIONS = 512
@@ -51,8 +51,9 @@ Target = Union[Socket, Port]
 class Gateway:
     """Listens from the moment it is made: the first free port of the range is ours."""
 
-    def __init__(self, address: str, ports: Tuple[int, int], target: Target) -> None:
+    def __init__(self, address: str, ports: Tuple[int, int], target: Target, door: Optional[web.Door] = None) -> None:
         self._target = target
+        self._door = door  # None: the server itself asks who comes
         self._listener = _listen(address, ports)
         self.port = self._listener.getsockname()[1]
         self._lock = threading.Lock()
@@ -103,10 +104,10 @@ class Gateway:
                 self.served += 1
             try:
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                back = threading.Thread(target=_pump, args=(server, client), daemon=True)
-                back.start()
-                _pump(client, server)
-                back.join()
+                if self._door is None:
+                    _carry(client, server)
+                else:
+                    self._door.carry(client, server)
             finally:
                 with self._lock:
                     self._open.remove(client)
@@ -127,6 +128,14 @@ def _listen(address: str, ports: Tuple[int, int]) -> socket.socket:
             problem = error.strerror or str(error)
     text = "no port from {} to {} is free on {}: {}".format(ports[0], ports[1], address, problem)
     raise wire.Refused("no-port", text, first=ports[0], last=ports[1])
+
+
+def _carry(client: socket.socket, server: socket.socket) -> None:
+    """Both directions, to their ends."""
+    back = threading.Thread(target=_pump, args=(server, client), daemon=True)
+    back.start()
+    _pump(client, server)
+    back.join()
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:
