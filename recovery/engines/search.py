@@ -10,7 +10,21 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from recovery.engines import base, state_files
-from recovery.engines.base import DATA, RUN, Consistency, Found, Hints, Mount, Part, Product, Ready, Recipe, Step, Taken
+from recovery.engines.base import (
+    DATA,
+    RUN,
+    Consistency,
+    File,
+    Found,
+    Hints,
+    Mount,
+    Part,
+    Product,
+    Ready,
+    Recipe,
+    Step,
+    Taken,
+)
 from recovery.engines.notes import Note
 from recovery.engines.parts import measure, owner
 from recovery.engines.place import Place
@@ -22,7 +36,18 @@ _HOMES = {
     Product.ELASTICSEARCH: "/usr/share/elasticsearch/bin/elasticsearch",
     Product.OPENSEARCH: "/usr/share/opensearch/bin/opensearch",
 }
-_OPTIONS = {Product.ELASTICSEARCH: "ES_JAVA_OPTS", Product.OPENSEARCH: "OPENSEARCH_JAVA_OPTS"}
+_PREFIX = {Product.ELASTICSEARCH: "elasticsearch", Product.OPENSEARCH: "opensearch"}
+_CONF = {Product.ELASTICSEARCH: "ES_PATH_CONF", Product.OPENSEARCH: "OPENSEARCH_PATH_CONF"}
+# The image's settings are not used: it cannot be written, and a node keeps a store of secrets beside them.
+_LOGGING = """appender.console.type = Console
+appender.console.name = console
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %d %-5p %c{1.} %m%n
+rootLogger.level = warn
+rootLogger.appenderRef.console.ref = console
+"""
+_JVM = "-Xms512m\n-Xmx512m\n-Djava.io.tmpdir=/tmp\n18-:-Djava.security.manager=allow\n"
+_READS = "GET /_search?size=0"
 _BLOCK = 'PUT /_cluster/settings {"persistent": {"cluster.blocks.read_only": true}}'
 
 
@@ -108,12 +133,12 @@ class Search:
         """One node on the loopback of its own network. Raises CannotStart."""
         if found.owner is None:
             raise CannotStart("owner", path=base.named(found))
-        lucene = "-Xms512m -Xmx512m"
         step = Step(
             (_HOMES[found.product],),
             tuple(f"-E{name}={value}" for name, value in _settings(found)),
+            files=tuple(File(f"{RUN}/{name}", text.encode()) for name, text in _files(found)),
             ready=Ready("GET /_cluster/health?wait_for_status=yellow&timeout=1s", '"timed_out":false'),
-            after=(*_quiet(found), *((_BLOCK,) if read_only else ())),
+            after=(*_quiet(found), *((_BLOCK,) if read_only else ()), _READS),
         )
         return Recipe(
             product=found.product,
@@ -125,7 +150,7 @@ class Search:
             steps=(step,),
             listen=f"tcp:127.0.0.1:{PORT}",
             read_only_by="relay" if read_only else "",
-            environment={"TZ": "UTC", "HOME": RUN, _OPTIONS[found.product]: lucene},
+            environment={"TZ": "UTC", "HOME": RUN, _CONF[found.product]: RUN},
             memory_bytes=2 << 30,
             notes=found.notes,
         )
@@ -152,16 +177,22 @@ def _settings(found: Found) -> list[tuple[str, str]]:
         ("action.auto_create_index", "false"),
         (security, "true" if found.product == Product.OPENSEARCH else "false"),
     ]
-    if found.product == Product.ELASTICSEARCH:
+    if found.product == Product.OPENSEARCH:
+        settings.append(("plugins.index_state_management.enabled", "false"))
+    else:
         settings += [("xpack.watcher.enabled", "false"), ("ingest.geoip.downloader.enabled", "false")]
     return settings
+
+
+def _files(found: Found) -> list[tuple[str, str]]:
+    return [(f"{_PREFIX[found.product]}.yml", ""), ("log4j2.properties", _LOGGING), ("jvm.options", _JVM)]
 
 
 def _quiet(found: Found) -> tuple[str, ...]:
     """What would change indices by itself."""
     if found.product == Product.ELASTICSEARCH:
         return ("POST /_ilm/stop", "POST /_slm/stop")
-    return ('PUT /_cluster/settings {"persistent": {"plugins.index_state_management.enabled": false}}',)
+    return ()
 
 
 def _mounts(parts: Iterable[Part]) -> tuple[Mount, ...]:

@@ -34,8 +34,8 @@ def connection_of(session: Session) -> Connection | None:
         words = ["mongosh", "--host", host, "--port", port, "--username", login]
         address = f"mongodb://{login}@{host}:{port}/"
     else:
-        words = ["curl", f"http://{host}:{port}/"]
-        address = words[1]
+        address = f"http://{host}:{port}/"
+        words = ["curl", "--user", login, address]
     return Connection(shlex.join(words), address, _tunnel(session))
 
 

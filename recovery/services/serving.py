@@ -88,11 +88,15 @@ class Asked:
 
 def ask(found: Found, recipe: Recipe, image: str, login: Login, *, address: str = "127.0.0.1") -> Asked:
     """Raises CannotStart for a recipe that needs what a session cannot give (yet)."""
-    kind, _, listening = recipe.listen.partition(":")
-    if kind != "unix" or os.path.dirname(listening) != RUN or not recipe.steps or recipe.steps[-1].ends:
-        raise CannotStart(recipe.listen, path=os.fsdecode(found.path))
+    way = _listening(found, recipe)
     layers = _Layers(recipe)
-    asking = client(found)
+    asking: Client | None = None
+    if "port" in way:
+        way["door"] = {"name": login.name, "password": "password", "read_only": recipe.read_only_by != ""}
+        secrets = {"password": login.password}
+    else:
+        asking = client(found)
+        secrets = {"login": login.statements.decode("ascii"), "client": _client_file(found, login)}
     first = FIRST_PORT[found.product]
     return Asked(
         args={
@@ -100,19 +104,28 @@ def ask(found: Found, recipe: Recipe, image: str, login: Login, *, address: str 
             "image": image,
             "user": _account(recipe.user),
             "memory": recipe.memory_bytes,
-            "environment": {**recipe.environment, **asking.environment},
+            "environment": {**recipe.environment, **(asking.environment if asking else {})},
             "layers": [{"name": name, "source": os.fsdecode(path)} for name, path, _target in layers.rows],
             "mounts": [{"layer": name, "at": target} for name, _path, target in layers.rows],
             "stages": [_stage(number, step, recipe, layers, asking) for number, step in enumerate(recipe.steps)],
-            "socket": os.path.basename(listening),
+            **way,
             "address": address,
             "ports": [first, first + _PORTS - 1],
         },
-        secrets={
-            "login": login.statements.decode("ascii"),
-            "client": _client_file(found, login),
-        },
+        secrets=secrets,
     )
+
+
+def _listening(found: Found, recipe: Recipe) -> dict[str, Any]:
+    """A socket in the run directory, or a port of the container's own loopback."""
+    kind, _, place = recipe.listen.partition(":")
+    address, _, port = place.partition(":")
+    if recipe.steps and not recipe.steps[-1].ends:
+        if kind == "unix" and os.path.dirname(place) == RUN:
+            return {"socket": os.path.basename(place)}
+        if kind == "tcp" and address == "127.0.0.1":
+            return {"port": int(port)}
+    raise CannotStart(recipe.listen, path=os.fsdecode(found.path))
 
 
 def _account(user: str) -> list[int]:
@@ -148,10 +161,11 @@ class _Layers:
         raise CannotStart(path, path="")
 
 
-def _stage(number: int, step: Step, recipe: Recipe, layers: _Layers, asking: Client) -> dict[str, Any]:
+def _stage(number: int, step: Step, recipe: Recipe, layers: _Layers, asking: Client | None) -> dict[str, Any]:
     files = [_file(file, layers) for file in step.files]
     if number == 0:
         files += [{"layer": "data", "path": os.fsdecode(name), "remove": True} for name in recipe.hide]
+    if number == 0 and asking is not None:
         files.append({"layer": "run", "path": asking.file, "secret": "client", "mode": 0o600})
     if step.login == "file":
         layer, path = layers.of(LOGIN_FILE)
@@ -171,9 +185,13 @@ def _stage(number: int, step: Step, recipe: Recipe, layers: _Layers, asking: Cli
     return stage
 
 
-def _questions(ready: Ready | None, after: tuple[str, ...], asking: Client) -> Iterator[dict[str, Any]]:
+def _questions(ready: Ready | None, after: tuple[str, ...], asking: Client | None) -> Iterator[dict[str, Any]]:
     asked = [] if ready is None else [(ready.query, ready.answer)]
     for query, answer in [*asked, *((query, None) for query in after)]:
+        if asking is None:
+            method, path, *body = query.split(" ", 2)
+            yield {"http": method, "path": path, "body": "".join(body), "answer": answer}
+            continue
         yield {"programs": list(asking.programs), "argv": [*asking.words, query], "answer": answer}
 
 

@@ -15,7 +15,7 @@ from servers.remote.places import INSTANT, RUN
 
 _NAME = "THE-SESSION"  # stands for the token, which each start makes anew
 _HIDDEN = "…"
-_SECRETS = ("login", "client", *adminer.SECRETS)
+_SECRETS = ("login", "client", "password", *adminer.SECRETS)
 
 
 def steps(session: Session) -> tuple[PlanStep, ...]:

@@ -21,7 +21,8 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 
 from tests.lab import cache
-from tests.lab.engine import LabFailed
+from tests.lab.engine import Engine, LabFailed
+from tests.support import own_image
 from tests.support.sshd import free_port
 
 VERSION = "2.19.6"
@@ -224,3 +225,40 @@ def _wait(node: Node) -> None:
             if node.process.poll() is not None or time.monotonic() > deadline:
                 raise LabFailed(f"The node of OpenSearch does not answer:\n{node.log()[-3000:]}") from error
             time.sleep(0.2)
+
+
+_PROGRAM = """#!/bin/sh
+# Its jars have neither of the two plugins that an image of its makers has: nor their settings.
+for word do
+  shift
+  case $word in -Eplugins.*) ;; *) set -- "$@" "$word" ;; esac
+done
+exec /usr/lib/jvm/java-17-openjdk-amd64/bin/java {java} \\
+  -Dopensearch.path.home={home} -Dopensearch.path.conf="$OPENSEARCH_PATH_CONF" -cp '{home}/lib/*' \\
+  -Djava.io.tmpdir=/tmp org.opensearch.bootstrap.OpenSearch "$@"
+"""
+_IMAGE_HOME = "/usr/share/opensearch"
+
+
+def image(engine: Engine) -> str:
+    """An image with the node where its makers' image has it; answers its tag."""
+    text = _PROGRAM.format(java=" ".join(_JAVA[1:]), home=_IMAGE_HOME)
+
+    def place(path: Path) -> None:
+        for name in ("bin", "plugins"):
+            (path / name).mkdir()
+        for name in ("lib", "modules"):
+            (path / name).symlink_to(home() / name)
+        program = path / "bin/opensearch"
+        program.write_text(text)
+        program.chmod(0o755)
+
+    there = cache.cached("opensearch-image", _RECIPE + text, place)
+    java = ("/usr/lib/jvm/java-17-openjdk-amd64", "/etc/java-17-openjdk", "/bin/sh")
+    return own_image.build(
+        engine,
+        f"phpborg-test/opensearch:{VERSION}",
+        *(str(there), *java),
+        leave_out=("*/src.zip", "*/jmods", "*/man"),
+        moved=(str(there), _IMAGE_HOME),
+    )

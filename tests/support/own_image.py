@@ -30,14 +30,21 @@ def _programs(path: Path) -> list[Path]:
     return [one for one in found if one.is_file() and one.open("rb").read(4) == b"\x7fELF"]
 
 
-def build(engine: Engine, name: str, *paths: str, leave_out: Iterable[str] = ()) -> str:
-    """Make the image `name` of these paths of the machine, unless it is there; answers its tag."""
+def build(
+    engine: Engine, name: str, *paths: str, leave_out: Iterable[str] = (), moved: tuple[str, str] | None = None
+) -> str:
+    """Make the image `name` of these paths of the machine, unless it is there; answers its tag.
+
+    `moved`: what is here below the first path is in the image below the second.
+    """
     files = [binary for path in paths for binary in _programs(Path(path))]
     wanted = [*paths, *(path for path in _ALWAYS if Path(path).exists()), *sorted(libraries(files))]
     stamp = "\n".join(f"{path} {os.stat(path).st_mtime_ns}" for path in wanted)
     tag = f"{name}-{hashlib.sha256(stamp.encode()).hexdigest()[:10]}"
     if engine.docker("image", "inspect", tag, check=False).returncode != 0:
         left_out = [f"--exclude={pattern}" for pattern in leave_out]
+        if moved is not None:
+            left_out.append(f"--transform=s,^{moved[0]},{moved[1]},")
         pack = subprocess.Popen(
             ["tar", "--create", "--dereference", "--absolute-names", *left_out, *wanted], stdout=subprocess.PIPE
         )
