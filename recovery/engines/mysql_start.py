@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 
 from recovery.engines import base
-from recovery.engines.base import DATA, LOGIN_FILE, RUN, Found, Mount, Product, Ready, Recipe, Step
+from recovery.engines.base import DATA, LOGIN_FILE, RUN, File, Found, Mount, Product, Ready, Recipe, Step
 from recovery.engines.names import checked
 from recovery.engines.parts import mounts
 from recovery.errors import CannotStart
 
+# On the disk and thrown away with the session: a large sort would fill the memory that holds the run directory.
+_TEMPORARY = "#phpborg-tmp"
 SOCKET = f"{RUN}/mysql.sock"
 _MARIADB = ("/usr/sbin/mariadbd", "/usr/local/mysql/bin/mariadbd", "/usr/sbin/mysqld")
 _MYSQL = ("/usr/sbin/mysqld", "/usr/local/mysql/bin/mysqld", "/usr/libexec/mysqld")
@@ -32,7 +34,8 @@ def recipe(found: Found, *, read_only: bool) -> Recipe:
     words = _settings(found)
     programs = _MARIADB if found.product == Product.MARIADB else _MYSQL
     ready = Ready("SELECT 1", "1")
-    first = Step(programs, (*words, f"--init-file={LOGIN_FILE}"), login="file", ready=ready)
+    keep = File(f"{DATA}/{_TEMPORARY}/.keep")
+    first = Step(programs, (*words, f"--init-file={LOGIN_FILE}"), files=(keep,), login="file", ready=ready)
     closed = (*_READ_ONLY, *_super(found)) if read_only else ()
     second = Step(programs, (*words, *closed), ready=ready)
     return Recipe(
@@ -65,7 +68,7 @@ def _settings(found: Found) -> tuple[str, ...]:
         f"--datadir={DATA}",
         f"--socket={SOCKET}",
         f"--pid-file={RUN}/mysqld.pid",
-        f"--tmpdir={RUN}",
+        f"--tmpdir={DATA}/{_TEMPORARY}",
         "--skip-networking",
         "--skip-name-resolve",
         "--skip-log-bin",
@@ -85,7 +88,10 @@ def _settings(found: Found) -> tuple[str, ...]:
     replica = found.product == Product.MYSQL and version >= (8, 0, 26)
     words.append("--skip-replica-start" if replica else "--skip-slave-start")
     if found.product == Product.MYSQL and version >= (8,):
-        words.append("--mysqlx=OFF")
+        words.append("--mysqlx=OFF")  # it lists no directory as a database by itself
+    elif found.product == Product.MARIADB or version >= (5, 6, 3):
+        ignore = "--ignore-db-dirs" if found.product == Product.MARIADB else "--ignore-db-dir"
+        words.append(f"{ignore}={_TEMPORARY}")
     if facts.page_bytes:
         words.append(f"--innodb-page-size={facts.page_bytes}")
     if facts.data_file_path:

@@ -140,6 +140,11 @@ def test_a_server_of_mariadb_that_was_killed(engine, repository, place, serve):
         "CREATE TABLE shop.x (i INT)",
     ):
         assert mysql(port, login, text).returncode != 0
+    assert "phpborg-tmp" not in mysql(port, login, "SHOW DATABASES").stdout
+    # A sort of what does not fit into memory goes to the disk: the run directory is in this machine's memory.
+    assert mysql(port, login, "SELECT @@tmpdir").stdout.strip() == "/phpborg/data/#phpborg-tmp"
+    large = "SELECT a.id, REPEAT('x', 500) t FROM shop.kettle a ORDER BY RAND(), t LIMIT 19999, 1"
+    assert mysql(port, login, "SET sort_buffer_size = 65536; " + large).returncode == 0
     session.finish()
 
 

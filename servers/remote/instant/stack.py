@@ -87,11 +87,16 @@ class Stack:
     # --- files for the programs in the container --------------------------------------------------
 
     def place(self, file: File, user: int, group: int) -> None:
-        """Write or remove one file of a layer. No link is followed: a program in the container may have made it."""
+        """Write one file of a layer, with the directories above it, or remove it.
+
+        No link is followed: a program in the container may have made it.
+        """
         folder = tree.open_directory(wire.raw(self.merged(file.layer)))
         *above, name = file.path.split(b"/")
         try:
             for part in above:
+                if file.content is not None:
+                    _make_directory(folder, part, user, group)
                 following = tree.open_directory(part, folder)
                 os.close(folder)
                 folder = following
@@ -217,6 +222,15 @@ def _remove_directory(path: str) -> bool:
         raise wire.Refused("busy", "a filesystem is still mounted below {}".format(path))
     shutil.rmtree(path)
     return True
+
+
+def _make_directory(folder: int, name: bytes, user: int, group: int) -> None:
+    """The account's own, unless something has this name already."""
+    try:
+        os.mkdir(name, 0o700, dir_fd=folder)
+    except FileExistsError:
+        return
+    os.chown(name, user, group, dir_fd=folder, follow_symlinks=False)
 
 
 def _write(folder: int, name: bytes, content: bytes, mode: int, user: int, group: int) -> None:
