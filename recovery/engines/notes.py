@@ -19,7 +19,10 @@ _SENTENCES: dict[str, str | Promise] = {
     "superuser": _("Before PostgreSQL 14 only a superuser can read everything: the login is one."),
     "read_only_login": _("This server has no read-only mode of its own: the login that is handed out may only read."),
     "nodes": _("What other nodes of its cluster held is not here; without a majority of them it may not start."),
-    "relay": _("Whoever reaches the node may write: what passes its port on must let only reading requests through."),
+    "relay": _(
+        "The node refuses every write, but whoever may change settings could lift that: the session's port asks for "
+        "its login and lets only reading requests through."
+    ),
 }
 
 

@@ -39,6 +39,8 @@ def build(
     """
     files = [binary for path in paths for binary in _programs(Path(path))]
     wanted = [*paths, *(path for path in _ALWAYS if Path(path).exists()), *sorted(libraries(files))]
+    # What is named twice would be a link to itself.
+    wanted = [path for path in dict.fromkeys(wanted) if not any(path.startswith(f"{other}/") for other in paths)]
     stamp = "\n".join(f"{path} {os.stat(path).st_mtime_ns}" for path in wanted)
     tag = f"{name}-{hashlib.sha256(stamp.encode()).hexdigest()[:10]}"
     if engine.docker("image", "inspect", tag, check=False).returncode != 0:
@@ -46,7 +48,8 @@ def build(
         if moved is not None:
             left_out.append(f"--transform=s,^{moved[0]},{moved[1]},")
         pack = subprocess.Popen(
-            ["tar", "--create", "--dereference", "--absolute-names", *left_out, *wanted], stdout=subprocess.PIPE
+            ["tar", "--create", "--dereference", "--hard-dereference", "--absolute-names", *left_out, *wanted],
+            stdout=subprocess.PIPE,
         )
         load = subprocess.run(
             [DOCKER, *engine.client()[1:], "import", "-", tag],
