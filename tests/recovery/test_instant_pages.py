@@ -152,7 +152,17 @@ def test_an_image_that_does_not_fit_is_refused_until_it_is_chosen_openly(
 
 @pytest.mark.parametrize(
     "changes",
-    [{"hours": "0"}, {"hours": "x"}, {"server": "7"}, {"mode": "both"}, {"database": "4"}, {"docker": "docker.sock"}],
+    [
+        {"hours": "0"},
+        {"hours": "x"},
+        {"server": "7"},
+        {"mode": "both"},
+        {"database": "4"},
+        {"docker": "docker.sock"},
+        {"image": "a b", "openly": "on"},
+        {"image": "--privileged", "openly": "on"},
+        {"docker": "/run/../x"},
+    ],
 )
 def test_a_wrong_answer_is_told(client_of: ClientOf, bob: User, archive: Archive, changes: dict[str, str]) -> None:
     looked(archive, POSTGRESQL_WHOLE)
@@ -297,3 +307,11 @@ def test_lines_to_copy_without_the_password(archive: Archive, product: str, comm
     assert connection.command == command
     assert PASSWORD not in json.dumps([connection.command, connection.address, connection.tunnel])
     assert connection.tunnel.startswith("ssh -N -L 15432:127.0.0.1:15432 -p 22 root@")
+
+
+def test_the_servers_page_has_what_runs_there(client_of: ClientOf, diane: User, archive: Archive) -> None:
+    session, over = session_of(archive, "ready", port=15432), session_of(archive, "stopped")
+    page = client_of(diane).get(reverse("server", args=[session.server_id])).content.decode()
+    main = page.split('id="taskbar"')[0]
+    assert session.get_absolute_url() in main
+    assert over.get_absolute_url() not in main
