@@ -215,8 +215,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     def _bar_fragment(self) -> str:
         rows = sorted(self.bar.values(), key=lambda task: task["created_at"])
-        context = {"tasks": rows[: live.TASKBAR_ROWS], "total": len(rows)}
-        return render("tasks/_taskbar.html", context, self.reader)
+        return render("tasks/_taskbar.html", live.bar(rows), self.reader)
 
     async def _send_current(self) -> None:
         bar, watched = await database_sync_to_async(self._load)()

@@ -15,6 +15,7 @@ from django.utils import timezone
 from backups.models import Archive
 from phpborg.accounts.models import User
 from phpborg.crypto import EncryptedField
+from phpborg.tasks import live
 from phpborg.tasks.models import Task
 from phpborg.tasks.states import State as TaskState
 from recovery.models import Session
@@ -315,3 +316,13 @@ def test_the_servers_page_has_what_runs_there(client_of: ClientOf, diane: User, 
     main = page.split('id="taskbar"')[0]
     assert session.get_absolute_url() in main
     assert over.get_absolute_url() not in main
+
+
+def test_open_databases_and_running_tasks_do_not_hide_each_other(bob: User, archive: Archive) -> None:
+    """Both ways, in the page and in what its websocket sends."""
+    for _ in range(7):
+        session_of(archive, "ready")
+        Task.objects.create(kind="backup", queue="backup", state=TaskState.RUNNING, subject="a job")
+    for shown in (live.taskbar_context(bob), live.bar(live.current(Task.objects.order_by("created_at")))):
+        assert [row["kind"] for row in shown["tasks"]] == ["instant_recovery"] * 5 + ["backup"] * 5
+        assert shown["total"] == 14
