@@ -101,7 +101,9 @@ def session_password(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     session = _session(pk)
     if request.method == "GET":
         return redirect(session)
-    return _page(request, session, password=session.password.reveal() if session.is_active else "")
+    if not session.is_active:
+        return _page(request, session)
+    return _page(request, session, password=sessions.reveal_password(session=session, by=request.user))
 
 
 def _page(
