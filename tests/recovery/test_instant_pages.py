@@ -112,6 +112,25 @@ def answers(archive: Archive, **changes: Any) -> dict[str, Any]:
     return {"database": "0", "server": server, "mode": "read-only", "hours": "2", "fetch": "on", **changes}
 
 
+def start(browser: Client, archive: Archive, **changes: Any) -> Any:
+    """Press the button of the plan that is shown for these answers."""
+    address = reverse("instant-start", args=[archive.pk])
+    shown = browser.post(address, answers(archive, **changes)).context["shown"]
+    return browser.post(address, answers(archive, start="1", shown=shown, **changes))
+
+
+def test_what_was_not_shown_is_not_started(client_of: ClientOf, bob: User, archive: Archive) -> None:
+    looked(archive, POSTGRESQL_WHOLE)
+    browser, address = client_of(bob), reverse("instant-start", args=[archive.pk])
+    shown = browser.post(address, answers(archive)).context["shown"]
+    other = browser.post(address, answers(archive, mode="writable", start="1", shown=shown))
+    assert other.status_code == 422
+    assert "Nothing is started yet" in other.content.decode()
+    assert not Session.objects.exists()
+    again = answers(archive, mode="writable", start="1", shown=other.context["shown"])
+    assert browser.post(address, again)["Location"] == Session.objects.get().get_absolute_url()
+
+
 def test_what_was_shown_is_started(client_of: ClientOf, bob: User, archive: Archive) -> None:
     looked(archive, POSTGRESQL_WHOLE)
     browser, address = client_of(bob), reverse("instant-start", args=[archive.pk])
@@ -119,7 +138,7 @@ def test_what_was_shown_is_started(client_of: ClientOf, bob: User, archive: Arch
     assert shown.status_code == 200
     assert "A sandbox" in text_of(shown)
     assert not Session.objects.exists()
-    started = browser.post(address, answers(archive, mode="writable", start="1"))
+    started = start(browser, archive, mode="writable")
     session = Session.objects.get()
     assert started["Location"] == session.get_absolute_url()
     assert (session.state, session.is_read_only, session.server_name) == ("starting", False, "web")
@@ -133,7 +152,7 @@ def test_of_several_databases_one_is_chosen(client_of: ClientOf, bob: User, arch
     looked(archive, POSTGRESQL_WHOLE, replace(POSTGRESQL_WHOLE, path=b"srv/second", version="14"))
     browser = client_of(bob)
     assert "srv/second" in text_of(browser.get(reverse("instant", args=[archive.pk])))
-    browser.post(reverse("instant-start", args=[archive.pk]), answers(archive, database="1", start="1"))
+    start(browser, archive, database="1")
     assert Session.objects.get().directory == "srv/second"
 
 
@@ -147,7 +166,7 @@ def test_an_image_that_does_not_fit_is_refused_until_it_is_chosen_openly(
     assert refused.status_code == 422
     assert "REC-19" in refused.content.decode()
     assert not Session.objects.exists()
-    browser.post(address, answers(archive, image="postgres:13", openly="on", start="1"))
+    start(browser, archive, image="postgres:13", openly="on")
     assert Session.objects.get().image == "postgres:13"
 
 
@@ -212,7 +231,7 @@ def test_a_failure_is_told_when_the_history_has_forgotten_the_task(
 
 
 def test_the_password_comes_when_it_is_asked_for_and_is_not_kept(
-    client_of: ClientOf, bob: User, archive: Archive
+    client_of: ClientOf, bob: User, archive: Archive, caplog: pytest.LogCaptureFixture
 ) -> None:
     session = session_of(archive, "ready", port=15432)
     browser, address = client_of(bob), reverse("session-password", args=[session.pk])
@@ -220,6 +239,8 @@ def test_the_password_comes_when_it_is_asked_for_and_is_not_kept(
     answer = browser.post(address)
     assert PASSWORD in answer.content.decode()
     assert "no-store" in answer["Cache-Control"]
+    assert f"{session.pk} was shown to bob" in caplog.text
+    assert PASSWORD not in caplog.text
     Session.objects.update(state="stopped")
     assert PASSWORD not in browser.post(address).content.decode()
 
