@@ -347,3 +347,26 @@ def test_open_databases_and_running_tasks_do_not_hide_each_other(bob: User, arch
     for shown in (live.taskbar_context(bob), live.bar(live.current(Task.objects.order_by("created_at")))):
         assert [row["kind"] for row in shown["tasks"]] == ["instant_recovery"] * 5 + ["backup"] * 5
         assert shown["total"] == 14
+
+
+@pytest.mark.parametrize(
+    ("query", "seen"),
+    [
+        ("", {"stopped", "failed"}),
+        ("?end=failed", {"failed"}),
+        ("?product=mariadb", {"failed"}),
+        ("?q=DB", {"stopped", "failed"}),
+        ("?q=nothing-like-it", set()),
+        ("?server=x&end=x&product=x&page=9&q=%00", {"stopped", "failed"}),
+        ("?server=00000000-0000-4000-8000-000000000000", set()),
+    ],
+)
+def test_ended_sessions_are_filtered_and_open_ones_always_there(
+    client_of: ClientOf, diane: User, archive: Archive, query: str, seen: set[str]
+) -> None:
+    ended = {"stopped": session_of(archive, "stopped"), "failed": session_of(archive, "failed")}
+    Session.objects.filter(state="failed").update(product="mariadb")
+    ready = session_of(archive, "ready", port=15432)
+    main = client_of(diane).get(reverse("sessions") + query).content.decode().split('id="taskbar"')[0]
+    assert {name for name, one in ended.items() if one.get_absolute_url() in main} == seen
+    assert ready.get_absolute_url() in main
