@@ -7,7 +7,7 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
-from django.core.validators import RegexValidator
+from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -15,9 +15,26 @@ from backups.models import Archive
 from recovery.engines.base import Found
 from recovery.paths import shown
 from servers.models import Server
+from servers.remote import validate, wire
+from servers.remote.instant import asked
 
 READ_ONLY, WRITABLE = "read-only", "writable"
 MOST_HOURS = 24 * 31
+
+
+def _image(value: str) -> None:
+    """What the helper would refuse is told before anything is planned."""
+    try:
+        validate.text(value, "image", asked.IMAGE)
+    except wire.Refused:
+        raise ValidationError(_("This is not the name of a Docker image.")) from None
+
+
+def _socket(value: str) -> None:
+    try:
+        validate.absolute(value, "engine")
+    except wire.Refused:
+        raise ValidationError(_("An absolute path.")) from None
 
 
 def hours_field() -> forms.IntegerField:
@@ -65,6 +82,7 @@ class StartForm(forms.Form):
         label=gettext_lazy("Another image"),
         required=False,
         max_length=255,
+        validators=[_image],
         widget=forms.TextInput(attrs={"spellcheck": "false", "autocomplete": "off"}),
         help_text=gettext_lazy("Leave it empty for the one that fits the version of the files."),
     )
@@ -72,7 +90,7 @@ class StartForm(forms.Form):
         label=gettext_lazy("Socket of the Docker engine"),
         required=False,
         max_length=200,
-        validators=[RegexValidator(r"\A/[^\0]*\Z", gettext_lazy("An absolute path."))],
+        validators=[_socket],
         widget=forms.TextInput(attrs={"spellcheck": "false", "autocomplete": "off"}),
         help_text=gettext_lazy("Leave it empty for the one that was seen there, or the usual one."),
     )

@@ -2,7 +2,8 @@
 
 `/ws/live/?watch=task:<id>&watch=tasks&watch=server:<id>` — the task bar is always watched. On every
 (re)connection the current state is sent; then at most four messages a second, newest state wins,
-and the final state is never dropped. The page is right after a reload without any of this.
+and the final state is never dropped. A page that says what it was made of (`shows=<id>`, `shows=<id>:serving:`) is told
+to fetch itself when that had changed before its websocket came. The page is right after a reload without any of this.
 """
 
 from __future__ import annotations
@@ -73,6 +74,12 @@ def _mark(task: dict[str, Any]) -> str:
     return f"{task['id']}:serving:{task['progress'].get('beside', '')}"
 
 
+def _words(query: str, wanted: str) -> list[str]:
+    """Templates may put blanks around the block that says what a page watches and shows."""
+    found = [word.strip() for name, values in parse_qs(query).items() if name.strip() == wanted for word in values]
+    return found[:20]
+
+
 class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     """One viewer: what they watch, what has changed since the last flush."""
 
@@ -85,11 +92,12 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             await self.close(code=4403)
             return
         self._read_as(user)
-        self.watched = self._parse(self.scope.get("query_string", b"").decode("ascii", "ignore"))
+        query = self.scope.get("query_string", b"").decode("ascii", "ignore")
+        self.watched, self.shown = self._parse(query), set(_words(query, "shows"))
         self.changed: dict[str, dict[str, Any]] = {}
         self.bar: dict[str, dict[str, Any]] = {}
         self.bar_dirty = False
-        self.known: set[str] = set()  # tasks that the page shows already
+        self.known: set[str] = set(self.shown)  # tasks that the page shows already
         self.ended: set[str] = set()
         self.refresh_due = False
         self._wake = asyncio.Event()
@@ -122,10 +130,8 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     @staticmethod
     def _parse(query: str) -> set[tuple[str, str]]:
         watched = set()
-        # Templates may put blanks around the block that names what a page watches.
-        words = [word for name, values in parse_qs(query).items() if name.strip() == "watch" for word in values]
-        for word in words[:20]:
-            what, _, which = word.strip().partition(":")
+        for word in _words(query, "watch"):
+            what, _, which = word.partition(":")
             if what in WATCHES and (what == "tasks" or _is_uuid(which)):
                 watched.add((what, which if what != "tasks" else ""))
         return watched
@@ -209,12 +215,17 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     def _bar_fragment(self) -> str:
         rows = sorted(self.bar.values(), key=lambda task: task["created_at"])
-        context = {"tasks": rows[: live.TASKBAR_ROWS], "total": len(rows)}
-        return render("tasks/_taskbar.html", context, self.reader)
+        return render("tasks/_taskbar.html", live.bar(rows), self.reader)
 
     async def _send_current(self) -> None:
         bar, watched = await database_sync_to_async(self._load)()
-        self.known.update(_mark(task) for task in [*bar, *watched])
+        for task in [*bar, *watched]:
+            if self.shown and self._watches(task):
+                self._note_beginning_and_end(task)
+            else:
+                self.known.add(_mark(task))
+        if self.refresh_due:
+            self._wake.set()
         self.bar = {**{task["id"]: task for task in bar}, **self.bar}
         parts = [render("tasks/_live.html", {"task": task}, self.reader) for task in watched]
         await self.send(text_data="".join([*parts, self._bar_fragment()]))

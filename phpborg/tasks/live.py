@@ -16,7 +16,7 @@ from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from django.db.models import QuerySet
 
-from phpborg.tasks import progress
+from phpborg.tasks import progress, registry
 from phpborg.tasks.models import Task
 from phpborg.tasks.states import ACTIVE
 
@@ -84,10 +84,25 @@ def current(tasks: QuerySet[Task] | list[Task]) -> list[dict[str, Any]]:
 
 
 def taskbar_context(user: Any) -> dict[str, Any]:
-    """What the task bar shows: the running tasks that people asked for, oldest first, and how many in all."""
+    """What the task bar shows: the active tasks that people asked for, and how many in all; see `bar`."""
     if not getattr(user, "is_authenticated", False):
-        return {"tasks": [], "total": 0}
+        return bar([])
+    kinds = [kind.name for kind in registry.all_kinds() if kind.page]
     active = Task.objects.active().for_people().order_by("created_at")
-    rows = list(active[: TASKBAR_ROWS + 1])
-    total = len(rows) if len(rows) <= TASKBAR_ROWS else active.count()
-    return {"tasks": current(rows[:TASKBAR_ROWS]), "total": total}
+    rows: list[Task] = []
+    total = 0
+    for part in (active.filter(kind__in=kinds), active.exclude(kind__in=kinds)):
+        found = list(part[: TASKBAR_ROWS + 1])
+        rows += found[:TASKBAR_ROWS]
+        total += len(found) if len(found) <= TASKBAR_ROWS else part.count()
+    return {**bar(current(rows)), "total": total}
+
+
+def bar(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The rows of the task bar: what stays until it is stopped, then what ends by itself; the oldest of each first.
+
+    Each has room of its own: databases that are left open for days must not hide what runs, nor be hidden by it.
+    """
+    stay = [row for row in rows if registry.page_of(row["kind"])]
+    end = [row for row in rows if not registry.page_of(row["kind"])]
+    return {"tasks": [*stay[:TASKBAR_ROWS], *end[:TASKBAR_ROWS]], "total": len(rows)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import posixpath
 from typing import Any
 
@@ -56,6 +58,12 @@ def _adminer(request: asked.Session, beside: asked.Beside) -> PlanStep:
         undo=_("The container is removed."),
         facts={"image": beside.image},
     )
+
+
+def digest(session: Session) -> str:
+    """The same for the same plan of the same archive and server: whoever starts it says which one was seen."""
+    told = {**session.asked, "archive": str(session.archive_id), "server": str(session.server_id)}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def _image(request: asked.Session) -> tuple[PlanStep, ...]:

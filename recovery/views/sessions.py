@@ -17,10 +17,13 @@ from phpborg.tasks import live
 from phpborg.tasks.models import Task
 from phpborg.ui import confirm
 from phpborg.ui.confirm import Confirmation
+from phpborg.ui.offers import named
+from recovery.engines.base import Product
 from recovery.forms_session import ExtendForm
 from recovery.models import Session
-from recovery.services import session_plan, sessions
+from recovery.services import session_listing, session_plan, sessions
 from recovery.services.connecting import connection_of
+from servers.models import Server
 
 State = Session.State
 
@@ -33,13 +36,16 @@ def _session(pk: uuid.UUID) -> Session:
 @require_GET
 @permission(Right.VIEW)
 def sessions_page(request: HttpRequest) -> HttpResponse:
-    """Those that live, and those that did."""
-    rows = Session.objects.exclude(state=State.DRAFT).select_related("server", "archive", "requested_by")
-    ended = rows.exclude(state__in=Session.ACTIVE)
-    page = Paginator(ended, 50).get_page(request.GET.get("page"))
+    """Those that live, all of them; then those that did, filtered and paged."""
+    filters = session_listing.Filters.read(request.GET)
+    page = Paginator(session_listing.ended(filters), 50).get_page(request.GET.get("page"))
     context = {
-        "living": rows.active(),
+        "living": session_listing.rows().active(),
         "page_obj": page,
+        "filters": filters,
+        "products": [(str(one), one.label) for one in Product],
+        "ends": [(end.value, end.label) for end in session_listing.ENDS],
+        "servers": named(Server.objects.order_by("name"), filters.server),
         "can_operate": request.user.may(Right.OPERATE),  # type: ignore[union-attr]
     }
     return render(request, "recovery/sessions.html", context)
@@ -101,7 +107,9 @@ def session_password(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     session = _session(pk)
     if request.method == "GET":
         return redirect(session)
-    return _page(request, session, password=session.password.reveal() if session.is_active else "")
+    if not session.is_active:
+        return _page(request, session)
+    return _page(request, session, password=sessions.reveal_password(session=session, by=request.user))
 
 
 def _page(

@@ -54,7 +54,10 @@ def instant_look(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @permission(Right.OPERATE)
 def instant_start(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """Show what the answers lead to, or start it as shown. Its address alone leads to the questions."""
+    """Show what the answers lead to, or start what was shown. Its address alone leads to the questions.
+
+    Answers that have changed since lead to another plan, which is shown first.
+    """
     archive = _archive(pk)
     found = looking.answer_of(archive)
     if found is None or request.method == "GET":
@@ -66,12 +69,16 @@ def instant_start(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         session = sessions.draft(archive=archive, by=request.user, **form.draft_arguments())
     except PhpBorgError:
         return _page(request, archive, found, form)
+    if request.POST.get("shown") != session_plan.digest(session):
+        return _page(request, archive, found, form, has_changed=True)
     session.save()
     sessions.start(session=session, hours=form.cleaned_data["hours"], by=request.user)
     return redirect(session)
 
 
-def _page(request: HttpRequest, archive: Archive, found: tuple[Found, ...], form: StartForm) -> HttpResponse:
+def _page(
+    request: HttpRequest, archive: Archive, found: tuple[Found, ...], form: StartForm, *, has_changed: bool = False
+) -> HttpResponse:
     """The questions, and the plan of their answers or why there is none."""
     session, error = None, None
     if form.values:
@@ -85,11 +92,13 @@ def _page(request: HttpRequest, archive: Archive, found: tuple[Found, ...], form
         "databases": [_row(one) for one in found],
         "open": Session.objects.active().filter(archive=archive),
         "session": session,
+        "shown": session_plan.digest(session) if session else "",
+        "has_changed": has_changed,
         "steps": session_plan.steps(session) if session else (),
         "docker_problem": session is not None and _lacks_docker(session.server),
         "error": error,
     }
-    bad = bool(form.errors or error) and request.method == "POST"
+    bad = bool(form.errors or error or has_changed) and request.method == "POST"
     return render(request, "recovery/instant.html", context, status=422 if bad else 200)
 
 

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from phpborg.accounts.rights import Right, permission
 from phpborg.errors import InvalidInput, PhpBorgError
 from phpborg.ui.answers import page, put_on_form, say, see_other
-from recovery.models import BrowseSession
+from recovery.models import BrowseSession, Session
 from servers.forms import EditForm, ModeForm, SetupForm
 from servers.models import Server
 from servers.services import bulk, capabilities, enrol, identity, labels, mode, overview, setup
@@ -34,6 +34,7 @@ def server(request: HttpRequest, pk: UUID) -> HttpResponse:
         "server": seen.server,
         "seen": seen,
         "sessions": _open_sessions(seen.server),
+        "databases": Session.objects.active().filter(server=seen.server)[:20],
         "offered": identity.offered(seen.server),
         "capabilities_at": capabilities.latest_at(seen.server),
         "setup_task": last_setup,

@@ -15,6 +15,7 @@ from django.utils import timezone
 from backups.models import Archive
 from phpborg.accounts.models import User
 from phpborg.crypto import EncryptedField
+from phpborg.tasks import live
 from phpborg.tasks.models import Task
 from phpborg.tasks.states import State as TaskState
 from recovery.models import Session
@@ -111,6 +112,25 @@ def answers(archive: Archive, **changes: Any) -> dict[str, Any]:
     return {"database": "0", "server": server, "mode": "read-only", "hours": "2", "fetch": "on", **changes}
 
 
+def start(browser: Client, archive: Archive, **changes: Any) -> Any:
+    """Press the button of the plan that is shown for these answers."""
+    address = reverse("instant-start", args=[archive.pk])
+    shown = browser.post(address, answers(archive, **changes)).context["shown"]
+    return browser.post(address, answers(archive, start="1", shown=shown, **changes))
+
+
+def test_what_was_not_shown_is_not_started(client_of: ClientOf, bob: User, archive: Archive) -> None:
+    looked(archive, POSTGRESQL_WHOLE)
+    browser, address = client_of(bob), reverse("instant-start", args=[archive.pk])
+    shown = browser.post(address, answers(archive)).context["shown"]
+    other = browser.post(address, answers(archive, mode="writable", start="1", shown=shown))
+    assert other.status_code == 422
+    assert "Nothing is started yet" in other.content.decode()
+    assert not Session.objects.exists()
+    again = answers(archive, mode="writable", start="1", shown=other.context["shown"])
+    assert browser.post(address, again)["Location"] == Session.objects.get().get_absolute_url()
+
+
 def test_what_was_shown_is_started(client_of: ClientOf, bob: User, archive: Archive) -> None:
     looked(archive, POSTGRESQL_WHOLE)
     browser, address = client_of(bob), reverse("instant-start", args=[archive.pk])
@@ -118,7 +138,7 @@ def test_what_was_shown_is_started(client_of: ClientOf, bob: User, archive: Arch
     assert shown.status_code == 200
     assert "A sandbox" in text_of(shown)
     assert not Session.objects.exists()
-    started = browser.post(address, answers(archive, mode="writable", start="1"))
+    started = start(browser, archive, mode="writable")
     session = Session.objects.get()
     assert started["Location"] == session.get_absolute_url()
     assert (session.state, session.is_read_only, session.server_name) == ("starting", False, "web")
@@ -132,7 +152,7 @@ def test_of_several_databases_one_is_chosen(client_of: ClientOf, bob: User, arch
     looked(archive, POSTGRESQL_WHOLE, replace(POSTGRESQL_WHOLE, path=b"srv/second", version="14"))
     browser = client_of(bob)
     assert "srv/second" in text_of(browser.get(reverse("instant", args=[archive.pk])))
-    browser.post(reverse("instant-start", args=[archive.pk]), answers(archive, database="1", start="1"))
+    start(browser, archive, database="1")
     assert Session.objects.get().directory == "srv/second"
 
 
@@ -146,13 +166,23 @@ def test_an_image_that_does_not_fit_is_refused_until_it_is_chosen_openly(
     assert refused.status_code == 422
     assert "REC-19" in refused.content.decode()
     assert not Session.objects.exists()
-    browser.post(address, answers(archive, image="postgres:13", openly="on", start="1"))
+    start(browser, archive, image="postgres:13", openly="on")
     assert Session.objects.get().image == "postgres:13"
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"hours": "0"}, {"hours": "x"}, {"server": "7"}, {"mode": "both"}, {"database": "4"}, {"docker": "docker.sock"}],
+    [
+        {"hours": "0"},
+        {"hours": "x"},
+        {"server": "7"},
+        {"mode": "both"},
+        {"database": "4"},
+        {"docker": "docker.sock"},
+        {"image": "a b", "openly": "on"},
+        {"image": "--privileged", "openly": "on"},
+        {"docker": "/run/../x"},
+    ],
 )
 def test_a_wrong_answer_is_told(client_of: ClientOf, bob: User, archive: Archive, changes: dict[str, str]) -> None:
     looked(archive, POSTGRESQL_WHOLE)
@@ -201,7 +231,7 @@ def test_a_failure_is_told_when_the_history_has_forgotten_the_task(
 
 
 def test_the_password_comes_when_it_is_asked_for_and_is_not_kept(
-    client_of: ClientOf, bob: User, archive: Archive
+    client_of: ClientOf, bob: User, archive: Archive, caplog: pytest.LogCaptureFixture
 ) -> None:
     session = session_of(archive, "ready", port=15432)
     browser, address = client_of(bob), reverse("session-password", args=[session.pk])
@@ -209,6 +239,8 @@ def test_the_password_comes_when_it_is_asked_for_and_is_not_kept(
     answer = browser.post(address)
     assert PASSWORD in answer.content.decode()
     assert "no-store" in answer["Cache-Control"]
+    assert f"{session.pk} was shown to bob" in caplog.text
+    assert PASSWORD not in caplog.text
     Session.objects.update(state="stopped")
     assert PASSWORD not in browser.post(address).content.decode()
 
@@ -297,3 +329,44 @@ def test_lines_to_copy_without_the_password(archive: Archive, product: str, comm
     assert connection.command == command
     assert PASSWORD not in json.dumps([connection.command, connection.address, connection.tunnel])
     assert connection.tunnel.startswith("ssh -N -L 15432:127.0.0.1:15432 -p 22 root@")
+
+
+def test_the_servers_page_has_what_runs_there(client_of: ClientOf, diane: User, archive: Archive) -> None:
+    session, over = session_of(archive, "ready", port=15432), session_of(archive, "stopped")
+    page = client_of(diane).get(reverse("server", args=[session.server_id])).content.decode()
+    main = page.split('id="taskbar"')[0]
+    assert session.get_absolute_url() in main
+    assert over.get_absolute_url() not in main
+
+
+def test_open_databases_and_running_tasks_do_not_hide_each_other(bob: User, archive: Archive) -> None:
+    """Both ways, in the page and in what its websocket sends."""
+    for _ in range(7):
+        session_of(archive, "ready")
+        Task.objects.create(kind="backup", queue="backup", state=TaskState.RUNNING, subject="a job")
+    for shown in (live.taskbar_context(bob), live.bar(live.current(Task.objects.order_by("created_at")))):
+        assert [row["kind"] for row in shown["tasks"]] == ["instant_recovery"] * 5 + ["backup"] * 5
+        assert shown["total"] == 14
+
+
+@pytest.mark.parametrize(
+    ("query", "seen"),
+    [
+        ("", {"stopped", "failed"}),
+        ("?end=failed", {"failed"}),
+        ("?product=mariadb", {"failed"}),
+        ("?q=DB", {"stopped", "failed"}),
+        ("?q=nothing-like-it", set()),
+        ("?server=x&end=x&product=x&page=9&q=%00", {"stopped", "failed"}),
+        ("?server=00000000-0000-4000-8000-000000000000", set()),
+    ],
+)
+def test_ended_sessions_are_filtered_and_open_ones_always_there(
+    client_of: ClientOf, diane: User, archive: Archive, query: str, seen: set[str]
+) -> None:
+    ended = {"stopped": session_of(archive, "stopped"), "failed": session_of(archive, "failed")}
+    Session.objects.filter(state="failed").update(product="mariadb")
+    ready = session_of(archive, "ready", port=15432)
+    main = client_of(diane).get(reverse("sessions") + query).content.decode().split('id="taskbar"')[0]
+    assert {name for name, one in ended.items() if one.get_absolute_url() in main} == seen
+    assert ready.get_absolute_url() in main

@@ -176,6 +176,23 @@ async def test_rows_come_before_blocks_because_browsers_drop_late_rows(viewer):
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("state", "phase", "shows", "told"),
+    [("running", "serving", "", True), ("running", "serving", ":serving:", False), ("success", "", ":serving:", True)],
+)
+async def test_what_changed_before_the_websocket_came_is_told(viewer, state, phase, shows, told):
+    task = await Task.objects.acreate(kind="test_quick", queue="quick", state=state, phase=phase)
+    socket = await look(viewer, f"watch=task:{task.pk}&shows={task.pk}{shows}")
+    await socket.receive_from(timeout=5)
+    if told:
+        assert "data-task-ended" in await until_seen(socket, "data-task-ended")
+    else:
+        while not await socket.receive_nothing(timeout=1):
+            assert "data-task-ended" not in await socket.receive_from(timeout=5)
+    await socket.disconnect()
+
+
+@pytest.mark.asyncio
 async def test_a_page_of_one_server_hears_of_its_tasks_only(viewer):
     import uuid
 

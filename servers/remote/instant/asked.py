@@ -36,7 +36,7 @@ ADMINER = "adminer"  # the settings of the container beside; seen there, and onl
 IN_MEMORY = (*INSIDE, ADMINER)
 KINDS = ["blocks", "overlay"]
 _LAYER = re.compile(r"[a-z][a-z0-9-]{0,30}")
-_IMAGE = re.compile(r"(?=.{1,255}$)[a-z0-9][A-Za-z0-9._/:@-]*")
+IMAGE = re.compile(r"(?=.{1,255}$)[a-z0-9][A-Za-z0-9._/:@-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _METHODS = ["GET", "POST", "PUT"]
 _PATH = re.compile(r"/(?!/)[A-Za-z0-9_.,/?=&-]{0,300}")
@@ -176,7 +176,7 @@ def session(args: Dict[str, Any], secrets: Dict[str, Any]) -> Session:
     return Session(
         token=validate.token(args.get("token")),
         engine=wire.shown(validate.absolute(args.get("engine"), "engine")),
-        image=validate.text(args.get("image"), "image", _IMAGE),
+        image=validate.text(args.get("image"), "image", IMAGE),
         pull=args.get("pull") is True,
         user=(ids[0], ids[1]),
         memory=validate.number(args.get("memory"), "memory", _LEAST_MEMORY, _MOST_MEMORY),
@@ -198,7 +198,7 @@ def _beside(value: Any, secrets: Dict[str, Any]) -> Beside:
     table = _table(value, "adminer")
     files = [{**_table(one, "file"), "layer": ADMINER} for one in _list(table.get("files", []), "files")]
     return Beside(
-        image=validate.text(table.get("image"), "image", _IMAGE),
+        image=validate.text(table.get("image"), "image", IMAGE),
         programs=_programs(table.get("programs")),
         argv=validate.texts(table.get("argv"), "argv", _MOST),
         environment=_environment(table.get("environment")),
