@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +14,9 @@ from django.urls import reverse
 from phpborg.accounts.models import User
 from phpborg.crypto import EncryptedField
 from recovery.models import Session as Row
-from recovery.services import adminer, adminer_http
+from recovery.services import adminer, adminer_http, serving
 from servers.models import Server
+from tests.engines.test_found_json import POSTGRESQL_WHOLE
 from tests.instant.conftest import Session
 from tests.instant.test_adminer_real import Browser, begin, its_image
 from tests.instant.test_product_real import ROWS, place, repository, serve
@@ -51,18 +53,22 @@ ATTEMPTS = {
 
 
 @pytest.fixture
-def open_page(chromium: Any, live_server: Any, bob: User, client_of: Callable[[User], Client]) -> Iterator[Any]:
-    """`open_page(session, browser)`: Bob's page of the session's Adminer."""
+def open_page(
+    chromium: Any, live_server: Any, bob: User, client_of: Callable[[User], Client], tmp_path: Path
+) -> Iterator[Any]:
+    """`open_page(session, browser)`: Bob has opened Adminer from the page of the session."""
     contexts: list[Any] = []
 
     def go(_session: Session, browser: Browser, product: str = "postgresql") -> Any:
+        asked, _login = serving.request(POSTGRESQL_WHOLE, "postgres:15", read_only=True)
         row = Row.objects.create(
             archive_name="nightly",
             server=Server.objects.create(name="here", kind=Server.Kind.LOCAL),
             product=product,
             image="an image",
             state=Row.State.READY,
-            asked={"adminer": {}},
+            asked={**asked.args, "engine": "/run/docker.sock"},
+            port=15432,
             adminer_port=browser.port,
             secrets=EncryptedField.seal(json.dumps({adminer.KEY: browser.key})),
         )
@@ -71,8 +77,13 @@ def open_page(chromium: Any, live_server: Any, bob: User, client_of: Callable[[U
         cookie = client_of(bob).cookies["sessionid"].value
         context.add_cookies([{"name": "sessionid", "value": cookie, "url": live_server.url, "httpOnly": True}])
         page = context.new_page()
-        page.goto(live_server.url + reverse("adminer", args=[row.pk]))
-        return page
+        page.route_web_socket("**/ws/live/**", lambda _socket: None)
+        page.goto(live_server.url + reverse("session", args=[row.pk]))
+        page.screenshot(path=str(tmp_path / "session.png"), full_page=True)
+        with context.expect_page() as opened:
+            page.click(f"a[href='{reverse('adminer', args=[row.pk])}']")
+        opened.value.wait_for_load_state()
+        return opened.value
 
     yield go
     for context in contexts:

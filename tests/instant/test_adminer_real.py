@@ -10,17 +10,25 @@ import signal
 import socket
 import urllib.error
 import urllib.request
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
-from recovery.services import adminer, serving
+from phpborg.crypto import EncryptedField
+from recovery.errors import AdminerAway
+from recovery.models import Session as Row
+from recovery.services import adminer, adminer_http, serving
+from servers.models import Server
+from servers.services import loopback
+from servers.transport import host_for
 from tests.instant.conftest import Session
 from tests.instant.test_product_real import ROWS, look, place, repository, serve
 from tests.instant.test_verb_real import left
 from tests.support import own_image
+from tests.support.sshd import running
 from tests.support.workers import wait_until
 
 __all__ = ["place", "repository", "serve"]
@@ -221,3 +229,25 @@ def test_a_kill_9_of_the_helper_takes_it_along(begin, host, engine):
         browser.ask()
     host.call("instant", {"action": "remove", "token": session.token}, timeout=150)
     assert left(session.token, engine) == []
+
+
+def test_on_another_server_it_is_reached_through_ssh(start, engine, repository, place, lab, monkeypatch):
+    """As an account that needs sudo for everything else: to reach the port it needs nothing."""
+    found = look(repository, "pg", place)
+    asked, _login = serving.request(found, own_image.postgresql(engine), read_only=True)
+    with running(lab) as sshd:
+        far = sshd.sudo_target()
+        monkeypatch.setattr(loopback, "target_of", lambda _server: far)
+        session = start(repository=repository, archive="pg", asked=asked, host=host_for(far))
+        row = Row(
+            server=Server(name="far", kind=Server.Kind.SSH),
+            adminer_port=adminer_of(session)["adminer_port"],
+            secrets=EncryptedField.seal(json.dumps(dict(asked.secrets))),
+        )
+        query = "pgsql=&username=phpborg&db=postgres&ns=public&select=kettle&order[0]=id&desc[0]=1"
+        answer = adminer_http.ask(row, "GET", query, {}, "", BytesIO(), 0)
+        assert answer.status == 200
+        assert str(ROWS) in b"".join(answer.chunks).decode()
+        session.finish()
+        with pytest.raises(AdminerAway):
+            adminer_http.ask(row, "GET", query, {}, "", BytesIO(), 0)
