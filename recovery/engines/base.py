@@ -171,6 +171,7 @@ class Step:
     login: str = ""
     ends: bool = False
     ready: Ready | None = None
+    settled: tuple[Ready, ...] = ()  # what must be answered before the next step, in this order
     after: tuple[str, ...] = ()  # asked of the server once it answers, in this order
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from recovery.engines import find
-from recovery.engines.base import LOGIN_FILE, RUN, File, Found, Product, Ready, Recipe, Step
+from recovery.engines.base import LOGIN_FILE, RUN, File, Found, Product, Recipe, Step
 from recovery.errors import CannotStart
 from recovery.services import adminer
 
@@ -176,7 +176,7 @@ def _stage(number: int, step: Step, recipe: Recipe, layers: _Layers, asking: Cli
         "files": files,
         "seconds": _STAGE_SECONDS,
         "ends": step.ends,
-        "ready": list(_questions(step.ready, step.after, asking)),
+        "ready": list(_questions(step, asking)),
     }
     if step.login == "stdin":
         stage["stdin"] = "login"
@@ -185,9 +185,9 @@ def _stage(number: int, step: Step, recipe: Recipe, layers: _Layers, asking: Cli
     return stage
 
 
-def _questions(ready: Ready | None, after: tuple[str, ...], asking: Client | None) -> Iterator[dict[str, Any]]:
-    asked = [] if ready is None else [(ready.query, ready.answer)]
-    for query, answer in [*asked, *((query, None) for query in after)]:
+def _questions(step: Step, asking: Client | None) -> Iterator[dict[str, Any]]:
+    proofs = (*([] if step.ready is None else [step.ready]), *step.settled)
+    for query, answer in [*((one.query, one.answer) for one in proofs), *((query, None) for query in step.after)]:
         if asking is None:
             method, path, *body = query.split(" ", 2)
             yield {"http": method, "path": path, "body": "".join(body), "answer": answer}
