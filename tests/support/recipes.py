@@ -54,7 +54,9 @@ class Kitchen:
             files.append((LOGIN_FILE, self.login, 0o400))
         for name, content, mode in files:
             path = Path(self.here(name))
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.parent.exists():
+                path.parent.mkdir(parents=True)
+                self._own(path.parent)
             path.unlink(missing_ok=True)
             path.write_bytes(content)
             path.chmod(mode)
