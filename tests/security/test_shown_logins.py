@@ -6,7 +6,6 @@ import json
 import os
 import pwd
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -58,7 +57,7 @@ def place() -> Iterator[tuple[support.Cluster, int]]:
         who = pwd.getpwnam(LIAR)
         words = ["postgres", "-c", _PRETENDS]
         child = subprocess.Popen(
-            words, executable=sys.executable, user=who.pw_uid, group=who.pw_gid, extra_groups=[], cwd=lies
+            words, executable="/usr/bin/python3", user=who.pw_uid, group=who.pw_gid, extra_groups=[], cwd=lies
         )
         stack.callback(child.wait)
         stack.callback(child.kill)
