@@ -34,7 +34,7 @@ def addresses(job_name: str, *picked: str) -> dict[str, str]:
         "proofs": "/proofs/",
         "job-proofs": f"{job.get_absolute_url()}proofs/",
         "proof-plan": f"{job.get_absolute_url()}proofs/plan/",
-        "proof": proof_of(job),
+        "proof": proof_of(job, archive),
         "job": job.get_absolute_url(),
         "archive": archive.get_absolute_url(),
         "browse": f"{archive.get_absolute_url()}browse/?path={paths.token(root)}",
@@ -47,12 +47,12 @@ def addresses(job_name: str, *picked: str) -> dict[str, str]:
     }
 
 
-def proof_of(job: BackupJob) -> str:
-    """The page of a proof of the job, which is begun when there is none; there is a plan of more."""
+def proof_of(job: BackupJob, archive: Archive) -> str:
+    """The page of a proof of the job; one of this archive is begun when there is none. There is a plan of more."""
     proof_schedules.set_plan(job=job, cron="0 4 1 * *", zone="UTC")
     proof = Proof.objects.filter(job=job).first()
     if proof is None:
-        proof = proofs.draft(job=job)
+        proof = proofs.draft(archive=archive)
         proofs.start(proof=proof)
     return proof.get_absolute_url()
 
