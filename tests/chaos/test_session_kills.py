@@ -8,11 +8,10 @@ import os
 import shutil
 import signal
 import socket
-import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,15 +57,14 @@ class Sessions:
     def __init__(self, estate: Estate, engine: Engine, image: str) -> None:
         self.estate, self.engine = estate, engine
         self._code = _DRAFT.format(docker=str(engine.socket), image=image)
-        self._database = f"file:{estate.product.var / 'phpborg.sqlite3'}?mode=ro"
 
     def start(self, count: int = 1) -> list[str]:
         """Their ids; the archive is looked at before the first."""
         return self.estate.product.python(self._code + _START * count).split()
 
     def ask(self, query: str, *values: str) -> tuple | None:
-        with closing(sqlite3.connect(self._database, uri=True, timeout=10)) as connection:
-            return connection.execute(query, values).fetchone()
+        rows = self.estate.rows(query, *values)
+        return rows[0] if rows else None
 
     def phase(self, session: str) -> str:
         row = self.ask(
