@@ -88,13 +88,15 @@ class SessionRun:
         port, problem = number(said.get("adminer_port")), _problem(said.get("adminer_problem"))
         sessions.serves(self.session, {**figures, "adminer_port": port}, adminer_problem=problem)
         self.context.phase("serving")
-        self.context.progress(**{name: value for name, value in figures.items() if value is not None})
+        known = {name: value for name, value in figures.items() if value is not None}
         # Pages of the session show it anew when this word changes.
-        self.context.progress(beside=problem or ("" if port is None else "adminer"))
-        if self._expires_at is not None:
-            self.context.progress(expires_at=self._expires_at.isoformat())
+        self.context.progress(**known, beside=problem or ("" if port is None else "adminer"), **self._end())
         if first:
             self.context.log(f"ready after {said.get('seconds')} s on port {figures['port']}")
+
+    def _end(self) -> dict[str, str]:
+        """When it ends by itself, for those who watch."""
+        return {} if self._expires_at is None else {"expires_at": self._expires_at.isoformat()}
 
     def _look(self) -> None:
         """Once in a while: is its time over? It may have been extended meanwhile."""
@@ -104,7 +106,7 @@ class SessionRun:
         expires = Session.objects.filter(pk=self.session.pk).values_list("expires_at", flat=True).first()
         if expires is not None and expires != self._expires_at:
             self._expires_at = expires
-            self.context.progress(expires_at=expires.isoformat())
+            self.context.progress(**self._end())
         if expires is not None and expires <= timezone.now():
             self.context.stop.set(EXPIRED)
 

@@ -29,8 +29,7 @@ State = Session.State
 
 
 def _session(pk: uuid.UUID) -> Session:
-    rows = Session.objects.exclude(state=State.DRAFT).select_related("archive", "server", "requested_by")
-    return get_object_or_404(rows, pk=pk)
+    return get_object_or_404(session_listing.rows(), pk=pk)
 
 
 @require_GET

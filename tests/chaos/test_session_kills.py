@@ -24,7 +24,7 @@ from tests.lab.engine import Engine, running_engine
 from tests.support import own_image, postgresql
 from tests.support.estate import Estate
 from tests.support.product import eventually
-from tests.support.sshd import descendants
+from tests.support.sshd import descendants, processes
 
 pytestmark = pytest.mark.chaos
 _ROWS = 1000
@@ -102,9 +102,9 @@ class Sessions:
     def pids(self, victim: str, part: Part) -> list[int]:
         """The living processes that are this part of the session."""
         if victim == "mount":
-            return _running(lambda words: "mount" in words and part.token in " ".join(words))
+            return processes(lambda words: "mount" in words and part.token in " ".join(words))
         if victim == "layer":
-            return _running(lambda words: "--cow" in words and part.token in " ".join(words))
+            return processes(lambda words: "--cow" in words and part.token in " ".join(words))
         if victim == "container":
             return self._containers(part)
         if victim == "helper":
@@ -145,7 +145,7 @@ class Sessions:
         found = [str(place) for place in places if place.exists()]
         found += [str(path) for place in places for path in mounts.mounts_below(place)]
         found += self.engine.docker("ps", "-aq", "--filter", f"name=phpborg-{part.token}").stdout.split()
-        return found + [str(pid) for pid in _running(lambda words: part.token in " ".join(words))]
+        return found + [str(pid) for pid in processes(lambda words: part.token in " ".join(words))]
 
     def all_gone(self, parts: list[Part], seconds: float = 60) -> None:
         """Ended, with a reason, and nothing of them there."""
@@ -153,17 +153,6 @@ class Sessions:
             eventually(lambda part=part: self.state(part.session)[0] == "failed", seconds, str(part))
             eventually(lambda part=part: not self.left(part), seconds, f"left: {self.left(part)}")
         self.estate.is_clean(seconds)
-
-
-def _running(matches) -> list[int]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            with suppress(OSError):
-                words = (entry / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
-                if matches(words):
-                    found.append(int(entry.name))
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -233,7 +222,7 @@ def test_the_machine_starts_again(sessions: Sessions) -> None:
     product.end("worker-sessions", signal.SIGKILL)
     for part in parts:
         family += [pid for victim in ("container", "helper") for pid in sessions.pids(victim, part)]
-        family += _running(lambda words, part=part: part.token in " ".join(words))
+        family += processes(lambda words, part=part: part.token in " ".join(words))
     for pid in family:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

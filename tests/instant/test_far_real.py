@@ -11,8 +11,8 @@ import pytest
 from servers.transport import host_for
 from servers.transport.base import Host
 from tests.instant.conftest import ROWS, Session
-from tests.instant.test_verb_real import left, processes, sql
-from tests.support.sshd import Lab, Sshd, running
+from tests.instant.test_verb_real import left, sql
+from tests.support.sshd import Lab, Sshd, processes, running
 from tests.support.workers import wait_until
 
 pytestmark = pytest.mark.real

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import subprocess
-import tempfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,22 +14,15 @@ from recovery.services import serving
 from servers.errors import MountsHidden
 from servers.transport import host_for
 from tests.instant.conftest import PASSPHRASE, ROWS
-from tests.instant.test_product_real import look, mysql, psql
+from tests.instant.test_product_real import look, mysql, place, psql
 from tests.instant.test_verb_real import left, sql
 from tests.lab.engine import Engine
 from tests.support import mariadb, own_image, postgresql
 from tests.support.sshd import local_target
 
+__all__ = ["place"]
 pytestmark = pytest.mark.real
 _STRANGER = 4321
-
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="phpborg-cases-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from phpborg.errors import PhpBorgError
 from phpborg.mounts import mounts_below
 from tests.instant.conftest import PASSWORD, ROWS, recipe
 from tests.support import postgresql, registry
-from tests.support.sshd import descendants
+from tests.support.sshd import descendants, processes
 
 pytestmark = pytest.mark.real
 
@@ -27,19 +26,6 @@ def sql(port: int, text: str) -> subprocess.CompletedProcess[str]:
     words = [str(postgresql.PROGRAMS / "psql"), "-XAt", "-h", "127.0.0.1", "-p", str(port), "-U", "phpborg", "postgres"]
     env = {**os.environ, "PGPASSWORD": PASSWORD}
     return subprocess.run([*words, "-c", text], capture_output=True, text=True, env=env, check=False)
-
-
-def processes(matches: Callable[[list[str]], bool]) -> list[int]:
-    """Those whose words are such."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (entry / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
-        except OSError:
-            continue
-        if matches(words):
-            found.append(int(entry.name))
-    return found
 
 
 def left(token: str, engine) -> list[str]:

@@ -16,7 +16,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -248,6 +248,17 @@ def processes_with(text: str) -> list[int]:
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             with suppress(OSError):
                 if text.encode() in (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes():
+                    found.append(int(entry.name))
+    return found
+
+
+def processes(matches: Callable[[list[str]], bool]) -> list[int]:
+    """Living processes whose words are such (this one left out)."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        if int(entry.name) != os.getpid():
+            with suppress(OSError):
+                if matches((entry / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")):
                     found.append(int(entry.name))
     return found
 
