@@ -11,6 +11,7 @@ from collections.abc import Sequence
 LONG = 86400  # seconds that the kernel may keep names and attributes: nobody else changes them
 MAX_BYTES = 1 << 20  # of one read or write
 BUFFER_BYTES = MAX_BYTES + 4096
+AHEAD_BYTES = 8 << 20  # that the kernel reads before it is asked, in requests of MAX_BYTES
 
 LOOKUP, FORGET, GETATTR, SETATTR, READLINK, SYMLINK = 1, 2, 3, 4, 5, 6
 MKNOD, MKDIR, UNLINK, RMDIR, RENAME, LINK, OPEN, READ, WRITE, STATFS, RELEASE = 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18
@@ -81,9 +82,10 @@ def unmount(point: bytes, *, lazy: bool = False) -> None:
 
 
 def read_ahead(path: bytes) -> None:
-    """Let the kernel read a megabyte ahead on the FUSE mount that holds `path`, where it lets us (/sys may be closed).
+    """Let the kernel read far ahead on the FUSE mount that holds `path`, where it lets us (/sys may be closed).
 
-    For our own mount and for borg's below: fewer, bigger requests made a scan of the latter a quarter faster.
+    For our own mount and for borg's below: only then do borg, this process and the server work at the same time. A
+    scan of 1 GB took 2.2 times as long as to read it from borg's mount with a megabyte, 1.2 times with eight.
     """
     device = os.stat(path).st_dev
     number = f"{os.major(device)}:{os.minor(device)}"
@@ -92,7 +94,7 @@ def read_ahead(path: bytes) -> None:
     if any(left.split()[2] == number and right.startswith("fuse") for left, _, right in found):
         try:
             with open(f"/sys/class/bdi/{number}/read_ahead_kb", "w") as setting:
-                setting.write(str(MAX_BYTES // 1024))
+                setting.write(str(AHEAD_BYTES // 1024))
         except OSError:
             return
 
