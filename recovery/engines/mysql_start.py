@@ -97,6 +97,8 @@ def _settings(found: Found) -> tuple[str, ...]:
         "--innodb-buffer-pool-dump-at-shutdown=0",
         "--loose-group-replication-start-on-boot=OFF",
         "--innodb-flush-log-at-trx-commit=2",
+        # Past the kernel's memory nothing would be read ahead of a scan: half as fast.
+        "--innodb-flush-method=fsync",
         # A clean end that does not purge what an archive has left over.
         "--innodb-fast-shutdown=1",
     ]
