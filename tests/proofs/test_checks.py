@@ -123,7 +123,7 @@ def test_no_check_names_a_secret_and_the_helper_takes_each():
     checks = [POSTGRESQL.read(None, client), POSTGRESQL.query(0, Query("shop", "SELECT 1"), client)]  # type: ignore[arg-type]
     client = MYSQL.client(("/usr/bin/mariadb",), ("--defaults-file=/phpborg/run/client.cnf", "-N", "-B", "-e"))
     checks += [Check("other", MYSQL.read(None, client).words)]  # type: ignore[arg-type]
-    found = asked.checks([check.as_asked(("/usr/bin/psql",)) for check in checks])
+    found = asked.checks([check.as_asked(("/usr/bin/psql",)) for check in checks], {})
     assert [check.name for check in found] == ["read", "query-0", "other"]
     assert found[0].script is not None
     assert found[1].command.stdin == b"SELECT 1\n"
@@ -148,13 +148,13 @@ CHECK: dict[str, Any] = {"name": "read", "programs": ["/bin/psql"], "argv": ["-c
 )
 def test_what_the_helper_refuses_as_a_check(changes):
     with pytest.raises(wire.Refused):
-        asked.checks([{**copy.deepcopy(CHECK), **changes}])
+        asked.checks([{**copy.deepcopy(CHECK), **changes}], {})
 
 
 @pytest.mark.parametrize("rows", [None, [], [CHECK, CHECK], ["x"]])
 def test_checks_have_names_of_their_own(rows):
     with pytest.raises(wire.Refused):
-        asked.checks(rows)
+        asked.checks(rows, {})
 
 
 @pytest.mark.parametrize("percent", [1, 10, 50, 100])

@@ -29,7 +29,7 @@ def instant(request: wire.Request, control: wire.Control) -> Tuple[Optional[int]
         return 0, None
     policy.check_sessions()
     session = asked.session(request.args, request.secrets)
-    questions = asked.checks(request.args.get("checks")) if action == "check" else []
+    questions = asked.checks(request.args.get("checks"), request.secrets) if action == "check" else []
     with Log() as log:
         serving.Serving(request, control, session, log, questions).carry_out()
     return 0, None

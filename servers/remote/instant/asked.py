@@ -11,11 +11,12 @@ A stage is one start of the container: {"programs": [candidates, the first that 
 "stdin": name of a secret, "seconds", "ends", "ready": [{"programs", "argv", "answer"}]}. One that `ends` does so by
 itself; the others are ready when each command of `ready` succeeds in the container with this answer, if one is given,
 and all but the last are ended then. A question may also be {"http": method, "path", "body", "answer": what the answer
-holds} of the server's port. A file is {"layer": name, "run" or "etc", "path", "text" or "secret": name, "mode"}
-or {"layer", "path", "remove": true}.
+holds} of the server's port, or one of MongoDB's socket (mongo.py). A file is {"layer": name, "run" or "etc", "path",
+"text" or "secret": name, "mode"} or {"layer", "path", "remove": true}.
 
 Instead of being served a database may be asked ("checks"): [{"name", "programs", "argv", "stdin", "seconds", "script":
-{"programs", "argv", "stdin"}}], each a command in the container of the last stage, whose lines are told as they come.
+{"programs", "argv", "stdin"}}], each a command in the container of the last stage, whose lines are told as they come;
+or {"name", "seconds", "mongo": what MongoDB is asked (mongo.py)}.
 
 Beside is a second container that sees the run directory, read-only, and a directory of settings of its own: {"image",
 "programs", "argv", "environment", "memory", "files": [{"path", "text" or "secret", "mode"}], "port": where it listens
@@ -27,7 +28,7 @@ import re
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from .. import validate, wire
-from . import web
+from . import mongo, web
 
 # Directories in memory: for sockets and secrets, which the container may change, and for settings, which it may not.
 RUN, ETC = "run", "etc"
@@ -104,12 +105,16 @@ class Command(NamedTuple):
 
 
 class Check(NamedTuple):
-    """A command whose lines are handed over. With `script`, what that one prints is what it reads."""
+    """A command whose lines are handed over. With `script`, what that one prints is what it reads.
+
+    With `over` it is no program of the image that is asked.
+    """
 
     name: str
     script: Optional[Command]
     command: Command
     seconds: float
+    over: Optional[mongo.Look] = None
 
 
 class Stage(NamedTuple):
@@ -121,7 +126,7 @@ class Stage(NamedTuple):
     stdin: Optional[bytes]
     seconds: float
     ends: bool
-    ready: List[Union[Question, web.Query]]
+    ready: List[Union[Question, web.Query, mongo.Query]]
 
 
 class Beside(NamedTuple):
@@ -227,20 +232,19 @@ def _door(value: Any, secrets: Dict[str, Any]) -> web.Door:
     return web.Door(validate.text(table.get("name"), "name", _LOGIN), password, table["read_only"])
 
 
-def checks(value: Any) -> List[Check]:
+def checks(value: Any, secrets: Dict[str, Any]) -> List[Check]:
     """Raises Refused for anything that is not exactly of this form."""
     found = []
     for one in _list(value, "checks"):
         table = _table(one, "check")
+        name = validate.text(table.get("name"), "check", _LAYER)
+        seconds = float(validate.number(table.get("seconds"), "seconds", 1, _LONGEST))
         script = table.get("script")
-        found.append(
-            Check(
-                validate.text(table.get("name"), "check", _LAYER),
-                None if script is None else _command(script),
-                _command(table),
-                float(validate.number(table.get("seconds"), "seconds", 1, _LONGEST)),
-            )
-        )
+        if "mongo" in table:
+            look = mongo.look(_table(table["mongo"], "mongo"), secrets)
+            found.append(Check(name, None, Command([], [], b""), seconds, look))
+        else:
+            found.append(Check(name, None if script is None else _command(script), _command(table), seconds))
     if not found or len({check.name for check in found}) != len(found):
         raise wire.Refused("invalid", "the checks need names of their own", field="checks")
     return found
@@ -308,7 +312,7 @@ def _stages(value: Any, names: List[str], secrets: Dict[str, Any]) -> List[Stage
 def _stage(value: Any, names: List[str], secrets: Dict[str, Any]) -> Stage:
     table = _table(value, "stage")
     stdin, ends = table.get("stdin"), table.get("ends") is True
-    ready = [_question(one) for one in _list(table.get("ready", []), "ready", 20)]
+    ready = [_question(one, secrets) for one in _list(table.get("ready", []), "ready", 20)]
     if not ends and not ready:
         raise wire.Refused("invalid", "a server is ready when it has answered", field="ready")
     return Stage(
@@ -329,8 +333,10 @@ def _programs(value: Any) -> List[str]:
     return found
 
 
-def _question(value: Any) -> Union[Question, web.Query]:
+def _question(value: Any, secrets: Dict[str, Any]) -> Union[Question, web.Query, mongo.Query]:
     table = _table(value, "question")
+    if "mongo" in table:
+        return mongo.question(table, secrets)
     answer = table.get("answer")
     if "http" in table:
         return web.Query(

@@ -13,7 +13,7 @@ import time
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from .. import children, wire
-from . import cage
+from . import cage, gateway, mongo
 from .asked import Check, Command
 
 _MOST_LINES = 200000
@@ -45,11 +45,12 @@ class _Lines:
 class Asking:
     """The container of one session, asked one thing after the other."""
 
-    def __init__(self, docker: cage.Docker, token: str, stage: int, place: str) -> None:
+    def __init__(self, docker: cage.Docker, token: str, stage: int, place: str, target: gateway.Target) -> None:
         self._docker = docker
         self._token = token
         self._stage = stage
         self._place = place
+        self._target = target
 
     def carry_out(
         self,
@@ -83,11 +84,29 @@ class Asking:
             stdin = bytes(printed)
             if len(stdin) > _SCRIPT_BYTES:
                 code, detail = 1, b"the list of what is to be checked is too long"
-        if code == 0:
+        if check.over is not None:
+            code, detail = self._look(check.over, control, deadline, take, rest)
+        elif code == 0:
             split = _Lines(take)
             code, detail = self._run(command, stdin, known, control, deadline, split.add, rest)
             split.end()
         tell("checked", check=check.name, code=code, lines=lines, detail=detail.decode("utf-8", "replace").strip())
+
+    def _look(
+        self,
+        look: mongo.Look,
+        control: wire.Control,
+        deadline: float,
+        take: Callable[[bytes], Any],
+        rest: Callable[[], None],
+    ) -> Tuple[Optional[int], bytes]:
+        """In the server's own protocol."""
+        try:
+            return look.carry_out(mongo.Patient(self._target.connected(), control, deadline, rest), take)
+        except TimeoutError as error:
+            return None, str(error).encode()
+        except OSError as error:
+            return 1, str(error).encode("utf-8", "replace")
 
     def _run(
         self,

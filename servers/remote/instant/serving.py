@@ -4,11 +4,12 @@ import json
 import os
 import subprocess
 import time
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 from .. import borg, children, pipes, tree, wire
-from . import beside, cage, checks, gateway, inside, layers, sight, web
+from . import beside, cage, checks, gateway, layers, mongo, sight, web
 from .asked import RUN, Check, Layer, Question, Session, Stage
+from .asker import Asker
 from .log import Log
 from .stack import Stack
 
@@ -16,7 +17,6 @@ _MOUNT_SECONDS = 300.0
 _TELL_SECONDS = 1.0
 _REST_SECONDS = 15.0
 _PULL_SECONDS = 3600.0
-_EXEC_SECONDS = 60.0
 _END_SECONDS = 1.5
 
 
@@ -34,7 +34,6 @@ class Serving:
     ) -> None:
         self._request = request
         self._checks = asked
-        self._answering: Dict[Tuple[str, ...], str] = {}  # of some candidates the one that the image has
         self._control = control
         self._session = session
         self._log = log
@@ -44,8 +43,8 @@ class Serving:
         self._layers: List[layers.Mounted] = []
         self._database: Optional[children.Tool] = None
         self._gateway: Optional[gateway.Gateway] = None
-        self._socket = os.path.join(self.stack.merged(RUN), session.socket or "")
-        self._namespace: Optional[inside.Namespace] = None  # of the running stage
+        path = os.path.join(self.stack.merged(RUN), session.socket or "")
+        self._asker = Asker(session, self._docker, path, control)
         self._beside = beside.Beside(session, self._docker, self.stack, control)
         self._said_before = 0
         self._began = time.monotonic()
@@ -140,7 +139,7 @@ class Serving:
                 raise failed("{} cannot be written".format(wire.shown(file.path)), error.strerror or "") from None
 
     def _launch(self, number: int, program: str) -> children.Tool:
-        self._leave()
+        self._asker.leave()
         stage = self._session.stages[number]
         words = cage.run(self._session, self._docker, number, program, self.stack.merged)
         log = self._log.fileno()
@@ -195,7 +194,7 @@ class Serving:
     def _until_ready(self, number: int, stage: Stage, tool: children.Tool) -> bool:
         """False when the image has no such program. Raises Refused when it ends, or does not answer in time."""
         deadline = time.monotonic() + stage.seconds
-        while not self._listens(number):
+        while not self._asker.listens(number):
             if tool.process.poll() is not None and self._lacks_program(number, tool.process.returncode):
                 tool.end()
                 return False
@@ -204,63 +203,17 @@ class Serving:
             self._ask(number, question, tool, deadline)
         return True
 
-    def _listens(self, number: int) -> bool:
-        """Does the server accept connections, at its socket or its port?"""
-        if self._session.port is None:
-            return gateway.answers(self._socket)
-        if self._namespace is None:
-            name = cage.container(self._session.token, number)
-            try:
-                self._namespace = inside.Namespace(self._docker, name, self._control)
-            except wire.Refused:
-                self._control.check()
-                return False  # it does not run yet, or no more
-        return self._namespace.answers(self._session.port)
-
-    def _leave(self) -> None:
-        """Each start of the container has a namespace of its own."""
-        if self._namespace is not None:
-            self._namespace.close()
-            self._namespace = None
-
-    def _target(self) -> gateway.Target:
-        if self._session.port is None:
-            return gateway.Socket(self._socket)
-        assert self._namespace is not None
-        return gateway.Port(self._namespace, self._session.port)
-
-    def _ask_http(self, query: web.Query, tool: children.Tool, deadline: float) -> None:
-        """As `_ask`, without a program in the image."""
-        assert self._namespace is not None
-        assert self._session.port is not None
+    def _ask(
+        self, number: int, question: Union[Question, web.Query, mongo.Query], tool: children.Tool, deadline: float
+    ) -> None:
+        """Until it is answered as it must be. Raises Refused when it is not in time."""
         while True:
-            try:
-                good, said = web.ask(self._namespace.connect(self._session.port), query, _EXEC_SECONDS)
-            except OSError as error:
-                good, said = False, str(error)
+            good, said = self._asker.ask(number, question)
             if good:
                 return
             if time.monotonic() > deadline:
-                raise failed("the database server does not answer {}".format(query.path), said[:1500])
+                raise failed("the database server does not answer a query", said[:1500])
             self._pause(tool, deadline)
-
-    def _ask(self, number: int, question: Union[Question, web.Query], tool: children.Tool, deadline: float) -> None:
-        """Until it is answered as it must be. Raises Refused when it is not in time."""
-        if isinstance(question, web.Query):
-            return self._ask_http(question, tool, deadline)
-        programs = list(question.programs)
-        while True:
-            argv = cage.execute(self._docker, self._session.token, number, [programs[0], *question.argv])
-            code, said = children.capture(argv, self._control, timeout=_EXEC_SECONDS)
-            if code == 0 and (question.answer is None or said.strip() == question.answer):
-                self._answering[tuple(question.programs)] = programs[0]
-                return
-            if cage.has_no_such_program(code, said) and len(programs) > 1:
-                programs.pop(0)
-            elif time.monotonic() > deadline:
-                raise failed("the database server does not answer a query", _text(said))
-            else:
-                self._pause(tool, deadline)
 
     def _pause(self, tool: children.Tool, deadline: float) -> None:
         self._control.check()
@@ -274,7 +227,9 @@ class Serving:
     # --- while it lives ------------------------------------------------------------------------------
 
     def _serve(self) -> None:
-        self._gateway = gateway.Gateway(self._session.address, self._session.ports, self._target(), self._session.door)
+        self._gateway = gateway.Gateway(
+            self._session.address, self._session.ports, self._asker.target(), self._session.door
+        )
         self._gateway.start()
         told: Dict[str, Any] = {}
         told_at = 0.0
@@ -291,9 +246,10 @@ class Serving:
     def _check(self) -> None:
         """Ask it all that is to be asked; then it has done its work."""
         self._tell("answering", **self._layer_facts())
-        asking = checks.Asking(self._docker, self._session.token, len(self._session.stages) - 1, self.stack.directory)
+        stage, target = len(self._session.stages) - 1, self._asker.target()
+        asking = checks.Asking(self._docker, self._session.token, stage, self.stack.directory, target)
         for check in self._checks:
-            asking.carry_out(check, self._answering, self._control, self._tell, self._log.bound)
+            asking.carry_out(check, self._asker.known, self._control, self._tell, self._log.bound)
             self._check_alive()
         self._tell("answered", **self._layer_facts())
 
@@ -342,7 +298,7 @@ class Serving:
         if self._gateway is not None:
             self._gateway.close()
         self._beside.end()
-        self._leave()
+        self._asker.leave()
         if self._database is not None and self._database.process.poll() is None:
             # Docker passes it on to the program in the container; what that does not hear in time is thrown away.
             self._database.process.terminate()

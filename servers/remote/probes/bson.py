@@ -5,7 +5,7 @@ themselves, dates and time stamps as numbers, everything else as bytes.
 """
 
 import struct
-from typing import Any, Callable, Dict, Tuple
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple
 
 _DEPTH_LIMIT = 60
 _VALUES_LIMIT = 200000
@@ -15,8 +15,15 @@ class Damaged(ValueError):
     """This is not BSON."""
 
 
+class Raw(NamedTuple):
+    """A value that Python has no kind for: its kind in BSON, and its bytes there."""
+
+    kind: bytes
+    data: bytes
+
+
 def encode(document: Dict[str, Any]) -> bytes:
-    """A document of text, whole numbers, floats, booleans, None, bytes, documents and lists. Raises TypeError."""
+    """A document of text, whole numbers, floats, booleans, None, bytes, documents, lists and Raw. Raises TypeError."""
     body = b"".join(_element(name, value) for name, value in document.items())
     return struct.pack("<i", len(body) + 5) + body + b"\0"
 
@@ -24,7 +31,7 @@ def encode(document: Dict[str, Any]) -> bytes:
 def _element(name: str, value: Any) -> bytes:
     if "\0" in name:
         raise TypeError("a name cannot hold NUL")
-    kind, data = _value(value)
+    kind, data = value if isinstance(value, Raw) else _value(value)
     return kind + name.encode("utf-8") + b"\0" + data
 
 
@@ -49,20 +56,21 @@ def _value(value: Any) -> Tuple[bytes, bytes]:
     raise TypeError("BSON has no {}".format(type(value).__name__))
 
 
-def decode(data: bytes) -> Dict[str, Any]:
-    """The one document that `data` holds. Raises Damaged."""
-    reader = _Reader(data)
+def decode(data: bytes, kinds: "Optional[Kinds]" = None) -> Dict[str, Any]:
+    """The one document that `data` holds; `kinds` read what shall come out otherwise. Raises Damaged."""
+    reader = Reader(data, kinds or {})
     document = reader.document(0)
     if reader.at != len(data):
         raise Damaged("there is more after the document")
     return document
 
 
-class _Reader:
+class Reader:
     """Walks through bytes and never past their end."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, kinds: "Kinds") -> None:
         self.data = data
+        self._kinds = kinds
         self.at = 0
         self.values = 0
 
@@ -105,9 +113,10 @@ class _Reader:
             return self.document(depth + 1)
         if kind == 0x04:
             return list(self.document(depth + 1).values())
-        if kind not in _KINDS:
+        read = self._kinds.get(kind) or _KINDS.get(kind)
+        if read is None:
             raise Damaged("a value of an unknown kind: {}".format(kind))
-        return _KINDS[kind](self)
+        return read(self)
 
     def text(self) -> str:
         raw = self.take(self.number("<i"))
@@ -121,18 +130,19 @@ class _Reader:
         return self.take(size)
 
 
+Kinds = Mapping[int, Callable[[Reader], Any]]
 # Not here: code with a scope and the kinds that were given up long ago, which no answer holds.
-_KINDS: Dict[int, Callable[[_Reader], Any]] = {
+_KINDS: Dict[int, Callable[[Reader], Any]] = {
     0x01: lambda reader: reader.number("<d"),
-    0x02: _Reader.text,
-    0x05: _Reader.binary,
+    0x02: Reader.text,
+    0x05: Reader.binary,
     0x06: lambda reader: None,
     0x07: lambda reader: reader.take(12),
     0x08: lambda reader: reader.take(1) == b"\x01",
     0x09: lambda reader: reader.number("<q"),
     0x0A: lambda reader: None,
     0x0B: lambda reader: (reader.name() + "/" + reader.name()).encode("utf-8", "surrogateescape"),
-    0x0D: _Reader.text,
+    0x0D: Reader.text,
     0x10: lambda reader: reader.number("<i"),
     0x11: lambda reader: reader.number("<Q"),
     0x12: lambda reader: reader.number("<q"),

@@ -35,20 +35,25 @@ class Refused(Exception):
 class Talk:
     """Questions and answers over one connection. Raises OSError when the server is gone, mute or talks nonsense."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, kinds: Optional[bson.Kinds] = None) -> None:
         self._connection = connection
+        self._kinds = kinds
         self._number = 0
 
     def ask(self, command: str, database: str = "admin", **more: Any) -> Dict[str, Any]:
         """One command for a database. Raises Refused when the server does not carry it out."""
+        return self.carry_out(dict({command: 1}, **more), database)
+
+    def carry_out(self, document: Dict[str, Any], database: str) -> Dict[str, Any]:
+        """One command as it is written. Raises as `ask`."""
         self._number += 1
-        self._connection.sendall(message(self._number, dict({command: 1}, **more, **{"$db": database})))
+        self._connection.sendall(message(self._number, dict(document, **{"$db": database})))
         header = databases.receive(self._connection, 16)
         size, _, _, code = struct.unpack("<iiii", header)
         if code != _OP_MSG or not 26 <= size <= _ANSWER_LIMIT:
             raise ConnectionResetError("it does not speak MongoDB's protocol")
         try:
-            answer = body(databases.receive(self._connection, size - 16))
+            answer = body(databases.receive(self._connection, size - 16), self._kinds)
         except bson.Damaged as error:
             raise ConnectionResetError("it does not speak MongoDB's protocol: {}".format(error)) from None
         if answer.get("ok") != 1:
@@ -80,12 +85,12 @@ def message(number: int, document: Dict[str, Any]) -> bytes:
     return struct.pack("<iiii", len(content) + 16, number, 0, _OP_MSG) + content
 
 
-def body(content: bytes) -> Dict[str, Any]:
+def body(content: bytes, kinds: Optional[bson.Kinds] = None) -> Dict[str, Any]:
     """The document of an OP_MSG's content; a checksum may follow it. Raises bson.Damaged."""
     flags, kind = struct.unpack("<IB", content[:5])
     if kind != 0:
         raise bson.Damaged("a section of an unknown kind")
-    return bson.decode(content[5:-4] if flags & 1 else content[5:])
+    return bson.decode(content[5:-4] if flags & 1 else content[5:], kinds)
 
 
 def probe(look: Look) -> Dict[str, Any]:
