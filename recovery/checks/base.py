@@ -23,6 +23,19 @@ class Client:
     words: tuple[str, ...]
 
 
+class Asked(Protocol):
+    """A question to the server, whatever it is asked in."""
+
+    @property
+    def name(self) -> str:
+        """Its answer comes under it."""
+        ...
+
+    def as_asked(self, programs: tuple[str, ...]) -> dict[str, Any]:
+        """As the helper's verb `instant` reads it."""
+        ...
+
+
 @dataclass(frozen=True)
 class Check:
     """One command. With `script` (the client's words), what that prints is what the command reads."""
@@ -105,7 +118,7 @@ class Checker(Protocol):
         """What `read` does, for a plan."""
         ...
 
-    def read(self, found: Found, client: Client) -> Check:
+    def read(self, found: Found, client: Client) -> Asked:
         """The engine's own checks over all that it holds."""
         ...
 
@@ -113,7 +126,7 @@ class Checker(Protocol):
         """Of the answer to `read`."""
         ...
 
-    def query(self, number: int, query: Query, client: Client) -> Check:
+    def query(self, number: int, query: Query, client: Client) -> Asked:
         """One query of a person."""
         ...
 

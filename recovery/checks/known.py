@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from recovery.checks import mongodb
 from recovery.checks.base import Checker
 from recovery.checks.mysql import MysqlChecks
 from recovery.checks.postgresql import PostgresqlChecks
@@ -11,4 +12,7 @@ CHECKERS: dict[Product, Checker] = {
     Product.POSTGRESQL: PostgresqlChecks(),
     Product.MYSQL: MysqlChecks(),
     Product.MARIADB: MysqlChecks(),
+    Product.MONGODB: mongodb.MongodbChecks(),
 }
+# What a proof's login needs beyond a session's, in the form of the product's own.
+STATEMENTS: dict[Product, bytes] = {Product.MONGODB: mongodb.statements()}

@@ -5,7 +5,8 @@
     = 200000
 
 `@` names the database and begins a query; each line that begins with `=` is a row of the answer that must come, its
-columns apart by “ | ”. A query without such a line only has to be answered.
+columns apart by “ | ”. A query without such a line only has to be answered. One for MongoDB is a command that reads, as
+JSON, and so is each row.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from phpborg.errors import InvalidInput
+from recovery.checks import mongodb
 from recovery.checks.base import Query
 
 MOST, MOST_BYTES = 50, 20_000
@@ -53,7 +55,19 @@ def _query(name: str, sql: list[str], rows: list[str], line: int) -> Query:
         raise _wrong(line, _("the query is empty"))
     if "\0" in body or len(body.encode("utf-8", "replace")) > MOST_BYTES:
         raise _wrong(line, _("the query is too long"))
+    if mongodb.is_command(body):
+        rows = _mongodb(body, rows, line)
     return Query(name, body, tuple(rows) if rows else None)
+
+
+def _mongodb(body: str, rows: list[str], line: int) -> list[str]:
+    """The rows in the form in which the answer comes."""
+    if problem := mongodb.problem_of(body):
+        raise _wrong(line, problem)
+    try:
+        return [mongodb.row_of(row) for row in rows]
+    except ValueError:
+        raise _wrong(line, _("the rows that must come are documents of JSON")) from None
 
 
 def _wrong(line: int, problem: str) -> InvalidInput:

@@ -18,6 +18,7 @@ DATA = "/phpborg/data"
 RUN = "/phpborg/run"
 SOCKETS = RUN
 LOGIN_FILE = f"{RUN}/login"
+USER = "phpborg"  # the account that exists in a session alone
 
 
 class Product(StrEnum):
@@ -150,10 +151,11 @@ class File:
 
 @dataclass(frozen=True)
 class Ready:
-    """What proves that the server serves: asked as the generated login, and the answer that must come."""
+    """What proves that the server serves: asked as the generated login, if it is there, and what must be answered."""
 
     query: str
     answer: str
+    login: bool = True
 
 
 @dataclass(frozen=True)

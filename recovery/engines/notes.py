@@ -18,6 +18,15 @@ _SENTENCES: dict[str, str | Promise] = {
     "libraries": _("The server loaded these libraries at its start; they are left out: {names}."),
     "superuser": _("Before PostgreSQL 14 only a superuser can read everything: the login is one."),
     "read_only_login": _("This server has no read-only mode of its own: the login that is handed out may only read."),
+    "replica_set": _(
+        "It was a member of a replica set: it runs alone, and what its log of operations holds beyond the last "
+        "checkpoint is applied first."
+    ),
+    "checkpoint": _(
+        "It was a member of a replica set: it runs alone, as of its last checkpoint, which is usually less than a "
+        "minute older than the files."
+    ),
+    "shard": _("It was a member of a sharded cluster: only the documents of this member are here."),
     "nodes": _("What other nodes of its cluster held is not here; without a majority of them it may not start."),
     "relay": _(
         "The node refuses every write, but whoever may change settings could lift that: the session's port asks for "

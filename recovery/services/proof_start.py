@@ -14,7 +14,7 @@ from phpborg.errors import PhpBorgError
 from phpborg.tasks.context import TaskContext
 from recovery.checks import base, queries
 from recovery.checks.base import Checker, Query
-from recovery.checks.known import CHECKERS
+from recovery.checks.known import CHECKERS, STATEMENTS
 from recovery.engines import find, images
 from recovery.engines.base import Found
 from recovery.models import Proof
@@ -95,8 +95,9 @@ class Start:
     def _ask(self) -> str:
         server = place_of(self._proof)
         image = images.choose(find.engine_of(self._found), self._found, wanted=self._proof.image).name
-        asked, _login = serving.request(self._found, image, read_only=True, with_adminer=False)
-        asking = serving.client(self._found)
+        more = STATEMENTS.get(self._found.product, b"")
+        asked, _login = serving.request(self._found, image, read_only=True, with_adminer=False, more=more)
+        asking = serving.client(self._found) or serving.Client((), (), "")
         client = self._checker.client(asking.programs, asking.words)
         checks = [self._checker.read(self._found, client)]
         checks += [self._checker.query(number, query, client) for number, query in enumerate(self._queries)]

@@ -13,12 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from recovery.engines import find
-from recovery.engines.base import LOGIN_FILE, RUN, File, Found, Product, Recipe, Step
+from recovery.engines.base import LOGIN_FILE, RUN, USER, File, Found, Product, Recipe, Step
 from recovery.errors import CannotStart
 from recovery.services import adminer
 
 ETC = "/phpborg/etc"
-USER = "phpborg"
 _PASSWORD_LETTERS = string.ascii_letters + string.digits
 _PASSWORD_LENGTH = 24
 _STAGE_SECONDS = 3600
@@ -59,8 +58,8 @@ class Client:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def client(found: Found) -> Client:
-    """Raises CannotStart for a product that is asked in another way."""
+def client(found: Found) -> Client | None:
+    """None for a product that is asked without a program: in HTTP, or in MongoDB's protocol."""
     if found.product == Product.POSTGRESQL:
         versions = (f"/usr/lib/postgresql/{found.version}/bin/psql", f"/usr/pgsql-{found.version}/bin/psql")
         words = ("-XAtq", "-h", RUN, "-U", USER, "-d", "postgres", "-c")
@@ -69,7 +68,7 @@ def client(found: Found) -> Client:
         names = ("mariadb", "mysql") if found.product == Product.MARIADB else ("mysql",)
         programs = tuple(f"{folder}/{name}" for name in names for folder in ("/usr/bin", "/usr/local/mysql/bin"))
         return Client(programs, (f"--defaults-file={RUN}/client.cnf", "-N", "-B", "-e"), "client.cnf")
-    raise CannotStart(str(found.product), path=os.fsdecode(found.path))
+    return None
 
 
 def _client_file(found: Found, login: Login) -> str:
@@ -90,13 +89,14 @@ def ask(found: Found, recipe: Recipe, image: str, login: Login, *, address: str 
     """Raises CannotStart for a recipe that needs what a session cannot give (yet)."""
     way = _listening(found, recipe)
     layers = _Layers(recipe)
-    asking: Client | None = None
-    if "port" in way:
-        way["door"] = {"name": login.name, "password": "password", "read_only": recipe.read_only_by != ""}
-        secrets = {"password": login.password}
-    else:
-        asking = client(found)
+    asking = client(found)
+    secrets = {"password": login.password}
+    if asking is not None:
         secrets = {"login": login.statements.decode("ascii"), "client": _client_file(found, login)}
+    elif "port" in way:
+        way["door"] = {"name": login.name, "password": "password", "read_only": recipe.read_only_by != ""}
+    else:
+        secrets["login"] = login.statements.decode("ascii")
     first = FIRST_PORT[found.product]
     return Asked(
         args={
@@ -134,10 +134,15 @@ def _account(user: str) -> list[int]:
     return [int(uid) or _NOBODY, int(gid) or int(uid) or _NOBODY]
 
 
-def request(found: Found, image: str, *, read_only: bool, with_adminer: bool = True) -> tuple[Asked, Login]:
-    """The request for a database with a login of its own, and Adminer beside it. Raises CannotStart."""
+def request(
+    found: Found, image: str, *, read_only: bool, with_adminer: bool = True, more: bytes = b""
+) -> tuple[Asked, Login]:
+    """The request for a database with a login of its own, and Adminer beside it. Raises CannotStart.
+
+    `more` follows the statements that make the login.
+    """
     engine, password = find.engine_of(found), new_password()
-    login = Login(USER, password, engine.login(found, name=USER, password=password, read_only=read_only))
+    login = Login(USER, password, engine.login(found, name=USER, password=password, read_only=read_only) + more)
     asked = ask(found, engine.start(found, read_only=read_only), image, login)
     beside = adminer.beside(found.product, login.name, login.password) if with_adminer else None
     if beside is not None:
@@ -176,12 +181,10 @@ def _stage(number: int, step: Step, recipe: Recipe, layers: _Layers, asking: Cli
         "files": files,
         "seconds": _STAGE_SECONDS,
         "ends": step.ends,
-        "ready": list(_questions(step, asking)),
+        "ready": list(_questions(step, asking) if recipe.product != Product.MONGODB else _commands(step)),
     }
     if step.login == "stdin":
         stage["stdin"] = "login"
-    elif step.login == "client":
-        raise CannotStart(step.login, path="")
     return stage
 
 
@@ -193,6 +196,17 @@ def _questions(step: Step, asking: Client | None) -> Iterator[dict[str, Any]]:
             yield {"http": method, "path": path, "body": "".join(body), "answer": answer}
             continue
         yield {"programs": list(asking.programs), "argv": [*asking.words, query], "answer": answer}
+
+
+def _commands(step: Step) -> Iterator[dict[str, Any]]:
+    """Of MongoDB. Our login is made once it answers; later one of its collections is read by it, too."""
+    account = {"login": {"name": USER, "password": "password"}, "counts": True}
+    for proof in [] if step.ready is None else [step.ready]:
+        yield {"mongo": [proof.query], "holds": proof.answer, **(account if proof.login else {})}
+    if step.login == "client":
+        yield {"mongo": "login"}
+    for proof in step.settled:
+        yield {"mongo": [proof.query], "holds": proof.answer}
 
 
 def _file(file: File, layers: _Layers) -> dict[str, Any]:

@@ -37,6 +37,11 @@ def command(text: str) -> Dict[str, Any]:
         raise ValueError("it is nested too deep") from None
 
 
+def canonical(text: str) -> str:
+    """A person's document in the form in which an answer comes. Raises ValueError."""
+    return line(bson.decode(bson.encode(command(text)), KINDS))
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _plain(one) for name, one in value.items()}

@@ -35,7 +35,7 @@ class Login(NamedTuple):
 class Query(NamedTuple):
     """Commands for the database `admin`; the last answer holds these fields. `counts`: one collection is read, too."""
 
-    commands: List[Dict[str, Any]]
+    commands: List[str]
     login: Optional[Login]
     holds: Dict[str, Any]
     counts: bool
@@ -98,7 +98,7 @@ def ask(end: socket.socket, query: Query, seconds: float) -> Tuple[bool, str]:
             if query.login is not None:
                 mongodb.sign_in(talk, query.login.name, query.login.password, ADMIN)
             for command in query.commands:
-                answer = talk.carry_out(command, ADMIN)
+                answer = talk.carry_out(extended.command(command), ADMIN)
                 if answer.get("writeErrors"):
                     return False, str(answer["writeErrors"])
             if query.counts:
@@ -201,13 +201,16 @@ def question(table: Dict[str, Any], secrets: Dict[str, Any]) -> Query:
     """{"mongo": [command as JSON] or the name of a secret with one a line, "login", "holds": JSON, "counts"}."""
     said = table["mongo"]
     if isinstance(said, str):
-        said = validate.text(secrets.get(said), "secret", limit=_MOST_COMMAND_BYTES).splitlines()
-    lines = validate.texts(said, "mongo", _MOST_COMMANDS)
+        lines = validate.text(secrets.get(said), "secret", limit=_MOST_COMMAND_BYTES).splitlines()
+    else:
+        lines = validate.texts(said, "mongo", _MOST_COMMANDS)
+        for one in lines:
+            _command(one)
     if not lines:
         raise wire.Refused("invalid", "a question has a command", field="mongo")
     login = None if table.get("login") is None else _login(table["login"], secrets)
     holds = _command(validate.text(table.get("holds", '{"ok": 1}'), "holds"))
-    return Query([_command(one) for one in lines], login, holds, table.get("counts") is True)
+    return Query(lines, login, holds, table.get("counts") is True)
 
 
 def look(table: Dict[str, Any], secrets: Dict[str, Any]) -> Look:
