@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
 from tests.lab.engine import DOCKER, Engine
 
+ROOT = Path(__file__).parents[2]
 _LIBRARY = re.compile(rb"(?:=> )?(/[^\s]+) \(0x")
 _ALWAYS = ("/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/usr/lib/locale/C.utf8")
 
@@ -80,6 +82,27 @@ def mariadb(engine: Engine) -> str:
         "phpborg-test/mariadb:10.11",
         *("/usr/sbin/mariadbd", "/usr/bin/mariadb", "/usr/share/mysql", "/usr/lib/mysql/plugin", "/usr/share/zoneinfo"),
     )
+
+
+def fake_mongod(engine: Engine, place: Path) -> str:
+    """A fake of MongoDB's server (fake_mongod_program.py), packed in `place`, and the Python that it is written in."""
+    code = ROOT / "tests/support/fake_mongod_program.py"
+    program, library = place / "usr/bin/mongod", place / "opt/fake"
+    program.parent.mkdir(parents=True)
+    text = "#!/usr/bin/python3\nimport sys\nsys.path.insert(0, '/opt/fake')\n"
+    program.write_text(text + code.read_text().replace("from __future__ import annotations\n", ""))
+    program.chmod(0o755)
+    for name in ("servers/remote/probes", "tests/transport/fake_mongod.py"):
+        target = library / name
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
+        target.parent.mkdir(parents=True)
+        copy(ROOT / name, target)
+    for one in (ROOT / "servers/remote").glob("*.py"):
+        shutil.copyfile(one, library / "servers/remote" / one.name)
+    python = ("/usr/bin/python3", "/usr/bin/python3.11", "/usr/lib/python3.11")
+    left_out = ("*/config-3.11-*", "*/__pycache__", "*/test")
+    name = "phpborg-test/mongo:6.0"
+    return build(engine, name, str(program), str(library), *python, leave_out=left_out, moved=(str(place), ""))
 
 
 def adminer(engine: Engine) -> str:

@@ -32,8 +32,14 @@ class FakeMongod(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
 
-    def __init__(self, user: str = "", password: bytes = b"", mechanisms: tuple[str, ...] = ()) -> None:
-        super().__init__(("127.0.0.1", 0), _Connection)
+    def __init__(
+        self,
+        user: str = "",
+        password: bytes = b"",
+        mechanisms: tuple[str, ...] = (),
+        address: Any = ("127.0.0.1", 0),
+    ) -> None:
+        super().__init__(address, _Connection)
         self.user, self.password, self.mechanisms = user, password, mechanisms
         self.commands: list[str] = []
         self.locks = 0
@@ -105,7 +111,7 @@ class _Connection(socketserver.BaseRequestHandler):
             answer = {"ok": 1.0, **self.server.carry_out(name, document, told, signed_in)}
             signed_in = signed_in or (name == "saslContinue" and answer["ok"] == 1.0)
             try:
-                self.request.sendall(mongodb.message(number, {**answer, "$db": "admin"}))
+                self.request.sendall(mongodb.message(number, answer))
             except OSError:
                 return
 
