@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+from dataclasses import replace
 
 import pytest
 from django.utils import translation
@@ -197,6 +200,51 @@ def test_a_series_that_the_files_do_not_agree_on_is_not_known_and_refused(tmp_pa
     with pytest.raises(ImageRefused):
         images.choose(Mongodb(), found, wanted="mongo:6.0")
     assert images.choose(Mongodb(), found, wanted="mongo:6.0", openly=True).name == "mongo:6.0"
+
+
+def test_made_files_of_a_replica_set_s_member_have_their_oplog_applied_where_the_server_can(tmp_path):
+    place = parts.made_mongodb(tmp_path / "m", "6.0")
+    (place / "collection-2--7.wt").write_bytes(b"\x03settings\0....\x07replicaSetId\0")
+    os.chown(place, 998, 998)
+    found = look(Mongodb(), place)
+    assert (found.facts.member, found.facts.shard) == (True, False)
+    assert "replica_set" in [note.code for note in found.notes]
+    replay, making, serving = Mongodb().start(found, read_only=True).steps
+    assert {"--noauth", "recoverFromOplogAsStandalone=true", "takeUnstableCheckpointOnShutdown=true"} <= set(
+        replay.argv
+    )
+    assert (replay.login, making.login, serving.login) == ("", "client", "")
+    assert "--noauth" in making.argv
+    assert "--auth" in serving.argv
+    for step in (replay, making, serving):
+        assert {"ttlMonitorEnabled=false", "enableLocalhostAuthBypass=false"} <= set(step.argv)
+        assert step.argv[step.argv.index("--bind_ip") + 1] == "/phpborg/run/mongodb-27017.sock"
+        assert "--replSet" not in step.argv
+    old = replace(found, version="4.0")
+    assert len(Mongodb().start(old, read_only=True).steps) == 2
+    first = Mongodb().start(replace(found, version="3.4"), read_only=True).steps[0].argv
+    assert first[first.index("--bind_ip") + 1] == "127.0.0.1"
+
+
+def test_made_files_of_a_shard_start_alone(tmp_path):
+    place = parts.made_mongodb(tmp_path / "m", "6.0")
+    (place / "collection-2--7.wt").write_bytes(b"\x02_id\0\x0e\0\0\0shardIdentity\0")
+    os.chown(place, 998, 998)
+    found = look(Mongodb(), place)
+    assert (found.facts.member, found.facts.shard) == (False, True)
+    for step in Mongodb().start(found, read_only=True).steps:
+        assert "skipShardingConfigurationChecks=true" in step.argv
+
+
+def test_the_login_of_mongodb_reads_and_a_sandbox_has_all_rights(tmp_path):
+    found = look(Mongodb(), parts.made_mongodb(tmp_path / "m", "6.0"))
+    reads, writes = (
+        [json.loads(line) for line in Mongodb().login(found, name="phpborg", password="x", read_only=only).splitlines()]
+        for only in (True, False)
+    )
+    assert reads[0] == {"delete": "system.users", "deletes": [{"q": {}, "limit": 0}]}
+    assert {row["role"] for row in reads[1]["roles"]} == {"readAnyDatabase", "clusterMonitor", "read"}
+    assert [row["role"] for row in writes[1]["roles"]] == ["root"]
 
 
 def test_another_user_of_wiredtiger_is_not_mongodb(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 from phpborg.errors import InvalidInput
 from recovery.checks import base, queries
 from recovery.checks.base import Check, Query
+from recovery.checks.mongodb import MongodbChecks
 from recovery.checks.mysql import MysqlChecks
 from recovery.checks.postgresql import PostgresqlChecks
 from recovery.services.proof_sample import Sample
@@ -51,6 +52,53 @@ def test_what_only_the_library_of_an_extension_could_read_is_no_damage():
     words = 'ERROR:  could not access file "$libdir/postgis-3": No such file or directory'
     verdict = POSTGRESQL.judge([*GOOD, "begin\tpostgres\tpublic.places"], 0, words)
     assert (verdict.is_good, [one.where for one in verdict.unread]) == (True, ["postgres: public.places"])
+
+
+MONGODB = """\
+@ shop
+{"find": "teas", "sort": {"_id": 1},
+ "limit": 1}
+= {"tea": "green", "_id": {"$numberLong": "1"}}
+"""
+
+
+def test_a_query_for_mongodb_is_a_command_and_its_rows_have_one_form():
+    (found,) = queries.parse(MONGODB)
+    assert found.database == "shop"
+    assert found.expected == ('{"_id": 1, "tea": "green"}',)
+    assert queries.parse(queries.text_of([found])) == (found,)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("@ shop\n{ no JSON", "no JSON that can be used"),
+        ('@ shop\n{"insert": "teas", "documents": []}', "begins with one of find"),
+        ('@ shop\n{"aggregate": "teas", "pipeline": [{"$out": "x"}], "cursor": {}}', "the command writes"),
+        ('@ shop\n{"count": "teas"}\n= three', "documents of JSON"),
+    ],
+)
+def test_a_command_that_cannot_be_asked_is_refused_when_it_is_saved(text, words):
+    with pytest.raises(InvalidInput, match=words):
+        queries.parse(text)
+
+
+def test_what_mongodb_says_of_its_collections():
+    lines = [
+        '{"database": "shop"}',
+        '{"collection": "shop.teas", "errors": [], "rows": 5, "valid": true, "warnings": []}',
+        '{"collection": "shop.cups", "errors": ["missing index entries"], "rows": 1, "valid": false, "warnings": []}',
+        '{"collection": "shop.pots", "errors": [], "rows": 2, "valid": true, "warnings": ["it was in use"]}',
+        '{"collection": "shop.gone", "refused": "not authorized"}',
+        '{"collection": "shop.cut',
+    ]
+    verdict = MongodbChecks().judge(lines, 0, "")
+    assert (verdict.tables, verdict.rows, verdict.problems_count) == (3, 8, 3)
+    assert [problem.where for problem in verdict.problems][:2] == ["shop.cups", "shop.gone"]
+    assert [one.where for one in verdict.unread] == ["shop.pots"]
+    assert MongodbChecks().judge(lines[:2], 0, "").is_good
+    for code, told in ((1, lines[:2]), (None, lines[:2]), (0, [])):
+        assert not MongodbChecks().judge(told, code, "").is_good
 
 
 @pytest.mark.parametrize(

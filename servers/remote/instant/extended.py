@@ -30,9 +30,10 @@ def command(text: str) -> Dict[str, Any]:
     """A person's command, ready to be encoded. Raises ValueError."""
     try:
         read = json.loads(text)
-        if not isinstance(read, dict) or not read:
+        if not isinstance(read, dict) or not read or next(iter(read)).startswith("$"):
             raise ValueError("it is not a document of JSON")
-        return {str(name): _typed(value, 0) for name, value in read.items()}
+        command: Dict[str, Any] = _typed(read, 0)
+        return command
     except RecursionError:
         raise ValueError("it is nested too deep") from None
 
@@ -68,8 +69,10 @@ def _typed(value: Any, depth: int) -> Any:
         if name in _TO_BSON:
             try:
                 return _TO_BSON[name](inner)
-            except (TypeError, ValueError, AttributeError, struct.error, binascii.Error, OverflowError):
+            except (TypeError, ValueError, KeyError, AttributeError, struct.error, binascii.Error, OverflowError):
                 raise ValueError("{} cannot be {!r}".format(name, inner)) from None
+    if any("\0" in name for name in value):
+        raise ValueError("a name cannot hold NUL")
     return {name: _typed(one, depth + 1) for name, one in value.items()}
 
 
