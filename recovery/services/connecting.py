@@ -32,7 +32,8 @@ def connection_of(session: Session) -> Connection | None:
         address = f"mysql://{login}@{host}:{port}/"
     elif session.product == Product.MONGODB:
         words = ["mongosh", "--host", host, "--port", port, "--username", login]
-        address = f"mongodb://{login}@{host}:{port}/"
+        words += ["--authenticationDatabase", "admin"]
+        address = f"mongodb://{login}@{host}:{port}/?authSource=admin"
     else:
         address = f"http://{host}:{port}/"
         words = ["curl", "--user", login, address]

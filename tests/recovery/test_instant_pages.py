@@ -317,7 +317,7 @@ def test_the_archives_page_offers_it_where_a_server_may_be(client_of: ClientOf, 
     [
         ("postgresql", "psql -h 127.0.0.1 -p 15432 -U phpborg postgres"),
         ("mariadb", "mysql -h 127.0.0.1 -P 15432 -u phpborg -p"),
-        ("mongodb", "mongosh --host 127.0.0.1 --port 15432 --username phpborg"),
+        ("mongodb", "mongosh --host 127.0.0.1 --port 15432 --username phpborg --authenticationDatabase admin"),
         ("opensearch", "curl --user phpborg http://127.0.0.1:15432/"),
     ],
 )
