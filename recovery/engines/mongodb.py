@@ -13,8 +13,10 @@ No `mongod` could be had to try this on; what the start relies on, and who says 
   (https://jira.mongodb.org/browse/DOCS-11475). Since 4.0 it is as of its last stable checkpoint: what came later is in
   its oplog alone (https://jira.mongodb.org/browse/SERVER-38174). `recoverFromOplogAsStandalone` applies that and
   refuses writes then; with `takeUnstableCheckpointOnShutdown` the next start finds it applied
-  (https://jira.mongodb.org/browse/SERVER-44612). In 4.0 that was not so for every member
-  (https://jira.mongodb.org/browse/SERVER-41792), so it is done from 4.2 on.
+  (https://jira.mongodb.org/browse/SERVER-44612). In 4.0 that was not so for every member (SERVER-41792), and 4.4 and
+  5.0 can crash of it where a primary was killed (https://jira.mongodb.org/browse/SERVER-84432, which will not be
+  mended) or an index was being built (SERVER-64304, mended before 6.0). So it is done from 6.0 on; a member of 4.0 to
+  5.0 is as of its checkpoint, and a note says so.
 * A member of a sharded cluster starts alone only with `skipShardingConfigurationChecks`
   (https://jira.mongodb.org/browse/DOCS-11323).
 * Without `--replSet`, a configuration file and a network nothing is replicated, audited or told to anybody.
@@ -45,7 +47,7 @@ _FEATURES = re.compile(rb"_id\0.{4}featureCompatibilityVersion\0\x02version\0\x0
 _MEMBER, _SHARD = b"\x07replicaSetId\0", b"_id\0\x0e\0\0\0shardIdentity\0"
 _MOST_COLLECTIONS, _COLLECTION_BYTES = 400, 64 * 1024
 _OPTIONS = (b"directoryPerDB", b"directoryForIndexes", b"groupCollections")
-_SOCKET_IN_BIND_IP, _OPLOG_IS_APPLIED = (3, 6), (4, 2)
+_SOCKET_IN_BIND_IP, _CHECKPOINT_ONLY, _OPLOG_IS_APPLIED = (3, 6), (4, 0), (6, 0)
 _PROGRAMS = ("/usr/bin/mongod", "/usr/local/bin/mongod")
 
 
@@ -88,7 +90,7 @@ class Mongodb:
         if consistency == Consistency.DOUBTFUL:
             notes.insert(0, Note("doubtful"))
         if member:
-            notes.append(Note("replica_set" if _applies_oplog(version) else "checkpoint"))
+            notes += _of_a_member(version)
         if shard:
             notes.append(Note("shard"))
         return Found(
@@ -175,6 +177,13 @@ def _series(version: str) -> tuple[str, ...]:
 def _applies_oplog(version: str | None) -> bool:
     """Does a server of this series apply its oplog when it is told to?"""
     return version is not None and tuple(int(part) for part in _series(version)) >= _OPLOG_IS_APPLIED
+
+
+def _of_a_member(version: str | None) -> list[Note]:
+    """How far back its documents are. Before 4.0 the journal held all that was written."""
+    if version is not None and tuple(int(part) for part in _series(version)) < _CHECKPOINT_ONLY:
+        return []
+    return [Note("replica_set" if _applies_oplog(version) else "checkpoint")]
 
 
 def _parameters(*settings: str) -> tuple[str, ...]:

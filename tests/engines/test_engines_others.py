@@ -217,7 +217,13 @@ def test_made_files_of_a_replica_set_s_member_have_their_oplog_applied_where_the
         assert {"ttlMonitorEnabled=false", "enableLocalhostAuthBypass=false"} <= set(step.argv)
         assert step.argv[step.argv.index("--bind_ip") + 1] == "/phpborg/run/mongodb-27017.sock"
         assert "--replSet" not in step.argv
-    old = replace(found, version="4.0")
+    for series, code in (("5.0", ["checkpoint"]), ("3.6", [])):
+        said = look(Mongodb(), parts.made_mongodb(tmp_path / series, series))
+        assert not {"checkpoint", "replica_set"} & {note.code for note in said.notes}
+        (tmp_path / series / "collection-2--7.wt").write_bytes(b"\x07replicaSetId\0")
+        said = look(Mongodb(), tmp_path / series)
+        assert [note.code for note in said.notes if note.code in ("checkpoint", "replica_set")] == code
+    old = replace(found, version="5.0")
     assert len(Mongodb().start(old, read_only=True).steps) == 2
     first = Mongodb().start(replace(found, version="3.4"), read_only=True).steps[0].argv
     assert first[first.index("--bind_ip") + 1] == "127.0.0.1"

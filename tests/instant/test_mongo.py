@@ -9,7 +9,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -93,7 +93,7 @@ def double(*answers: bytes) -> Iterator[socket.socket]:
     here, there = socket.socketpair()
 
     def serve() -> None:
-        with there:
+        with there, suppress(OSError):
             for answer in answers:
                 if not there.recv(1 << 16):
                     return
@@ -104,6 +104,10 @@ def double(*answers: bytes) -> Iterator[socket.socket]:
     with here:
         yield here
     thread.join(5)
+
+
+def ask(end: socket.socket, asked: mongo.Query, seconds: float = 5) -> tuple[bool, str]:
+    return mongo.ask(mongo.Patient(end, wire.Control(60), time.monotonic() + seconds, lambda: None), asked)
 
 
 def query(*commands: str, login: mongo.Login | None = None, **holds: Any) -> mongo.Query:
@@ -128,13 +132,13 @@ HEADER = struct.Struct("<iiii")
 )
 def test_a_double_that_talks_nonsense_is_no_server_that_is_ready(answer):
     with double(answer) as end, pytest.raises(OSError):
-        mongo.ask(end, query(), 5)
+        ask(end, query())
 
 
 def test_a_double_that_answers_nothing_is_not_waited_for_for_ever():
     here, there = socket.socketpair()
-    with there, pytest.raises(OSError, match="timed out"):
-        mongo.ask(here, query(), 0.2)
+    with there, pytest.raises(OSError, match="not answered in time"):
+        ask(here, query(), 0.2)
 
 
 def test_a_double_that_does_not_know_the_password_is_not_believed():
@@ -146,19 +150,19 @@ def test_a_double_that_does_not_know_the_password_is_not_believed():
     for first, last in (("r=x,s=c2FsdA==,i=15000", "v=AAAA"), ("r={nonce}x,s=c2FsdA==,i=1", ""), ("", "")):
         answers = (said(""), said(first), said(last, done=True), said(""))
         with double(*answers) as end:
-            good, words = mongo.ask(end, query(login=LOGIN), 5)
+            good, words = ask(end, query(login=LOGIN))
         assert not good
         assert words in ("the server's part of the sign-in is not right", "the server does not know the password")
 
 
 def test_an_answer_that_holds_something_else_or_a_failed_write_is_not_good():
     with double(mongodb.message(1, {"ok": 1.0, "n": 2})) as end:
-        assert mongo.ask(end, query(n=1), 5)[0] is False
+        assert ask(end, query(n=1))[0] is False
     with double(mongodb.message(1, {"ok": 1.0, "n": 1})) as end:
-        assert mongo.ask(end, query(n=1), 5)[0] is True
+        assert ask(end, query(n=1))[0] is True
     failed = {"ok": 1.0, "n": 0, "writeErrors": [{"errmsg": "no"}]}
     with double(mongodb.message(1, failed)) as end:
-        assert mongo.ask(end, query(), 5) == (False, "[{'errmsg': 'no'}]")
+        assert ask(end, query()) == (False, "[{'errmsg': 'no'}]")
 
 
 def test_a_silent_server_is_waited_for_only_as_long_as_a_check_may_last():
@@ -173,6 +177,19 @@ def test_a_silent_server_is_waited_for_only_as_long_as_a_check_may_last():
     control.stop()
     with there, mongo.Patient(here, control, time.monotonic() + 60, lambda: None) as end, pytest.raises(wire.Stopped):
         mongo.Look("admin", None, LOGIN).carry_out(end, lambda line: None)
+
+
+def test_a_double_that_has_always_more_to_say_is_heard_only_as_long():
+    """A cursor without an end, and rows that are no number."""
+    more = mongodb.message(1, {"ok": 1.0, "cursor": {"id": 7, "ns": "a.b", "firstBatch": [], "nextBatch": []}})
+    with double(*[more] * 100_000) as end:
+        patient = mongo.Patient(end, wire.Control(60), time.monotonic() + 0.5, lambda: None)
+        rows = mongo._cursor(mongodb.Talk(patient), "a", {"find": "b"})  # type: ignore[arg-type]
+        with pytest.raises(TimeoutError):
+            next(rows)
+    for rows in (float("inf"), float("nan"), -1, "many"):
+        with double(mongodb.message(1, {"ok": 1.0, "valid": True, "nrecords": rows})) as end:
+            assert mongo._validated(mongodb.Talk(end), "a", "b")["rows"] is None
 
 
 def test_a_look_as_somebody_whom_a_fake_mongod_does_not_let_in_says_why():

@@ -6,8 +6,12 @@ import json
 
 import pytest
 
+from recovery.engines.base import Hints
+from recovery.engines.mongodb import Mongodb
+from recovery.engines.place import Place
 from recovery.models import Session
 from recovery.services import serving, session_plan
+from tests.engines import engine_parts
 from tests.engines.test_found_json import POSTGRESQL_WHOLE
 
 pytestmark = pytest.mark.django_db
@@ -53,3 +57,19 @@ def test_no_secret_is_in_it(session):
     assert session.password.reveal() not in shown
     assert "SCRAM-SHA-256$" not in shown
     assert "CREATE ROLE" not in shown
+
+
+def test_a_mongodb_is_asked_without_a_program_and_no_secret_is_in_what_is_asked(tmp_path):
+    found = Mongodb().look(Place(engine_parts.made_mongodb(tmp_path / "m", "6.0")), Hints())
+    assert found is not None
+    asked, login = serving.request(found, "mongo:6.0", read_only=True)
+    session = Session(archive_name="nightly", image="mongo:6.0", asked={**asked.args, "engine": "/run/docker.sock"})
+    steps = session_plan.steps(session)
+    assert [step.code for step in steps] == ["view", "mount", "layer", "prepare", "serve", "port"]
+    assert "37017" in steps[-1].sentence
+    assert "--noauth" in steps[3].command
+    assert "--auth" in steps[4].command
+    told = json.dumps([dict(asked.args), session_plan.as_json(session)])
+    assert login.password not in told
+    assert "createUser" not in told
+    assert login.password in asked.secrets["login"]

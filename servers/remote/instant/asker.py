@@ -5,6 +5,7 @@ whoever asks decides how often, and how long.
 """
 
 import socket
+import time
 from typing import Dict, List, Optional, Tuple, Union
 
 from .. import children, wire
@@ -65,7 +66,8 @@ class Asker:
             end: socket.socket = self.target().connected()
             if isinstance(question, web.Query):
                 return web.ask(end, question, _SECONDS)
-            return mongo.ask(end, question, _SECONDS)
+            patient = mongo.Patient(end, self._control, time.monotonic() + _SECONDS, lambda: None)
+            return mongo.ask(patient, question)
         except OSError as error:
             return False, str(error)
 

@@ -19,6 +19,7 @@ _MOST_COMMANDS = 20
 _MOST_COMMAND_BYTES = 1 << 16
 _MOST_TOLD, _MOST_LETTERS = 3, 300
 _BATCH = 1000
+_SEND_SECONDS = 60.0
 # A server's own: no answer of theirs is anybody's data.
 _OWN = (ADMIN, "config", "local")
 _OVERHEAD = ("ok", "$clusterTime", "operationTime", "$gleStats", "$configServerState", "lastCommittedOpTime")
@@ -70,16 +71,18 @@ class Patient:
         self._control = control
         self._deadline = deadline
         self._rest = rest
+        end.settimeout(_SEND_SECONDS)
         self.sendall = end.sendall
 
     def recv(self, size: int) -> bytes:
-        """Raises Stopped, and TimeoutError when the time is over."""
-        while not select.select([self._end], [], [], 0.2)[0]:
+        """Raises Stopped, and TimeoutError when the time is over, also of a server that has always more to say."""
+        while True:
             self._control.check()
-            self._rest()
             if time.monotonic() > self._deadline:
                 raise TimeoutError("it was not answered in time")
-        return self._end.recv(size)
+            if select.select([self._end], [], [], 0.2)[0]:
+                return self._end.recv(size)
+            self._rest()
 
     def __enter__(self) -> "Patient":
         return self
@@ -88,11 +91,10 @@ class Patient:
         self._end.close()
 
 
-def ask(end: socket.socket, query: Query, seconds: float) -> Tuple[bool, str]:
+def ask(end: Patient, query: Query) -> Tuple[bool, str]:
     """Was it answered as it must be, and the last answer. The connection is used up. Raises OSError."""
-    end.settimeout(seconds)
     with end:
-        talk = mongodb.Talk(end)
+        talk = mongodb.Talk(end)  # type: ignore[arg-type]
         answer: Dict[str, Any] = {}
         try:
             if query.login is not None:
@@ -175,7 +177,8 @@ def _validated(talk: mongodb.Talk, database: str, collection: str) -> Dict[str, 
     rows = answer.get("nrecords")
     return {
         "valid": answer.get("valid") is True,
-        "rows": int(rows) if isinstance(rows, (int, float)) else None,
+        # It is a float, or a whole number, as the server likes.
+        "rows": int(rows) if isinstance(rows, (int, float)) and 0 <= rows < 1 << 63 else None,
         "errors": _words(answer.get("errors")),
         "warnings": _words(answer.get("warnings")),
     }
