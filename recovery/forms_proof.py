@@ -56,7 +56,8 @@ class ProofPlanForm(ScheduleForm):
         widget=forms.Textarea(attrs={**PLAIN, "rows": 8, "placeholder": "@ shop\nSELECT count(*) FROM orders\n= 1042"}),
         help_text=_(
             "“@ DATABASE” begins a query; lines that begin with “=” are the rows that must come, columns apart by "
-            "“ | ”. Without such a line the query only has to be answered."
+            "“ | ”. Without such a line the query only has to be answered. For MongoDB a query is a command as JSON "
+            "that reads, and a row is a document."
         ),
     )
     overdue_days = forms.IntegerField(

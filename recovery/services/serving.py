@@ -204,9 +204,9 @@ def _commands(step: Step) -> Iterator[dict[str, Any]]:
     for proof in [] if step.ready is None else [step.ready]:
         yield {"mongo": [proof.query], "holds": proof.answer, **(account if proof.login else {})}
     if step.login == "client":
-        yield {"mongo": "login"}
+        yield {"mongo": "login", "final": True}
     for proof in step.settled:
-        yield {"mongo": [proof.query], "holds": proof.answer}
+        yield {"mongo": [proof.query], "holds": proof.answer, "final": True}
 
 
 def _file(file: File, layers: _Layers) -> dict[str, Any]:

@@ -165,6 +165,17 @@ def test_an_answer_that_holds_something_else_or_a_failed_write_is_not_good():
         assert ask(end, query()) == (False, "[{'errmsg': 'no'}]")
 
 
+def test_an_answer_that_is_final_ends_the_session():
+    stubborn = query(n=1)._replace(final=True)
+    with double(mongodb.message(1, {"ok": 1.0, "n": 2})) as end, pytest.raises(wire.Refused, match="'n': 2"):
+        ask(end, stubborn)
+    refused = mongodb.message(1, {"ok": 0.0, "errmsg": "no such command: 'ping'", "code": 59})
+    with double(refused) as end, pytest.raises(wire.Refused, match="no such command"):
+        ask(end, stubborn)
+    with double(b"") as end, pytest.raises(OSError, match="ended the connection"):
+        ask(end, stubborn)
+
+
 def test_a_silent_server_is_waited_for_only_as_long_as_a_check_may_last():
     control = wire.Control(60)
     rests: list[int] = []

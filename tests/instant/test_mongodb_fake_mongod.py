@@ -55,13 +55,18 @@ def image(engine, place) -> str:
 @pytest.fixture(scope="module")
 def repository(place: Path) -> Path:
     """A member of a replica set, as a snapshot would hold it."""
-    path = place / "repository"
+    return archive(place / "repository", place, CONTENT)
+
+
+def archive(path: Path, place: Path, content: dict[str, object]) -> Path:
+    """A repository with the archive "db"."""
+    place.mkdir(exist_ok=True)
     env = {"PATH": "/usr/bin:/bin", "BORG_PASSPHRASE": PASSPHRASE, "BORG_BASE_DIR": str(place / "borg")}
     subprocess.run(["borg", "init", "-e", "repokey-blake2", str(path)], check=True, env=env, capture_output=True)
     data = engine_parts.made_mongodb(place / "db", "6.0", lock="4711\n")
     (data / "journal").mkdir()
     (data / "collection-2--7.wt").write_bytes(b"\0" * 64 + b"\x03settings\0....\x07replicaSetId\0" + b"\0" * 64)
-    (data / STATE).write_text(json.dumps(CONTENT))
+    (data / STATE).write_text(json.dumps(content))
     for one in (data, *data.rglob("*")):
         os.chown(one, 998, 998)
     subprocess.run(["borg", "create", f"{path}::db", str(data)], check=True, env=env, capture_output=True)
@@ -161,3 +166,12 @@ def test_a_password_that_is_not_the_session_s_opens_no_fake_mongod(repository, f
     with pytest.raises((mongodb.Refused, scram.Failed)):
         client(port, login.name, login.password + "x")
     session.finish()
+
+
+def test_a_fake_mongod_that_keeps_the_accounts_of_production_is_not_served(place, image, start):
+    path = place / "stubborn"
+    archive(path, place / "stubborn-db", {**CONTENT, "stubborn": True})
+    asked, _login = serving.request(look(path, "db", place / "stubborn-db"), image, read_only=True)
+    session = start(repository=path, archive="db", asked=asked)
+    with pytest.raises(Exception, match="refuses to be prepared"):
+        session.until("ready")

@@ -118,7 +118,8 @@ class Server(FakeMongod):
         if name == "insert":
             self.data(database, document["insert"]).extend(document["documents"])
         elif name == "delete" and document["delete"] in ("system.users", "system.roles"):
-            self.state[document["delete"].removeprefix("system.")].clear()
+            if not self.state.get("stubborn"):
+                self.state[document["delete"].removeprefix("system.")].clear()
         elif name == "createRole":
             self.state["roles"][document["createRole"]] = document["privileges"][0]["actions"]
         elif name == "createUser":

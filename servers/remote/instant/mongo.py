@@ -23,7 +23,7 @@ _SEND_SECONDS = 60.0
 # A server's own: no answer of theirs is anybody's data.
 _OWN = (ADMIN, "config", "local")
 _OVERHEAD = ("ok", "$clusterTime", "operationTime", "$gleStats", "$configServerState", "lastCommittedOpTime")
-_PROBLEMS = (mongodb.Refused, scram.Failed, ValueError, TypeError)
+_PROBLEMS = (mongodb.Refused, scram.Failed, ValueError, TypeError, OverflowError)
 
 
 class Login(NamedTuple):
@@ -34,12 +34,16 @@ class Login(NamedTuple):
 
 
 class Query(NamedTuple):
-    """Commands for the database `admin`; the last answer holds these fields. `counts`: one collection is read, too."""
+    """Commands for the database `admin`; the last answer holds these fields. `counts`: one collection is read, too.
+
+    `final`: a server that answers otherwise will not change its mind.
+    """
 
     commands: List[str]
     login: Optional[Login]
     holds: Dict[str, Any]
-    counts: bool
+    counts: bool = False
+    final: bool = False
 
 
 class Look(NamedTuple):
@@ -92,21 +96,30 @@ class Patient:
 
 
 def ask(end: Patient, query: Query) -> Tuple[bool, str]:
-    """Was it answered as it must be, and the last answer. The connection is used up. Raises OSError."""
+    """Was it answered as it must be, and the last answer. The connection is used up.
+
+    Raises OSError, and Refused for an answer that is final and not good.
+    """
     with end:
-        talk = mongodb.Talk(end)  # type: ignore[arg-type]
-        answer: Dict[str, Any] = {}
-        try:
-            if query.login is not None:
-                mongodb.sign_in(talk, query.login.name, query.login.password, ADMIN)
-            for command in query.commands:
-                answer = talk.carry_out(extended.command(command), ADMIN)
-                if answer.get("writeErrors"):
-                    return False, str(answer["writeErrors"])
-            if query.counts:
-                _count_one(talk)
-        except _PROBLEMS as error:
-            return False, str(error)
+        good, said = _ask(mongodb.Talk(end), query)  # type: ignore[arg-type]
+    if query.final and not good:
+        raise wire.Refused("instant", "the database server refuses to be prepared: {}".format(said[:_MOST_LETTERS]))
+    return good, said
+
+
+def _ask(talk: mongodb.Talk, query: Query) -> Tuple[bool, str]:
+    answer: Dict[str, Any] = {}
+    try:
+        if query.login is not None:
+            mongodb.sign_in(talk, query.login.name, query.login.password, ADMIN)
+        for command in query.commands:
+            answer = talk.carry_out(extended.command(command), ADMIN)
+            if answer.get("writeErrors"):
+                return False, str(answer["writeErrors"])
+        if query.counts:
+            _count_one(talk)
+    except _PROBLEMS as error:
+        return False, str(error)
     return all(answer.get(name) == value for name, value in query.holds.items()), str(answer)
 
 
@@ -201,7 +214,7 @@ def _table(value: Any) -> Dict[str, Any]:
 
 
 def question(table: Dict[str, Any], secrets: Dict[str, Any]) -> Query:
-    """{"mongo": [command as JSON] or the name of a secret with one a line, "login", "holds": JSON, "counts"}."""
+    """{"mongo": [command as JSON] or a secret's name with one a line, "login", "holds": JSON, "counts", "final"}."""
     said = table["mongo"]
     if isinstance(said, str):
         lines = validate.text(secrets.get(said), "secret", limit=_MOST_COMMAND_BYTES).splitlines()
@@ -213,7 +226,7 @@ def question(table: Dict[str, Any], secrets: Dict[str, Any]) -> Query:
         raise wire.Refused("invalid", "a question has a command", field="mongo")
     login = None if table.get("login") is None else _login(table["login"], secrets)
     holds = _command(validate.text(table.get("holds", '{"ok": 1}'), "holds"))
-    return Query(lines, login, holds, table.get("counts") is True)
+    return Query(lines, login, holds, table.get("counts") is True, table.get("final") is True)
 
 
 def look(table: Dict[str, Any], secrets: Dict[str, Any]) -> Look:
