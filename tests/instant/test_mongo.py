@@ -32,6 +32,7 @@ SECRETS = {"password": "secret", "login": '{"ping": 1}\n{"ping": 1}'}
         ('{"at": {"$date": {"$numberLong": "1769860800005"}}}', '{"at": {"$date": "2026-01-31T12:00:00.005Z"}}'),
         ('{"at": {"$date": -1}}', '{"at": {"$date": {"$numberLong": "-1"}}}'),
         ('{"n": {"$numberLong": "5"}, "m": 5.0, "l": 2.5}', '{"l": 2.5, "m": 5, "n": 5}'),
+        ('{"_id": 7, "total": {"$numberDecimal": "19.99"}}', '{"_id": 7, "total": {"$numberDecimal": "19.99"}}'),
         ('{"n": {"$numberDouble": "NaN"}}', '{"n": {"$numberDouble": "NaN"}}'),
         ('{"n": [null, true, {"é": "\\u00e9"}]}', '{"n": [null, true, {"é": "é"}]}'),
     ],

@@ -62,6 +62,7 @@ def test_its_answers_have_one_form_and_come_whole(shop, patient):
     (cup,) = lines('{"find": "cups", "filter": {"made": {"$date": "2026-01-31T12:00:00Z"}}}')
     assert json.loads(cup)["of"] == ["clay", None, True, {"$binary": {"base64": "eA==", "subType": "00"}}]
     assert lines('{"count": "teas", "query": {"_id": {"$lt": 10}}}') == ['{"n": 10}']
+    assert lines('{"aggregate": "teas", "pipeline": [{"$match": {"_id": 5}}]}') == ['{"_id": 5, "price": 2.5}']
     for wrong in ('{"nonsense": 1}', "SELECT 1"):
         code, words = mongo.Look("asked", wrong, LOGIN).carry_out(patient(), lambda line: None)
         assert code == 1

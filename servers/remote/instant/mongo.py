@@ -164,6 +164,8 @@ def _cursor(talk: mongodb.Talk, database: str, command: Dict[str, Any]) -> Itera
 def _answer(talk: mongodb.Talk, database: str, text: str) -> Iterator[Dict[str, Any]]:
     """Each document of a cursor, to its end; of another answer what it says, in one."""
     command = extended.command(text)
+    if next(iter(command)) == "aggregate":
+        command.setdefault("cursor", {})  # a server answers no other way
     if next(iter(command)) in ("find", "aggregate", "listCollections", "listIndexes"):
         yield from _cursor(talk, database, command)
         return
