@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.utils import translation
 
 from phpborg.errors import InvalidInput
 from recovery.checks import base, queries
@@ -27,6 +29,12 @@ GOOD = [
     "index\tpostgres\tpublic.kettle_pkey\t20000\tpublic.kettle",
 ]
 CUT = 'psql:<stdin>:83: ERROR:  could not read block 153 in file "base/5/16384": read only 100 of 8192 bytes'
+
+
+@pytest.fixture(autouse=True)
+def english() -> Iterator[None]:
+    with translation.override("en"):
+        yield
 
 
 def test_a_whole_cluster_of_postgresql():
