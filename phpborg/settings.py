@@ -255,6 +255,10 @@ BROWSE_IDLE_SECONDS = whole("PHPBORG_BROWSE_IDLE", default=900, least=10)
 # Instant Recovery: how long a session lives unless it is extended; the registry before every image's name, an image for
 # each product, and exceptions by version.
 INSTANT_RECOVERY_HOURS = whole("PHPBORG_INSTANT_RECOVERY_HOURS", default=8, least=1)
+# The least that a database's container may use; some products are given more.
+RECOVERY_MEMORY_MIB = whole("PHPBORG_RECOVERY_MEMORY", default=1024, least=256)
+# So many ended proofs of each job are kept, and any more that an archive's stamp stands on.
+PROOFS_KEPT = whole("PHPBORG_PROOFS_KEPT", default=50, least=1)
 RECOVERY_REGISTRY: str = env.str("PHPBORG_RECOVERY_REGISTRY", default="")
 RECOVERY_IMAGES = templates(
     "PHPBORG_RECOVERY_IMAGES",

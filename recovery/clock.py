@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from phpborg.errors import PhpBorgError
 from phpborg.scheduling.clock import every
-from recovery.services import browse, proof_schedules, proofs, restores, sessions
+from recovery.services import browse, proof_history, proof_schedules, proofs, restores, sessions
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,12 @@ def notice_ended_sessions() -> None:
 def notice_ended_proofs() -> None:
     """A proof whose task was killed says so; what it held is the reaper's."""
     proofs.notice_ends()
+
+
+@every(3600)
+def forget_old_proofs() -> None:
+    """A job that is proven each night fills no database."""
+    proof_history.forget()
 
 
 @every(0)

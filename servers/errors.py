@@ -233,6 +233,38 @@ class MountsHidden(PhpBorgError):
     )
 
 
+class MemoryExhausted(PhpBorgError):
+    """A database out of an archive needed more memory than its container may use; fact `address`."""
+
+    code = "HLP-19"
+    title = _("The database on {address} needed more memory than it is given: the kernel ended it.")
+    advice = _(
+        "This says nothing about the archive. Give these databases more memory (PHPBORG_RECOVERY_MEMORY, in MiB) and "
+        "try again, or choose a server that has more of it."
+    )
+
+
+class LayersFull(PhpBorgError):
+    """No room is left for what a database out of an archive writes; fact `address`."""
+
+    code = "HLP-20"
+    title = _("There is no room on {address} for what the database writes.")
+    advice = _(
+        "This says nothing about the archive. Make room on the disk that the detail names, or choose another server."
+    )
+
+
+class CarrierEnded(PhpBorgError):
+    """The mount of the archive or the layer above it ended below a running database; fact `address`."""
+
+    code = "HLP-21"
+    title = _("What carries the database on {address} has ended, and the database with it.")
+    advice = _(
+        "This says nothing about the archive. The detail has the last words: look whether the way to the repository "
+        "broke, or whether that machine ran out of memory, and try again."
+    )
+
+
 # What phpborg-remote calls it, and what it is for us.
 REFUSALS: dict[str, type[PhpBorgError]] = {
     "invalid": RequestRefused,
@@ -252,6 +284,9 @@ REFUSALS: dict[str, type[PhpBorgError]] = {
     "no-port": SessionFailed,
     "docker": SessionFailed,
     "busy": SessionFailed,
+    "memory": MemoryExhausted,
+    "room": LayersFull,
+    "carrier": CarrierEnded,
     "docker-missing": DockerAway,
     "docker-away": DockerAway,
     "mounts-hidden": MountsHidden,

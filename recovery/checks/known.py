@@ -6,6 +6,7 @@ from recovery.checks import mongodb
 from recovery.checks.base import Checker
 from recovery.checks.mysql import MysqlChecks
 from recovery.checks.postgresql import PostgresqlChecks
+from recovery.checks.search import SearchChecks
 from recovery.engines.base import Product
 
 CHECKERS: dict[Product, Checker] = {
@@ -13,6 +14,8 @@ CHECKERS: dict[Product, Checker] = {
     Product.MYSQL: MysqlChecks(),
     Product.MARIADB: MysqlChecks(),
     Product.MONGODB: mongodb.MongodbChecks(),
+    Product.ELASTICSEARCH: SearchChecks(),
+    Product.OPENSEARCH: SearchChecks(),
 }
 # What a proof's login needs beyond a session's, in the form of the product's own.
 STATEMENTS: dict[Product, bytes] = {Product.MONGODB: mongodb.statements()}

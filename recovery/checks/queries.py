@@ -6,7 +6,8 @@
 
 `@` names the database and begins a query; each line that begins with `=` is a row of the answer that must come, its
 columns apart by “ | ”. A query without such a line only has to be answered. One for MongoDB is a command that reads, as
-JSON, and so is each row.
+JSON, and so is each row. One for Elasticsearch and OpenSearch is the body of a search in the index that `@` names, or
+`GET /PATH`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from phpborg.errors import InvalidInput
-from recovery.checks import mongodb
+from recovery.checks import mongodb, search
 from recovery.checks.base import Query
 
 MOST, MOST_BYTES = 50, 20_000
@@ -55,7 +56,11 @@ def _query(name: str, sql: list[str], rows: list[str], line: int) -> Query:
         raise _wrong(line, _("the query is empty"))
     if "\0" in body or len(body.encode("utf-8", "replace")) > MOST_BYTES:
         raise _wrong(line, _("the query is too long"))
-    if mongodb.is_command(body):
+    if search.is_query(body):
+        if problem := search.problem_of(body, name):
+            raise _wrong(line, problem)
+        rows = [search.row_of(row) for row in rows]
+    elif mongodb.is_command(body):
         rows = _mongodb(body, rows, line)
     return Query(name, body, tuple(rows) if rows else None)
 

@@ -47,7 +47,14 @@ rootLogger.level = warn
 rootLogger.appenderRef.console.ref = console
 """
 _JVM = "-Xms512m\n-Xmx512m\n-Djava.io.tmpdir=/tmp\n18-:-Djava.security.manager=allow\n"
-_READS = "GET /_search?size=0"
+# A shard that is broken, or was never here, must not keep the others from being asked: what does not start any more
+# is waited for, not that all are there. The list of indices has no answer before the node knows them.
+_READY = Ready("GET /_cluster/health?wait_for_events=languid&timeout=1s", '"number_of_in_flight_fetch":0')
+_AFTER = (
+    "GET /_cat/indices?h=index",
+    "GET /_cluster/health?wait_for_events=languid&wait_for_no_initializing_shards=true&timeout=1s",
+    'POST /_msearch {}\n{"size":0}\n',
+)
 _BLOCK = 'PUT /_cluster/settings {"persistent": {"cluster.blocks.read_only": true}}'
 
 
@@ -137,8 +144,8 @@ class Search:
             (_HOMES[found.product],),
             tuple(f"-E{name}={value}" for name, value in _settings(found)),
             files=tuple(File(f"{RUN}/{name}", text.encode()) for name, text in _files(found)),
-            ready=Ready("GET /_cluster/health?wait_for_status=yellow&timeout=1s", '"timed_out":false'),
-            after=(*_quiet(found), *((_BLOCK,) if read_only else ()), _READS),
+            ready=_READY,
+            after=(*_quiet(found), *((_BLOCK,) if read_only else ()), *_AFTER),
         )
         return Recipe(
             product=found.product,

@@ -8,10 +8,13 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from backups.borg import argv, listing
+from phpborg.errors import PhpBorgError
 from recovery.checks.known import CHECKERS
+from recovery.engines import find, images
 from recovery.engines.base import Found
 from recovery.models import Depth, Proof
-from recovery.services import looking, proof_dumps
+from recovery.services import looking, proof_dumps, session_plan
+from recovery.services import proof_start as start
 from recovery.services.plan import PlanStep
 
 _VIEW = "/VIEW"  # stands for the view's path, which each proof makes anew
@@ -67,11 +70,21 @@ def _start(proof: Proof) -> list[PlanStep]:
         words = _("Start each database in a container, read-only and without network, and let it check itself.")
         found.append(PlanStep("start", words, undo=undo))
     for one in known or ():
-        found.append(start_step(one, undo))
+        found += [*_image(proof, one), start_step(one, undo)]
     if proof.queries:
         words = _("Ask {count} queries and compare their answers with what is expected.")
         found.append(PlanStep("queries", words, facts={"count": str(len(proof.queries))}))
     return found
+
+
+def _image(proof: Proof, found: Found) -> list[PlanStep]:
+    """None where there is no place, no check or no image: then nothing is fetched, and its start says why."""
+    try:
+        engine = start.engine_of(proof, start.place_of(proof))
+        image = images.choose(find.engine_of(found), found, wanted=proof.image).name
+    except PhpBorgError:
+        return []
+    return [session_plan.fetch_step(engine, image)] if found.product in CHECKERS else []
 
 
 def start_step(found: Found, undo: str = "") -> PlanStep:

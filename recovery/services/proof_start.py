@@ -52,6 +52,11 @@ def place_of(proof: Proof) -> Server:
     return server
 
 
+def engine_of(proof: Proof, server: Server) -> str:
+    """The socket of the Docker engine there."""
+    return proof.docker or sessions.docker_of(server)
+
+
 class Start:
     """One database. `carry_out` answers its evidence; what is wrong is in `error`, so that the others follow."""
 
@@ -109,7 +114,8 @@ class Start:
             asked={
                 **asked.args,
                 "action": "check",
-                "engine": self._proof.docker or sessions.docker_of(server),
+                "engine": engine_of(self._proof, server),
+                "pull": True,
                 "checks": [check.as_asked(asking.programs) for check in checks],
             },
             secrets=asked.secrets,

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.conf import settings
+
 from recovery.engines import find
 from recovery.engines.base import LOGIN_FILE, RUN, USER, File, Found, Product, Recipe, Step
 from recovery.errors import CannotStart
@@ -103,7 +105,7 @@ def ask(found: Found, recipe: Recipe, image: str, login: Login, *, address: str 
             "action": "serve",
             "image": image,
             "user": _account(recipe.user),
-            "memory": recipe.memory_bytes,
+            "memory": max(recipe.memory_bytes, settings.RECOVERY_MEMORY_MIB << 20),
             "environment": {**recipe.environment, **(asking.environment if asking else {})},
             "layers": [{"name": name, "source": os.fsdecode(path)} for name, path, _target in layers.rows],
             "mounts": [{"layer": name, "at": target} for name, _path, target in layers.rows],

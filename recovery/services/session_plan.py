@@ -67,13 +67,14 @@ def digest(session: Session) -> str:
 
 
 def _image(request: asked.Session) -> tuple[PlanStep, ...]:
-    if not request.pull:
-        return ()
+    return (fetch_step(request.engine, request.image),) if request.pull else ()
+
+
+def fetch_step(engine: str, image: str) -> PlanStep:
+    """Nothing is fetched that is there."""
     text = _("Fetch the image {image}, unless the server has it already.")
-    words = cage.shown(request.engine).words("pull", "--quiet", request.image)
-    return (
-        PlanStep("image", text, tuple(words), undo=_("It stays for the next time."), facts={"image": request.image}),
-    )
+    words = cage.shown(engine).words("pull", "--quiet", image)
+    return PlanStep("image", text, tuple(words), undo=_("It stays for the next time."), facts={"image": image})
 
 
 def _layer(one: asked.Layer) -> PlanStep:

@@ -11,10 +11,11 @@ from django.utils import translation
 
 from phpborg.errors import InvalidInput
 from recovery.checks import base, queries
-from recovery.checks.base import Check, Query
+from recovery.checks.base import Check, Client, Query
 from recovery.checks.mongodb import MongodbChecks
 from recovery.checks.mysql import MysqlChecks
 from recovery.checks.postgresql import PostgresqlChecks
+from recovery.checks.search import SearchChecks
 from recovery.services.proof_sample import Sample
 from servers.remote import wire
 from servers.remote.instant import asked
@@ -89,6 +90,65 @@ def test_a_query_for_mongodb_is_a_command_and_its_rows_have_one_form():
 def test_a_command_that_cannot_be_asked_is_refused_when_it_is_saved(text, words):
     with pytest.raises(InvalidInput, match=words):
         queries.parse(text)
+
+
+def test_a_query_for_a_search_engine_is_the_body_of_a_search_or_a_get():
+    text = """@ items
+{"query": {"match_all": {}}}
+= { "n": 7, "a": "tea" }
+= most | { "value": 7.0 }
+
+@ items
+GET /items/_count?filter_path=count
+= {"count": 500}"""
+    search, get = queries.parse(text)
+    assert search.expected == ('{"a":"tea","n":7}', 'most | {"value":7.0}')
+    checks = SearchChecks()
+    rows = [checks.query(number, one, Client((), ())).as_asked(()) for number, one in enumerate((search, get))]
+    assert rows[0]["http"] == {"method": "POST", "path": "/items/_search", "body": '{"query": {"match_all": {}}}'}
+    assert rows[1]["http"] == {"method": "GET", "path": "/items/_count?filter_path=count", "body": ""}
+    found = asked.checks([checks.read(None, Client((), ())).as_asked(()), *rows], {})
+    assert [one.over.query is None for one in found] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["@ items\nGET /items/_refresh", "@ items\nGET /a b", "@ items\nGET //x", "@ _doc\n{}", "@ a/_doc\n{}"],
+)
+def test_a_request_that_writes_or_cannot_be_sent_is_refused_when_it_is_saved(text):
+    with pytest.raises(InvalidInput):
+        queries.parse(text)
+
+
+@pytest.mark.parametrize(
+    "http",
+    [
+        {"method": "PUT", "path": "/items"},
+        {"method": "POST", "path": "/items/_doc"},
+        {"method": "GET", "path": "/items/_flush"},
+        {"method": "GET", "path": "items"},
+        {"method": "GET", "path": "/a HTTP/1.1"},
+    ],
+)
+def test_the_helper_sends_a_search_engine_nothing_that_writes(http):
+    with pytest.raises(wire.Refused):
+        asked.checks([{"name": "query-0", "seconds": 1, "http": http}], {})
+
+
+def test_what_a_search_engine_says_of_its_shards():
+    good = ['{"indices": 2}', '{"docs": 5, "index": "items", "shards": 2}', '{"docs": 1, "index": "x", "shards": 1}']
+    verdict = SearchChecks().judge(good, 0, "")
+    assert (verdict.is_good, verdict.tables, verdict.rows) == (True, 2, 6)
+    bad = [*good[:2], '{"index": "x", "shard": 0, "problem": "CorruptIndexException[checksum failed]"}']
+    (problem,) = SearchChecks().judge(bad, 0, "").problems
+    assert (problem.where, problem.words) == ("x[0]", "CorruptIndexException[checksum failed]")
+    refused = [*good[:2], '{"index": "x", "refused": "it is a system index"}']
+    verdict = SearchChecks().judge(refused, 0, "")
+    assert (verdict.is_good, [one.where for one in verdict.unread]) == (True, ["x"])
+    elsewhere = [*good[:2], '{"index": "x", "elsewhere": true}']
+    assert [one.where for one in SearchChecks().judge(elsewhere, 0, "").unread] == ["x"]
+    for lines, code in ((good, 1), (good, None), ([], 0), (good[:2], 0), (good[1:], 0), ([*good[:2], '{"docs'], 0)):
+        assert not SearchChecks().judge(lines, code, "").is_good
 
 
 def test_what_mongodb_says_of_its_collections():

@@ -17,10 +17,10 @@ from phpborg.tasks.states import State as TaskState
 from recovery import clock
 from recovery.checks.base import Query
 from recovery.models import Depth, Proof, ProofPlan
-from recovery.services import proof_schedules, proofs
+from recovery.services import proof_plan, proof_schedules, proofs
 from tests.lab.engine import Engine
 from tests.proofs.conftest import ROWS, nothing_is_left
-from tests.support import own_image
+from tests.support import own_image, registry
 from tests.support.archives import Storage
 from tests.support.smtp import MailSink, mail_sink
 
@@ -237,6 +237,27 @@ def test_an_image_that_is_not_there_says_nothing_about_the_archive(engine, stora
     assert (good.state, proof.state, proof.error_code) == (State.PROVEN, State.FAILED, "HLP-16")
     assert "phpborg-test/none:15" in proof.error_detail
     assert archive.proven_at is not None  # the stamp of the proof before
+
+
+def test_an_image_that_is_not_there_is_fetched_as_a_step_of_the_plan(engine, storage, data, run_pending):
+    archive = storage.archive(data / "pg")
+    with registry.serving(engine, own_image.postgresql(engine)) as name:
+        choices = {**started(engine, "pg"), "image": name}
+        proof = prove(archive, run_pending, **choices)
+        assert (proof.state, proof.error_code, proof.error_detail) == (State.PROVEN, "", "")
+        steps = proof_plan.steps(proof)
+    (step,) = [step for step in steps if step.code == "image"]
+    assert step.command[-3:] == ("pull", "--quiet", name)
+    assert [step.code for step in steps].index("image") < [step.code for step in steps].index("start")
+
+
+def test_a_registry_that_cannot_be_reached_says_nothing_about_the_archive(engine, storage, data, run_pending):
+    archive = storage.archive(data / "pg")
+    prove(archive, run_pending, depth=Depth.READ)
+    proof = prove(archive, run_pending, **{**started(engine, "pg"), "image": "127.0.0.1:1/none:15"})
+    assert (proof.state, proof.error_code) == (State.FAILED, "HLP-16")
+    assert "cannot be fetched" in proof.error_detail
+    assert archive.proven_at is not None
 
 
 def test_a_task_that_was_cancelled_leaves_nothing_and_says_nothing(storage, files, run_pending):

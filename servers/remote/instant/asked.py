@@ -16,7 +16,7 @@ holds} of the server's port, or one of MongoDB's socket (mongo.py). A file is {"
 
 Instead of being served a database may be asked ("checks"): [{"name", "programs", "argv", "stdin", "seconds", "script":
 {"programs", "argv", "stdin"}}], each a command in the container of the last stage, whose lines are told as they come;
-or {"name", "seconds", "mongo": what MongoDB is asked (mongo.py)}.
+or {"name", "seconds", "mongo": what MongoDB is asked (mongo.py)}, or {…, "http": what a search engine is (shards.py)}.
 
 Beside is a second container that sees the run directory, read-only, and a directory of settings of its own: {"image",
 "programs", "argv", "environment", "memory", "files": [{"path", "text" or "secret", "mode"}], "port": where it listens
@@ -28,7 +28,7 @@ import re
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from .. import validate, wire
-from . import mongo, web
+from . import mongo, shards, web
 
 # Directories in memory: for sockets and secrets, which the container may change, and for settings, which it may not.
 RUN, ETC = "run", "etc"
@@ -114,7 +114,7 @@ class Check(NamedTuple):
     script: Optional[Command]
     command: Command
     seconds: float
-    over: Optional[mongo.Look] = None
+    over: Optional[Union[mongo.Look, shards.Look]] = None
 
 
 class Stage(NamedTuple):
@@ -243,6 +243,8 @@ def checks(value: Any, secrets: Dict[str, Any]) -> List[Check]:
         if "mongo" in table:
             look = mongo.look(_table(table["mongo"], "mongo"), secrets)
             found.append(Check(name, None, Command([], [], b""), seconds, look))
+        elif "http" in table:
+            found.append(Check(name, None, Command([], [], b""), seconds, shards.look(_table(table["http"], "http"))))
         else:
             found.append(Check(name, None if script is None else _command(script), _command(table), seconds))
     if not found or len({check.name for check in found}) != len(found):

@@ -164,3 +164,9 @@ def listing(docker: Docker, token: Optional[str] = None) -> List[str]:
     """The names of the containers of one session, or of all."""
     wanted = "label={}".format(LABEL if token is None else "{}={}".format(LABEL, token))
     return docker.words("ps", "--all", "--no-trunc", "--filter", wanted, "--format", "{{.Names}}")
+
+
+def exhausted(docker: Docker, token: str, since: int, until: int) -> List[str]:
+    """The events of containers of one session that reached their limit of memory, from one second to another."""
+    words = docker.words("events", "--since", str(since), "--until", str(until), "--filter", "event=oom")
+    return [*words, "--filter", "label={}={}".format(LABEL, token), "--format", "{{.Action}}"]

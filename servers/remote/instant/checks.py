@@ -10,10 +10,10 @@ import select
 import subprocess
 import tempfile
 import time
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 from .. import children, wire
-from . import cage, gateway, mongo
+from . import cage, gateway, mongo, shards
 from .asked import Check, Command
 
 _MOST_LINES = 200000
@@ -59,8 +59,11 @@ class Asking:
         control: wire.Control,
         tell: Callable[..., None],
         rest: Callable[[], None],
-    ) -> None:
-        """Ask, and tell. `known` says which of some programs the image has; `rest` is called while it goes on."""
+    ) -> Optional[int]:
+        """Ask, and tell; its exit status, None when it was not answered in time.
+
+        `known` says which of some programs the image has; `rest` is called while it goes on.
+        """
         deadline = time.monotonic() + check.seconds
         lines = 0
 
@@ -91,10 +94,11 @@ class Asking:
             code, detail = self._run(command, stdin, known, control, deadline, split.add, rest)
             split.end()
         tell("checked", check=check.name, code=code, lines=lines, detail=detail.decode("utf-8", "replace").strip())
+        return code
 
     def _look(
         self,
-        look: mongo.Look,
+        look: Union[mongo.Look, shards.Look],
         control: wire.Control,
         deadline: float,
         take: Callable[[bytes], Any],
@@ -102,6 +106,8 @@ class Asking:
     ) -> Tuple[Optional[int], bytes]:
         """In the server's own protocol."""
         try:
+            if isinstance(look, shards.Look):
+                return look.carry_out(shards.Talk(self._target.connected, control, deadline, rest), take)
             return look.carry_out(mongo.Patient(self._target.connected(), control, deadline, rest), take)
         except TimeoutError as error:
             return None, str(error).encode()

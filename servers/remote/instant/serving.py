@@ -7,7 +7,7 @@ import time
 from typing import Any, Dict, List, Optional, Sequence, Union
 
 from .. import borg, children, pipes, tree, wire
-from . import beside, cage, checks, gateway, layers, mongo, sight, web
+from . import beside, cage, checks, fault, gateway, layers, mongo, sight, web
 from .asked import RUN, Check, Layer, Question, Session, Stage
 from .asker import Asker
 from .log import Log
@@ -24,6 +24,11 @@ def failed(what: str, detail: str, **facts: Any) -> wire.Refused:
     """The reason why there is no session (any more): what, and the program's own last words."""
     text = "{}: {}".format(what, detail.strip()) if detail.strip() else what
     return wire.Refused("instant", text, **facts)
+
+
+def broken(what: str, detail: str) -> wire.Refused:
+    """As `failed`, of what carries the database: nothing is said about its files."""
+    return wire.Refused("carrier", str(failed(what, detail)))
 
 
 class Serving:
@@ -46,6 +51,7 @@ class Serving:
         path = os.path.join(self.stack.merged(RUN), session.socket or "")
         self._asker = Asker(session, self._docker, path, control)
         self._beside = beside.Beside(session, self._docker, self.stack, control)
+        self._machine = fault.Machine(session, self._docker, self.stack.layers, control)
         self._said_before = 0
         self._began = time.monotonic()
 
@@ -66,6 +72,8 @@ class Serving:
                 self._check()
             else:
                 self._serve()
+        except wire.Refused as refusal:
+            raise (self._machine.fault() if refusal.code == "instant" else None) or refusal from None
         finally:
             self._end()
 
@@ -249,8 +257,12 @@ class Serving:
         stage, target = len(self._session.stages) - 1, self._asker.target()
         asking = checks.Asking(self._docker, self._session.token, stage, self.stack.directory, target)
         for check in self._checks:
-            asking.carry_out(check, self._asker.known, self._control, self._tell, self._log.bound)
+            code = asking.carry_out(check, self._asker.known, self._control, self._tell, self._log.bound)
             self._check_alive()
+            # A server that lost one of its programs, or its room, answers with an error and goes on.
+            problem = None if code == 0 else self._machine.fault()
+            if problem is not None:
+                raise problem
         self._tell("answered", **self._layer_facts())
 
     def _facts(self) -> Dict[str, Any]:
@@ -276,11 +288,11 @@ class Serving:
         if self._database.process.poll() is not None:
             raise failed("the database server has ended", self._last_words())
         if self._tools[0].process.poll() is not None or not tree.is_mounted(wire.raw(self.stack.archive)):
-            raise failed("the mount of the archive has ended", self._last_words())
+            raise broken("the mount of the archive has ended", self._last_words())
         for mounted in self._layers:
             ended = mounted.tool is not None and mounted.tool.process.poll() is not None
             if ended or not tree.is_mounted(wire.raw(mounted.merged)):
-                raise failed("a writable layer has ended", self._last_words())
+                raise broken("a writable layer has ended", self._last_words())
 
     def _tell(self, state: str, **facts: Any) -> None:
         """One line of JSON on standard output."""
