@@ -156,36 +156,21 @@ def test_an_image_that_cannot_be_fetched_is_told_in_the_engines_words(start, eng
     assert left(session.token, engine) == []
 
 
-HUNGRY = "SELECT count(*) FROM (SELECT string_agg(repeat('x', 1 << 20), '') FROM generate_series(1, 400)) big"
+HUNGRY = "SELECT length(string_agg(repeat('x', 1 << 20), '')) FROM generate_series(1, 400)"
 
 
-def ask_for_much(engine) -> dict[str, object]:
+def ask_for_much() -> dict[str, object]:
     """A check that needs more memory than the session has."""
     psql = ["/usr/local/bin/psql", str(postgresql.PROGRAMS / "psql")]
     return {"name": "read", "programs": psql, "argv": [*QUESTION[:-1], HUNGRY], "stdin": "", "seconds": 60}
 
 
 def test_a_limit_of_memory_that_a_check_reaches_is_said_and_is_not_the_archives(start, engine):
-    session = start(action="check", memory=96 << 20, checks=[ask_for_much(engine)])
+    session = start(action="check", memory=96 << 20, checks=[ask_for_much()])
     session.thread.join(90)
-    assert isinstance(session.error, MemoryExhausted), (session.error, session.error.detail)
+    assert isinstance(session.error, MemoryExhausted), (session.error, session.rows)
     assert "96 MiB" in session.error.detail
     assert left(session.token, engine) == []
-
-
-def test_a_limit_of_memory_that_ends_the_whole_server_is_said_too(start, engine):
-    """Killed by the kernel for its memory: the container's first process is the server itself."""
-    stage = {
-        "programs": ["/bin/sh"],
-        "argv": ["-c", "x=xxxxxxxxxxxxxxxx; while :; do x=$x$x; done"],
-        "files": [],
-        "seconds": 60,
-        "ends": True,
-    }
-    stages = [stage, recipe(engine, "x")["stages"][1]]
-    session = start(memory=64 << 20, stages=stages)
-    session.thread.join(90)
-    assert isinstance(session.error, MemoryExhausted), (session.error, session.error.detail)
 
 
 def test_a_socket_that_is_a_link_to_one_of_this_machine_is_not_served(start, engine):
