@@ -67,6 +67,8 @@ def _start(proof: Proof) -> list[PlanStep]:
     known = looking.answer_of(proof.archive) if proof.archive is not None else None
     undo = _("The container, its layers and its mount are removed.")
     if known is None:
+        fetch = _("Fetch the image for each of them, unless the server has it already.")
+        found.append(PlanStep("image", fetch, undo=_("It stays for the next time.")))
         words = _("Start each database in a container, read-only and without network, and let it check itself.")
         found.append(PlanStep("start", words, undo=undo))
     for one in known or ():

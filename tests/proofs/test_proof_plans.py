@@ -153,7 +153,16 @@ def test_the_plan_that_is_shown_follows_the_depth(nightly, archive):
     assert codes(Depth.LIST) == ["view", "list", "stamp"]
     assert codes(Depth.READ) == ["view", "list", "read", "stamp"]
     query = Query("a", "SELECT 1").as_json()
-    assert codes(Depth.START, queries=(query,)) == ["view", "list", "read", "look", "start", "queries", "stamp"]
+    assert codes(Depth.START, queries=(query,)) == [
+        "view",
+        "list",
+        "read",
+        "look",
+        "image",
+        "start",
+        "queries",
+        "stamp",
+    ]
 
 
 def test_an_archive_that_is_gone_is_not_proven(archive):
