@@ -20,6 +20,8 @@ LABEL = "phpborg.session"
 # Over the image's own: the archived numbers are seldom those of its account, and servers look their own up.
 ACCOUNTS = {"passwd": "{name}:x:{user}:{group}::/tmp:/sbin/nologin\n", "group": "{name}:x:{group}:\n"}
 _NAME = "database"
+# The client's exit status where the engine failed, and not the program in the container.
+ENGINE_FAILED = 125
 
 
 class Docker(NamedTuple):

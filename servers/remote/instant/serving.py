@@ -178,7 +178,7 @@ class Serving:
             self._control.check()
         if code != 0:
             end = "signal {}".format(signal) if code is None else "exit {}".format(code)
-            raise failed("the preparation did not succeed ({})".format(end), self._last_words())
+            raise self._ended("the preparation did not succeed ({})".format(end), code)
 
     def _lacks_program(self, number: int, code: Optional[int]) -> bool:
         """The image has it elsewhere: what is left of the attempt goes, so that the next one may have its name."""
@@ -227,7 +227,7 @@ class Serving:
         self._control.check()
         self._log.bound()
         if tool.process.poll() is not None:
-            raise failed("the database server ended at its start", self._last_words())
+            raise self._ended("the database server ended at its start", tool.process.returncode)
         if time.monotonic() > deadline:
             raise failed("the database server was not ready in time", self._last_words())
         time.sleep(0.02)
@@ -286,13 +286,19 @@ class Serving:
     def _check_alive(self) -> None:
         assert self._database is not None
         if self._database.process.poll() is not None:
-            raise failed("the database server has ended", self._last_words())
+            raise self._ended("the database server has ended", self._database.process.returncode)
         if self._tools[0].process.poll() is not None or not tree.is_mounted(wire.raw(self.stack.archive)):
             raise broken("the mount of the archive has ended", self._last_words())
         for mounted in self._layers:
             ended = mounted.tool is not None and mounted.tool.process.poll() is not None
             if ended or not tree.is_mounted(wire.raw(mounted.merged)):
                 raise broken("a writable layer has ended", self._last_words())
+
+    def _ended(self, what: str, code: Optional[int]) -> wire.Refused:
+        """Why a container is gone: its program's doing, or the engine's, whose own failures have one exit status."""
+        if code == cage.ENGINE_FAILED:
+            return wire.Refused("docker-away", str(failed("the engine gave the container up", self._last_words())))
+        return failed(what, self._last_words())
 
     def _tell(self, state: str, **facts: Any) -> None:
         """One line of JSON on standard output."""
