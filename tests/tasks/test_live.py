@@ -117,6 +117,22 @@ async def test_a_viewer_sees_no_button_and_an_operator_does(viewer, bob):
         await socket.disconnect()
 
 
+@pytest.mark.asyncio
+async def test_the_figures_of_what_stays_move_and_nothing_else_does(viewer):
+    given = {"queue": "sessions", "state": "running", "phase": "serving"}
+    task = await Task.objects.acreate(kind="instant_recovery", progress={"connections": 3}, **given)
+    other = await Task.objects.acreate(kind="test_quick", **given)
+    socket = await look(viewer, "watch=stays")
+    first = await socket.receive_from(timeout=5)
+    assert f'<span id="figure-connections-{task.pk}" hx-swap-oob="true">3</span>' in first
+    await sync_to_async(live.publish)(other, {"connections": 9})
+    await sync_to_async(live.publish)(task, {"connections": 4, "read_bytes": 2048})
+    text = await until_seen(socket, f'<span id="figure-connections-{task.pk}" hx-swap-oob="true">4</span>')
+    assert f'id="figure-read-{task.pk}"' in text
+    assert f"-{other.pk}" not in text.split('id="taskbar-live"')[0]
+    await socket.disconnect()
+
+
 def _sign_out(client, user):
     client.logout()
 
