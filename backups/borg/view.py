@@ -67,6 +67,19 @@ def make_view(repository: Path, target: Path) -> None:
     raise e.ViewImpossible(reason=str(_("the repository is being changed")))
 
 
+def held_bytes(views: Sequence[Path]) -> int:
+    """What is on the disk for these views alone: the repository has removed it, and no other link is left."""
+    links: dict[tuple[int, int], list[int]] = {}
+    for place in views:
+        for folder, _folders, names in os.walk(place):
+            for name in set(names) - _COPIED:
+                with suppress(FileNotFoundError):  # a view that goes away meanwhile holds nothing
+                    seen = os.lstat(os.path.join(folder, name))
+                    row = links.setdefault((seen.st_dev, seen.st_ino), [0, 0, 0])
+                    row[:] = [row[0] + 1, seen.st_nlink, seen.st_blocks * 512]
+    return sum(size for found, all_links, size in links.values() if found >= all_links)
+
+
 def _partial(target: Path) -> Path:
     return target.with_name(target.name + ".partial")
 

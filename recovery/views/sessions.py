@@ -112,6 +112,7 @@ def _page(
         "row": task,
         "connection": connection_of(session) if session.state == State.READY else None,
         "password": password,
+        "view_bytes": sessions.view_bytes(session),
         "form": form or ExtendForm(),
         "error": error,
         "steps": session_plan.steps(session),

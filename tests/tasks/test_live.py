@@ -133,6 +133,23 @@ async def test_the_figures_of_what_stays_move_and_nothing_else_does(viewer):
     await socket.disconnect()
 
 
+@pytest.mark.parametrize(
+    ("progress", "expected"),
+    [
+        ({}, False),
+        ({"free_bytes": 10, "disk_bytes": 100, "upper_bytes": 10}, False),
+        ({"free_bytes": 9, "disk_bytes": 100, "upper_bytes": 0}, True),
+        ({"free_bytes": 50, "disk_bytes": 100, "upper_bytes": 51}, True),
+        ({"free_bytes": 50}, False),
+        ({"free_bytes": 0, "upper_bytes": 1}, True),
+    ],
+)
+def test_space_that_runs_short_is_told_while_a_session_lives(progress, expected):
+    task = live.snapshot(Task(kind="instant_recovery", state=State.RUNNING, phase="serving", progress=progress))
+    reader = consumers.Reader("en", "UTC", True)
+    assert ("Little space is left" in consumers.render("tasks/_live.html", {"task": task}, reader)) == expected
+
+
 def _sign_out(client, user):
     client.logout()
 
