@@ -104,7 +104,8 @@ def task_cancel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         queue.cancel(task, by=request.user)
     except PhpBorgError as error:
         return _answer(request, task, describe(error.code, error.facts).title, "bad")
-    return _answer(request, task, _("“{task}” is being cancelled.").format(task=what), "info")
+    told = _("“{task}” is being stopped.") if registry.page_of(task.kind) else _("“{task}” is being cancelled.")
+    return _answer(request, task, told.format(task=what), "info")
 
 
 @require_POST

@@ -79,7 +79,8 @@ def test_what_stays_is_asked_about_as_what_it_is(client_of, bob):
         assert "Cancel this task?" not in text_of(response)
     task.refresh_from_db()
     assert task.cancel_requested_at is None
-    browser.post(address, {"confirmed": "1"})
+    told = text_of(browser.post(address, {"confirmed": "1"}, follow=True))
+    assert "is being stopped" in told
     task.refresh_from_db()
     assert task.cancel_requested_at is not None
 
