@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 from backups.models import Archive
 from recovery.engines.base import Found
 from recovery.paths import shown
+from recovery.services.startable import hindrance
 from servers.models import Server
 from servers.remote import validate, wire
 from servers.remote.instant import asked
@@ -106,7 +107,8 @@ class StartForm(forms.Form):
         databases.choices = [(str(number), _database(one)) for number, one in enumerate(found)]  # type: ignore[attr-defined]
         servers.choices = [(str(one.pk), one.name) for one in self.servers]  # type: ignore[attr-defined]
         self.initial = {
-            "database": "0",
+            # The first that can be started: a page that begins with an error helps nobody.
+            "database": str(next((number for number, one in enumerate(found) if hindrance(one) is None), 0)),
             "server": str(self.servers[0].pk) if self.servers else "",
             "mode": READ_ONLY,
             "fetch": True,

@@ -33,6 +33,7 @@ from phpborg import process
 from phpborg.mounts import is_mounted, remove_tree
 
 _COPIED = {"config", "nonce", "README"}
+_INDEXES = ("index.", "hints.", "integrity.")
 _TRIES = 8
 MOUNT_SECONDS = 300.0
 
@@ -67,12 +68,30 @@ def make_view(repository: Path, target: Path) -> None:
     raise e.ViewImpossible(reason=str(_("the repository is being changed")))
 
 
+def held_bytes(views: Sequence[Path]) -> int:
+    """What is on the disk for these views alone: the repository has removed it, and no other link is left."""
+    links: dict[tuple[int, int], list[int]] = {}
+    for place in views:
+        for folder, _folders, names in os.walk(place):
+            for name in filter(_is_linked, names):
+                with suppress(FileNotFoundError):  # a view that goes away meanwhile holds nothing
+                    seen = os.lstat(os.path.join(folder, name))
+                    row = links.setdefault((seen.st_dev, seen.st_ino), [0, 0, 0])
+                    row[:] = [row[0] + 1, seen.st_nlink, seen.st_blocks * 512]
+    return sum(size for found, all_links, size in links.values() if found >= all_links)
+
+
+def _is_linked(name: str) -> bool:
+    """What a view shares with its repository: segments and their indexes; not copies, nor a reader's own lock."""
+    return name.isdigit() or name.startswith(_INDEXES)
+
+
 def _partial(target: Path) -> Path:
     return target.with_name(target.name + ".partial")
 
 
 def _transactions(repository: Path) -> frozenset[str]:
-    return frozenset(name for name in os.listdir(repository) if name.startswith(("index.", "hints.", "integrity.")))
+    return frozenset(name for name in os.listdir(repository) if name.startswith(_INDEXES))
 
 
 def _link_tree(source: Path, target: Path) -> None:
@@ -83,7 +102,7 @@ def _link_tree(source: Path, target: Path) -> None:
             shutil.copy2(entry.path, place, follow_symlinks=False)
         elif entry.name == "data" and entry.is_dir(follow_symlinks=False):
             _link_data(Path(entry.path), place)
-        elif entry.name.startswith(("index.", "hints.", "integrity.")) and not entry.name.endswith(".tmp"):
+        elif entry.name.startswith(_INDEXES) and not entry.name.endswith(".tmp"):
             os.link(entry.path, place, follow_symlinks=False)
 
 

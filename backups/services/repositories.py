@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
 from backups import errors as e
-from backups.borg import argv, locks, specs
+from backups.borg import argv, locks, specs, view
 from backups.borg.config import read_id, read_key
 from backups.borg.repository import BorgRepository, Deleted
 from backups.models import Repository, StoragePool
@@ -246,6 +246,11 @@ def users_of(repository: Repository) -> list[str]:
 def views_of(repository: Repository) -> list[Lease]:
     """The lock-free views that are held on the repository: open archives and restores (recovery/leases.py)."""
     return list(Lease.objects.held().filter(kind="repository_view", data__repository=str(repository.pk)))
+
+
+def held_by(views: Iterable[Lease]) -> int:
+    """The bytes that come free when these views are closed; what another open view holds too is not among them."""
+    return view.held_bytes([Path(str(lease.data["path"])) for lease in views])
 
 
 def ensure_unused(repository: Repository) -> None:

@@ -127,6 +127,7 @@ class Overview:
     recent: list[dict[str, Any]]
     jobs: list[BackupJob]
     problem: Task | None
+    held_bytes: int  # on the disk for open archives alone
 
     @property
     def is_older(self) -> bool:
@@ -148,6 +149,7 @@ def overview(repository: Repository) -> Overview:
         recent=live.current(ended.filter(is_system=False)[:8]),
         jobs=list(BackupJob.objects.filter(repository=repository).select_related("server").order_by("name")[:50]),
         problem=last if last is not None and last.error_code in _GRAVE else None,
+        held_bytes=services.held_by(services.views_of(repository)),
     )
 
 

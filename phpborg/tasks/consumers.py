@@ -1,9 +1,10 @@
 """The websocket of every page.
 
-`/ws/live/?watch=task:<id>&watch=tasks&watch=server:<id>` — the task bar is always watched. On every
-(re)connection the current state is sent; then at most four messages a second, newest state wins,
-and the final state is never dropped. A page that says what it was made of (`shows=<id>`, `shows=<id>:serving:`) is told
-to fetch itself when that had changed before its websocket came. The page is right after a reload without any of this.
+`/ws/live/?watch=task:<id>&watch=tasks&watch=stays&watch=server:<id>` — the task bar is always watched, and `stays` are
+the figures of all that lives until it is stopped. On every (re)connection the current state is sent; then at most four
+messages a second, newest state wins, and the final state is never dropped. A page that says what it was made of
+(`shows=<id>`, `shows=<id>:serving:`) is told to fetch itself when that had changed before its websocket came. The page
+is right after a reload without any of this.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from django.template.loader import render_to_string
 from django.utils import timezone, translation
 
 from phpborg.accounts.rights import Right
-from phpborg.tasks import live
+from phpborg.tasks import live, registry
 from phpborg.tasks.hub import hub
 from phpborg.tasks.models import Task
 from phpborg.tasks.states import ACTIVE
@@ -37,7 +38,8 @@ REFRESH_SECONDS = 2.0
 # A connection outlives the request that opened it: rights that were taken away end it after so long.
 RIGHTS_SECONDS = 30.0
 COME_BACK, BROKEN = 1012, 1011
-WATCHES = {"task", "tasks", "server", "job", "repository"}
+WATCHES = {"task", "server", "job", "repository"}
+OF_ALL = {"tasks", "stays"}
 
 
 class Reader(NamedTuple):
@@ -132,13 +134,15 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         watched = set()
         for word in _words(query, "watch"):
             what, _, which = word.partition(":")
-            if what in WATCHES and (what == "tasks" or _is_uuid(which)):
-                watched.add((what, which if what != "tasks" else ""))
+            if what in OF_ALL:
+                watched.add((what, ""))
+            elif what in WATCHES and _is_uuid(which):
+                watched.add((what, which))
         return watched
 
     def task_changed(self, task: dict[str, Any]) -> None:
         """Called by the hub in this event loop; only marks, the flusher sends."""
-        if self._watches(task) or self._lists(task):
+        if self._watches(task) or self._lists(task) or self._keeps(task):
             before = self.changed.get(task["id"])
             if before is None or before["at"] <= task["at"]:
                 self.changed[task["id"]] = task
@@ -155,6 +159,9 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     def _lists(self, task: dict[str, Any]) -> bool:
         return ("tasks", "") in self.watched or self._concerns(task)
+
+    def _keeps(self, task: dict[str, Any]) -> bool:
+        return ("stays", "") in self.watched and bool(registry.page_of(task["kind"]))
 
     def _concerns(self, task: dict[str, Any]) -> bool:
         return any(task[what] and (what, task[what]) in self.watched for what in ("server", "job", "repository"))
@@ -202,6 +209,8 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 blocks.append(render("tasks/_live.html", {"task": task}, self.reader))
             if self._lists(task):
                 rows.append(render("tasks/_row.html", {"task": task}, self.reader))
+            if self._keeps(task) and task["state"] in ACTIVE:
+                blocks.append(render("tasks/_figures.html", {"task": task}, self.reader))
             if self._watches(task) or not task["is_system"]:
                 self._note_beginning_and_end(task)
         # A browser drops a <tr> that comes after a <div>.
@@ -228,6 +237,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             self._wake.set()
         self.bar = {**{task["id"]: task for task in bar}, **self.bar}
         parts = [render("tasks/_live.html", {"task": task}, self.reader) for task in watched]
+        parts += [render("tasks/_figures.html", {"task": task}, self.reader) for task in bar if self._keeps(task)]
         await self.send(text_data="".join([*parts, self._bar_fragment()]))
 
     def _load(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

@@ -17,10 +17,10 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from phpborg.accounts.rights import Right, permission
 from phpborg.errors import PhpBorgError, describe
-from phpborg.tasks import listing, live, logs, queue, registry, workers
+from phpborg.tasks import listing, live, logs, questions, queue, registry, workers
 from phpborg.tasks.context import log_path
 from phpborg.tasks.models import Task
-from phpborg.ui.confirm import Confirmation, ask
+from phpborg.ui.confirm import ask
 from phpborg.ui.context import reverse_or_none
 
 PER_PAGE = 50
@@ -97,21 +97,15 @@ def task_cancel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Ask, then end a waiting task or tell a running one to stop."""
     task = get_object_or_404(Task, pk=pk)
     what = f"{registry.label(task.kind)} {task.subject}".strip()
-    question = Confirmation(
-        title=_("Cancel this task?"),
-        text=_("“{task}” is ended in order. What it has made so far is cleaned up.").format(task=what),
-        action=_("Cancel the task"),
-        back=task.get_absolute_url(),
-        tone="warn",
-    )
-    answer = ask(request, question)
+    answer = ask(request, questions.cancel(task, what))
     if answer:
         return answer
     try:
         queue.cancel(task, by=request.user)
     except PhpBorgError as error:
         return _answer(request, task, describe(error.code, error.facts).title, "bad")
-    return _answer(request, task, _("“{task}” is being cancelled.").format(task=what), "info")
+    told = _("“{task}” is being stopped.") if registry.page_of(task.kind) else _("“{task}” is being cancelled.")
+    return _answer(request, task, told.format(task=what), "info")
 
 
 @require_POST

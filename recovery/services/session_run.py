@@ -88,7 +88,8 @@ class SessionRun:
         port, problem = number(said.get("adminer_port")), _problem(said.get("adminer_problem"))
         sessions.serves(self.session, {**figures, "adminer_port": port}, adminer_problem=problem)
         self.context.phase("serving")
-        known = {name: value for name, value in figures.items() if value is not None}
+        disk = {name: number(said.get(name)) for name in ("free_bytes", "disk_bytes")}
+        known = {name: value for name, value in {**figures, **disk}.items() if value is not None}
         # Pages of the session show it anew when this word changes.
         self.context.progress(**known, beside=problem or ("" if port is None else "adminer"), **self._end())
         if first:

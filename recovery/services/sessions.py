@@ -13,10 +13,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from backups.models import Archive
+from backups.services import repositories
 from phpborg.crypto import EncryptedField, EncryptedText
 from phpborg.tasks import queue
 from phpborg.tasks.errors import TaskLost, TaskNotCancellable
-from phpborg.tasks.models import Task
+from phpborg.tasks.models import Lease, Task
 from phpborg.tasks.states import State as TaskState
 from phpborg.tasks.states import Trigger
 from recovery.engines import find, images
@@ -126,6 +127,14 @@ def stop(*, session: Session, by: Any = None) -> None:
         return
     with suppress(TaskNotCancellable):  # asked already, or ended in this moment
         queue.cancel(task, by=by)
+
+
+def view_bytes(session: Session) -> int | None:
+    """What stays on the repository's disk for it alone; None for one that holds no view."""
+    if not session.is_active or session.task_ref is None:
+        return None
+    views = list(Lease.objects.held().filter(kind="repository_view", task=session.task_ref))
+    return repositories.held_by(views) if views else None
 
 
 # --- what its run writes ---------------------------------------------------------------------------

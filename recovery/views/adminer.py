@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
-from django.shortcuts import get_object_or_404
+from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
 from phpborg.accounts.rights import Right, permission
-from phpborg.errors import NotAllowed
+from phpborg.errors import NotAllowed, describe
 from recovery.errors import AdminerAway
 from recovery.models import Session
 from recovery.services import adminer_http
@@ -30,6 +30,15 @@ def adminer(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
     if not _is_ours(request):
         raise NotAllowed()
     session = get_object_or_404(Session.objects.select_related("server"), pk=pk)
+    try:
+        return _carried(request, session)
+    except AdminerAway as error:
+        context = {"session": session, "error": describe(error.code, error.facts), "detail": error.detail}
+        return render(request, "recovery/adminer_away.html", context, status=409)
+
+
+def _carried(request: HttpRequest, session: Session) -> HttpResponseBase:
+    """Raises AdminerAway."""
     if session.state != Session.State.READY or session.adminer_port is None:
         raise AdminerAway(str(session.get_adminer_problem_display()))
     length = _length(request)
@@ -46,7 +55,7 @@ def adminer(request: HttpRequest, pk: uuid.UUID) -> HttpResponseBase:
         request if request.method == "POST" else BytesIO(),  # type: ignore[arg-type]
         length,
     )
-    return _response(request, answer, reverse("adminer", args=[pk]))
+    return _response(request, answer, reverse("adminer", args=[session.pk]))
 
 
 def _is_ours(request: HttpRequest) -> bool:

@@ -7,16 +7,14 @@ import uuid
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from phpborg.accounts.rights import Right, permission
 from phpborg.errors import describe
-from phpborg.tasks import live
+from phpborg.tasks import live, questions
 from phpborg.tasks.models import Task
 from phpborg.ui import confirm
-from phpborg.ui.confirm import Confirmation
 from phpborg.ui.offers import named
 from recovery.engines.base import Product
 from recovery.forms_session import ExtendForm
@@ -83,16 +81,7 @@ def session_stop(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Ask for its end; asked twice, or of one that has ended, is fine."""
     session = _session(pk)
     if session.is_active:
-        question = Confirmation(
-            title=_("Stop this session?"),
-            text=_(
-                "Whoever works in the database is sent away, and what was written is thrown away. "
-                "The archive stays as it is."
-            ),
-            action=_("Stop the session"),
-            back=session.get_absolute_url(),
-        )
-        if answer := confirm.ask(request, question):
+        if answer := confirm.ask(request, questions.stop_session(session.get_absolute_url())):
             return answer
         sessions.stop(session=session, by=request.user)
     return redirect(session)
@@ -123,6 +112,7 @@ def _page(
         "row": task,
         "connection": connection_of(session) if session.state == State.READY else None,
         "password": password,
+        "view_bytes": sessions.view_bytes(session),
         "form": form or ExtendForm(),
         "error": error,
         "steps": session_plan.steps(session),

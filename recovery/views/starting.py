@@ -17,7 +17,7 @@ from recovery.errors import ArchiveGone
 from recovery.forms_session import StartForm
 from recovery.models import Session
 from recovery.paths import shown
-from recovery.services import looking, session_plan, sessions
+from recovery.services import looking, session_plan, sessions, startable
 from servers.models import Server
 from servers.services.capabilities import latest_report
 
@@ -80,12 +80,14 @@ def _page(
     request: HttpRequest, archive: Archive, found: tuple[Found, ...], form: StartForm, *, has_changed: bool = False
 ) -> HttpResponse:
     """The questions, and the plan of their answers or why there is none."""
-    session, error = None, None
+    session, error, reason = None, None, ""
     if form.values:
         try:
             session = sessions.draft(archive=archive, **form.draft_arguments())
         except PhpBorgError as problem:
             error = describe(problem.code, problem.facts)
+            hindrance = startable.hindrance(form.draft_arguments()["found"])
+            reason = hindrance.sentence if hindrance else ""
     context = {
         "archive": archive,
         "form": form,
@@ -97,6 +99,7 @@ def _page(
         "steps": session_plan.steps(session) if session else (),
         "docker_problem": session is not None and _lacks_docker(session.server),
         "error": error,
+        "reason": reason,
     }
     bad = bool(form.errors or error or has_changed) and request.method == "POST"
     return render(request, "recovery/instant.html", context, status=422 if bad else 200)
@@ -109,7 +112,8 @@ def _row(one: Found) -> dict[str, Any]:
         "directory": shown(one.path) or "/",
         "consistency": str(one.consistency),
         "size": one.size.total_bytes if one.size else None,
-        "notes": [note.sentence for note in one.notes],
+        "notes": [*(note.sentence for note in one.notes), startable.doubt(one)],
+        "hindrance": startable.hindrance(one),
     }
 
 

@@ -52,6 +52,22 @@ def prepared(bench: Bench) -> tuple[BorgRepository, bytes]:
     return repository, content
 
 
+def test_what_a_view_alone_holds_is_counted(bench: Bench) -> None:
+    repository, content = prepared(bench)
+    views = [bench.root / "view", bench.root / "second"]
+    for place in views:
+        view.make_view(Path(repository.path), place)
+    assert view.held_bytes(views) == 0
+    repository.delete(["one::x"])
+    repository.compact(0)
+    assert view.held_bytes(views) >= len(content)
+    assert view.held_bytes(views[:1]) == 0  # the other one keeps it too
+    remove_tree(views[1])
+    assert view.held_bytes(views) >= len(content)
+    remove_tree(views[0])
+    assert view.held_bytes(views) == 0
+
+
 def test_a_mount_survives_delete_compact_and_a_new_backup(bench: Bench, mountpoint: Path) -> None:
     repository, content = prepared(bench)
     view.make_view(Path(repository.path), bench.root / "view")

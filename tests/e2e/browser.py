@@ -94,6 +94,14 @@ class Visitor:
         """Press the button of the form that posts to an address ending so."""
         self.press(f"form[action$='{route}'] button{extra or ':not([disabled])'}")
 
+    def tab_to(self, selector: str, most: int = 150) -> None:
+        """By the keyboard alone."""
+        for _ in range(most):
+            self.page.keyboard.press("Tab")
+            if self.page.evaluate("selector => !!document.activeElement?.matches(selector)", selector):
+                return
+        raise AssertionError(f"{selector} is not reached by Tab on {self.page.url}")
+
     def text(self, selector: str = "main") -> str:
         """What is read there."""
         return str(self.page.locator(selector).first.inner_text())

@@ -118,7 +118,10 @@ def test_nobody_who_is_not_signed_in(url, fake):
 @pytest.mark.parametrize("state", [one for one in Session.State if one != Session.State.READY])
 def test_only_a_session_that_is_ready(get, session, fake, state):
     Session.objects.filter(pk=session.pk).update(state=state)
-    assert get().status_code == 409
+    response = get()
+    assert response.status_code == 409
+    assert ("This session has ended" in response.content.decode()) == (state not in Session.ACTIVE)
+    assert f'href="{session.get_absolute_url()}"' in response.content.decode()
     assert fake.told == []
 
 

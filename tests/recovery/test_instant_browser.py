@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +30,7 @@ def test_the_pages_are_as_wide_as_the_screen(
     alice: User,
     archive: Any,
     client_of: Callable[[User], Client],
+    tmp_path: Path,
     width: int,
     colours: Any,
     language: str,
@@ -37,7 +40,8 @@ def test_the_pages_are_as_wide_as_the_screen(
     addresses = {"look": first, "list": reverse("sessions")}
     for state in ("ready", "failed", "stopped"):
         addresses[state] = session_of(archive, state, port=15432 if state == "ready" else None).get_absolute_url()
-    figures = {"read_bytes": 12_000_000, "upper_bytes": 1_200_000, "connections": 2}
+    space = {"free_bytes": 900_000_000, "disk_bytes": 10_000_000_000}
+    figures = {"read_bytes": 12_000_000, "upper_bytes": 1_200_000, "connections": 2, **space}
     serving = {**figures, "expires_at": timezone.now().isoformat()}
     Task.objects.filter(kind="instant_recovery", state="running").update(phase="serving", progress=serving)
     cookie = client_of(alice).cookies["sessionid"].value
@@ -48,12 +52,15 @@ def test_the_pages_are_as_wide_as_the_screen(
         page.route_web_socket("**/ws/live/**", lambda _socket: None)
         for name, address in addresses.items():
             page.goto(live_server.url + address)
+            page.screenshot(path=str(tmp_path / f"{name}.png"), full_page=True)
             assert page.evaluate(OVERFLOW) <= 0, name
         page.goto(live_server.url + addresses["ready"])
         assert page.locator("#session [data-copy]").count() == 3
-        looked(archive, POSTGRESQL_WHOLE, POSTGRESQL)
+        nobodys = replace(POSTGRESQL_WHOLE, owner=None, path=b"srv/a-directory-with-a-name-that-is-long/and-goes-on")
+        looked(archive, nobodys, POSTGRESQL_WHOLE, POSTGRESQL)
         page.goto(live_server.url + first)
         page.locator("details summary.more").first.click()
+        page.screenshot(path=str(tmp_path / "found.png"), full_page=True)
         assert page.evaluate(OVERFLOW) <= 0
     finally:
         context.close()

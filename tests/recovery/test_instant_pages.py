@@ -18,11 +18,12 @@ from phpborg.crypto import EncryptedField
 from phpborg.tasks import live
 from phpborg.tasks.models import Task
 from phpborg.tasks.states import State as TaskState
+from recovery.engines.base import Consistency
 from recovery.models import Session
 from recovery.services import found_json, serving, sessions
 from recovery.services.connecting import connection_of
 from servers.models import Server
-from tests.engines.test_found_json import POSTGRESQL_WHOLE
+from tests.engines.test_found_json import POSTGRESQL, POSTGRESQL_WHOLE
 from tests.recovery.test_database_plan import archive_of
 from tests.servers.fleet_of_answers import make_servers
 from tests.tasks.test_pages import text_of
@@ -168,6 +169,29 @@ def test_an_image_that_does_not_fit_is_refused_until_it_is_chosen_openly(
     assert not Session.objects.exists()
     start(browser, archive, image="postgres:13", openly="on")
     assert Session.objects.get().image == "postgres:13"
+
+
+def test_what_cannot_be_started_says_why_before_it_is_chosen(client_of: ClientOf, bob: User, archive: Archive) -> None:
+    """And the first that can is what is offered."""
+    nobodys = replace(POSTGRESQL_WHOLE, path=b"srv/nobodys", owner=None)
+    unknown = replace(POSTGRESQL_WHOLE, path=b"srv/unknown", version=None)
+    doubtful = replace(POSTGRESQL_WHOLE, path=b"srv/live", consistency=Consistency.DOUBTFUL)
+    looked(archive, nobodys, unknown, POSTGRESQL, doubtful)
+    page = client_of(bob).get(reverse("instant", args=[archive.pk]))
+    text = text_of(page)
+    assert text.count("Cannot be started") == 3
+    for words in (
+        "The account that owns its files",
+        "The version of its files",
+        "tablespace",
+        "Choose another archive",
+    ):
+        assert words in text, words
+    assert "A try does the archive no harm" in text
+    assert page.context["form"].initial["database"] == "3"
+    assert page.context["session"].directory == "srv/live"
+    refused = client_of(bob).post(reverse("instant-start", args=[archive.pk]), answers(archive))
+    assert (refused.status_code, refused.context["reason"]) == (422, "The account that owns its files is not known.")
 
 
 @pytest.mark.parametrize(

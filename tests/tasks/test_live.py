@@ -117,6 +117,39 @@ async def test_a_viewer_sees_no_button_and_an_operator_does(viewer, bob):
         await socket.disconnect()
 
 
+@pytest.mark.asyncio
+async def test_the_figures_of_what_stays_move_and_nothing_else_does(viewer):
+    given = {"queue": "sessions", "state": "running", "phase": "serving"}
+    task = await Task.objects.acreate(kind="instant_recovery", progress={"connections": 3}, **given)
+    other = await Task.objects.acreate(kind="test_quick", **given)
+    socket = await look(viewer, "watch=stays")
+    first = await socket.receive_from(timeout=5)
+    assert f'<span id="figure-connections-{task.pk}" hx-swap-oob="true">3</span>' in first
+    await sync_to_async(live.publish)(other, {"connections": 9})
+    await sync_to_async(live.publish)(task, {"connections": 4, "read_bytes": 2048})
+    text = await until_seen(socket, f'<span id="figure-connections-{task.pk}" hx-swap-oob="true">4</span>')
+    assert f'id="figure-read-{task.pk}"' in text
+    assert f"-{other.pk}" not in text.split('id="taskbar-live"')[0]
+    await socket.disconnect()
+
+
+@pytest.mark.parametrize(
+    ("progress", "expected"),
+    [
+        ({}, False),
+        ({"free_bytes": 10, "disk_bytes": 100, "upper_bytes": 10}, False),
+        ({"free_bytes": 9, "disk_bytes": 100, "upper_bytes": 0}, True),
+        ({"free_bytes": 50, "disk_bytes": 100, "upper_bytes": 51}, True),
+        ({"free_bytes": 50}, False),
+        ({"free_bytes": 0, "upper_bytes": 1}, True),
+    ],
+)
+def test_space_that_runs_short_is_told_while_a_session_lives(progress, expected):
+    task = live.snapshot(Task(kind="instant_recovery", state=State.RUNNING, phase="serving", progress=progress))
+    reader = consumers.Reader("en", "UTC", True)
+    assert ("Little space is left" in consumers.render("tasks/_live.html", {"task": task}, reader)) == expected
+
+
 def _sign_out(client, user):
     client.logout()
 

@@ -71,6 +71,21 @@ def test_cancelling_asks_first_with_and_without_javascript(client_of, bob):
 
 
 @pytest.mark.django_db
+def test_what_stays_is_asked_about_as_what_it_is(client_of, bob):
+    task = Task.objects.create(kind="instant_recovery", queue="sessions", state="running", subject="a database")
+    browser, address = client_of(bob), reverse("task-cancel", args=[task.pk])
+    for response in (browser.get(address), browser.post(address), browser.get(reverse("tasks"))):
+        assert "Stop this session?" in text_of(response)
+        assert "Cancel this task?" not in text_of(response)
+    task.refresh_from_db()
+    assert task.cancel_requested_at is None
+    told = text_of(browser.post(address, {"confirmed": "1"}, follow=True))
+    assert "is being stopped" in told
+    task.refresh_from_db()
+    assert task.cancel_requested_at is not None
+
+
+@pytest.mark.django_db
 def test_retry_leads_to_the_new_task(client_of, bob):
     task = ended("failed", kind="test_quick", queue="quick", subject="web1")
     browser = client_of(bob)

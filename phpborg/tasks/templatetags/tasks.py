@@ -102,6 +102,13 @@ def part(progress: Mapping[str, Any]) -> float | None:
 
 
 @register.filter
+def is_short_of_space(progress: Mapping[str, Any]) -> bool:
+    """Is less free than a tenth of the disk, or than what was written beside the archive so far? Unknown is no."""
+    free, disk, upper = (progress.get(name) for name in ("free_bytes", "disk_bytes", "upper_bytes"))
+    return free is not None and (free * 10 < (disk or 0) or free < (upper or 0))
+
+
+@register.filter
 def elapsed(task: Mapping[str, Any]) -> float | None:
     """Seconds from the start to the end, or to now."""
     started = parse_datetime(task["started_at"]) if task["started_at"] else None

@@ -279,7 +279,7 @@ class Serving:
         return {
             "upper_bytes": _sum(found, "upper_bytes"),
             "read_bytes": _sum(found, "read_bytes"),
-            "free_bytes": _free(self.stack.layers),
+            **_space(self.stack.layers),
             **self._beside.facts(),
         }
 
@@ -352,6 +352,7 @@ def _sum(rows: List[Dict[str, Optional[int]]], key: str) -> Optional[int]:
     return None if any(value is None for value in values) else sum(value for value in values if value is not None)
 
 
-def _free(path: str) -> int:
+def _space(path: str) -> Dict[str, int]:
+    """Of the disk that the layers lie on: what is free of how much."""
     space = os.statvfs(path)
-    return space.f_bavail * space.f_frsize
+    return {"free_bytes": space.f_bavail * space.f_frsize, "disk_bytes": space.f_blocks * space.f_frsize}
