@@ -10,7 +10,7 @@ from django.db import models
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
+from django.utils.translation import ngettext, pgettext_lazy
 
 from phpborg.crypto import EncryptedField, EncryptedText
 from recovery.engines.base import Product
@@ -161,6 +161,7 @@ class Session(models.Model):
     upper_bytes = models.BigIntegerField(_("upper layer"), null=True)
     read_bytes = models.BigIntegerField(_("read from the archive"), null=True)
     connections = models.PositiveIntegerField(_("connections"), null=True)
+    prepared = models.PositiveIntegerField(null=True)  # transactions that clients had left in doubt (XA)
     error_code = models.CharField(max_length=16, blank=True)
     error_facts = models.JSONField(default=dict)
     error_detail = models.TextField(blank=True)
@@ -199,6 +200,29 @@ class Session(models.Model):
     def has_adminer(self) -> bool:
         """Is one asked for beside it, and may it be there by now?"""
         return self.state == self.State.READY and bool(self.asked.get("adminer"))
+
+    @property
+    def prepared_note(self) -> str:
+        """What was done with transactions in doubt; empty when there were none."""
+        if not self.prepared:
+            return ""
+        if self.is_read_only:
+            text = ngettext(
+                "{count} transaction was prepared by its client (XA), neither committed nor rolled back. The server "
+                "showed it to nobody: here it is rolled back, in this session alone.",
+                "{count} transactions were prepared by their clients (XA), neither committed nor rolled back. The "
+                "server showed them to nobody: here they are rolled back, in this session alone.",
+                self.prepared,
+            )
+        else:
+            text = ngettext(
+                "{count} transaction was prepared by its client (XA), neither committed nor rolled back. In this "
+                "sandbox it waits as it did on the server, with its locks: XA RECOVER tells its name.",
+                "{count} transactions were prepared by their clients (XA), neither committed nor rolled back. In this "
+                "sandbox they wait as they did on the server, with their locks: XA RECOVER tells their names.",
+                self.prepared,
+            )
+        return text.format(count=self.prepared)
 
 
 from recovery.models_proof import Depth, Proof, ProofPlan  # noqa: E402

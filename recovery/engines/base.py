@@ -173,6 +173,8 @@ class Step:
     login: str = ""
     ends: bool = False
     ready: Ready | None = None
+    # Of transactions that clients had prepared (XA) and left in doubt: "keep" or "roll back"; empty asks for none.
+    prepared: str = ""
     settled: tuple[Ready, ...] = ()  # what must be answered before the next step, in this order
     after: tuple[str, ...] = ()  # asked of the server once it answers, in this order
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from recovery.engines import innodb_log, mysql_files, mysql_start
+from recovery.engines import binary_log, innodb_log, mysql_files, mysql_start
 from recovery.engines.base import Consistency, Found, Hints, Part, Product, Recipe, Taken
 from recovery.engines.mysql_files import Said
 from recovery.engines.notes import Note
@@ -28,13 +28,15 @@ _SETTINGS_OF_PARTS = {
 
 @dataclass(frozen=True)
 class MysqlFacts:
-    """`settings` are words of a settings file that a start needs; `page_bytes` is None without a system tablespace."""
+    """`settings` are words of a settings file that a start needs; `page_bytes` is None without a system tablespace;
+    `binary_log` are the files of one that was in use."""
 
     page_bytes: int | None
     data_file_path: str | None
     lower_case_table_names: int | None
     prepared: bool | None
     settings: dict[str, str] = field(default_factory=dict)
+    binary_log: tuple[str, ...] = ()
 
 
 class Mysql:
@@ -63,6 +65,7 @@ class Mysql:
             int(lower) if lower.isdigit() else (0 if mysql_files.has_capitals(place) else None),
             prepared,
             settings,
+            () if prepared else binary_log.in_use(place),
         )
         clean = True if prepared else innodb_log.is_applied(place)
         consistency = _consistency(place, parts, prepared, clean, hints.taken)
@@ -78,7 +81,7 @@ class Mysql:
             facts=facts,
             parts=parts,
             stale=_stale(place),
-            notes=_notes(said, parts, consistency),
+            notes=(*_notes(said, parts, consistency), *_without_log(place, product, consistency)),
             size=measure(place),
         )
 
@@ -179,6 +182,12 @@ def _consistency(
     if clean and taken == Taken.FROZEN:
         return Consistency.CLEAN
     return {Taken.FROZEN: Consistency.CRASH, Taken.STOPPED: Consistency.CLEAN}.get(taken, Consistency.DOUBTFUL)
+
+
+def _without_log(place: Place, product: Product, how: Consistency) -> list[Note]:
+    """MySQL writes one unless it is told not to, and without it rolls back what was about to be committed."""
+    told = product == Product.MARIADB or how not in (Consistency.CRASH, Consistency.DOUBTFUL)
+    return [] if told or any(name.endswith(b".index") for name in place.names) else [Note("no_log")]
 
 
 def _notes(said: list[Said], parts: tuple[Part, ...], how: Consistency) -> tuple[Note, ...]:

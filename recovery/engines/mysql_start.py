@@ -2,15 +2,16 @@
 
 InnoDB cannot apply its log when it may only read. The first run writes into the upper layer, the second hardly at all.
 InnoDB refuses every write then; other kinds of tables can be written by who has the right, which our login has not.
-It also shows the newest version of each row then, committed or not: so the first run ends only when every transaction
-that was open has been rolled back. What a client itself has prepared (XA) stays in doubt, and its rows are shown.
+It also shows the newest version of each row then, committed or not. So the first run decides on what was about to be
+committed as the server would, by its binary log, and ends only when every transaction that was open has been rolled
+back. So is what a client itself has prepared (XA): the server showed it to nobody. A sandbox keeps it, in doubt.
 """
 
 from __future__ import annotations
 
 import hashlib
 
-from recovery.engines import base
+from recovery.engines import base, binary_log
 from recovery.engines.base import DATA, LOGIN_FILE, RUN, File, Found, Mount, Product, Ready, Recipe, Step
 from recovery.engines.names import checked
 from recovery.engines.parts import mounts
@@ -22,18 +23,17 @@ SOCKET = f"{RUN}/mysql.sock"
 _MARIADB = ("/usr/sbin/mariadbd", "/usr/local/mysql/bin/mariadbd", "/usr/sbin/mysqld")
 _MYSQL = ("/usr/sbin/mysqld", "/usr/local/mysql/bin/mysqld", "/usr/libexec/mysqld")
 _READ_ONLY = ("--innodb-read-only=1", "--read-only=1")
-# A server with a binary log asks it which of the transactions that were about to be committed count. It is not used
-# here, and without an answer no server starts. Their clients had asked for the commit and were told nothing else.
+# A server asks its binary log which of the transactions that were about to be committed count. Where that is not in
+# the archive some servers do not start without an answer. Their clients had asked for the commit and were told nothing
+# else; what clients have prepared by themselves has names of another kind, and is not touched by this. MySQL 9 rolls
+# them back whatever it is told.
 _IN_DOUBT = "--tc-heuristic-recover=COMMIT"
-# Transactions of the archive have no thread. One that waits for its turn looks like one that was prepared (XA): then
-# what is being rolled back tells.
-_ROLLED_BACK = Ready(
-    "SELECT IF(SUM(trx_mysql_thread_id = 0) > 0 AND SUM(trx_state = 'ROLLING BACK') > 0, 'busy', 'done') "
-    "FROM information_schema.innodb_trx",
-    "done",
-)
+# Transactions of the archive have no thread.
+_ROLLED_BACK = Ready("SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_mysql_thread_id = 0", "0")
 # Names that a server needs for its own views and routines: locked in any case.
 _UNSAFE = ('"', "'", "\\")
+_NO_LOG = "--skip-log-bin"
+_INDEX = "#phpborg-log.index"
 
 
 def recipe(found: Found, *, read_only: bool) -> Recipe:
@@ -47,10 +47,17 @@ def recipe(found: Found, *, read_only: bool) -> Recipe:
     programs = _MARIADB if found.product == Product.MARIADB else _MYSQL
     ready = Ready("SELECT 1", "1")
     keep = File(f"{DATA}/{_TEMPORARY}/.keep")
-    # Asked twice: between one transaction and the next there is a moment in which none is being rolled back.
-    settled = (_ROLLED_BACK, _ROLLED_BACK) if read_only else ()
-    making = (*words, _IN_DOUBT, f"--init-file={LOGIN_FILE}")
-    first = Step(programs, making, files=(keep,), login="file", ready=None if settled else ready, settled=settled)
+    settling, files = _settling(found)
+    making = (*(word for word in words if word != _NO_LOG), *settling, f"--init-file={LOGIN_FILE}")
+    first = Step(
+        programs,
+        making,
+        files=(keep, *files),
+        login="file",
+        ready=ready,
+        prepared="roll back" if read_only else "keep",
+        settled=(_ROLLED_BACK,) if read_only else (),
+    )
     closed = (*_READ_ONLY, *_super(found)) if read_only else ()
     second = Step(programs, (*words, *closed), ready=ready)
     return Recipe(
@@ -65,6 +72,20 @@ def recipe(found: Found, *, read_only: bool) -> Recipe:
         environment={"TZ": "UTC"},
         notes=found.notes,
     )
+
+
+def _settling(found: Found) -> tuple[tuple[str, ...], tuple[File, ...]]:
+    """Words and files by which the first run decides on what was about to be committed.
+
+    The log is read by an index of our own: the server's may say that it lies elsewhere.
+    """
+    files = found.facts.binary_log
+    if not files:
+        return (_NO_LOG, _IN_DOUBT), ()
+    index = "".join(f"./{name}\n" for name in files)
+    words = (f"--log-bin={binary_log.base(files)}", f"--log-bin-index={_INDEX}", "--server-id=1")
+    # Older ones are not removed: nobody needs the room.
+    return (*words, "--loose-binlog-expire-logs-seconds=0"), (File(f"{DATA}/{_INDEX}", index.encode()),)
 
 
 def _numbers(found: Found) -> tuple[int, ...]:
@@ -86,7 +107,7 @@ def _settings(found: Found) -> tuple[str, ...]:
         f"--tmpdir={DATA}/{_TEMPORARY}",
         "--skip-networking",
         "--skip-name-resolve",
-        "--skip-log-bin",
+        _NO_LOG,
         "--event-scheduler=OFF",
         "--local-infile=OFF",
         f"--secure-file-priv={RUN}",
@@ -132,12 +153,20 @@ def login(found: Found, *, name: str, password: str, read_only: bool) -> bytes:
     who = f"'{name}'@'localhost'"
     rights = "SELECT, SHOW DATABASES, SHOW VIEW, PROCESS" if read_only else "ALL PRIVILEGES"
     lines = [
+        *(["SET SESSION sql_log_bin = 0"] if found.facts.binary_log else []),
         *_locked(found),
         f"CREATE USER {who} IDENTIFIED {_secret(found, password)}",
         f"GRANT {rights} ON *.* TO {who}",
+        *_may_ask(found, who),
         "FLUSH PRIVILEGES",
     ]
     return "".join(f"{line};\n" for line in lines).encode()
+
+
+def _may_ask(found: Found, who: str) -> list[str]:
+    """For what is prepared: MySQL 8 tells it to those alone who have a right for it."""
+    needed = found.product == Product.MYSQL and _numbers(found) >= (8,)
+    return [f"GRANT XA_RECOVER_ADMIN ON *.* TO {who}"] if needed else []
 
 
 def _secret(found: Found, password: str) -> str:

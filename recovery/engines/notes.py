@@ -12,6 +12,10 @@ _SENTENCES: dict[str, str | Promise] = {
     "missing": _("“{path}” ({kind}) is not in this archive."),
     "damaged": _("“{file}” is damaged or of an unknown format: what it says is not used."),
     "disagree": _("The files do not agree on the version: {said}."),
+    "no_log": _(
+        "No binary log is in the data directory: if the server wrote one elsewhere, the last transactions that it "
+        "committed may be missing."
+    ),
     "collation": _(
         "The image may sort text in another way than the server did: indexes on text can give wrong answers."
     ),

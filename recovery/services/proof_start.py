@@ -142,7 +142,8 @@ class Start:
             self._answers.state = state
         if state in ("answering", "answered"):
             self._context.phase("checking")
-            self._answers.figures = {key: session_carry.number(said.get(key)) for key in ("upper_bytes", "read_bytes")}
+            named = ("upper_bytes", "read_bytes", *(["prepared"] if "prepared" in said else []))
+            self._answers.figures = {key: session_carry.number(said.get(key)) for key in named}
         if state == "answering":
             self._answers.ready_seconds = said.get("seconds")
 

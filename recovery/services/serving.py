@@ -191,13 +191,23 @@ def _stage(number: int, step: Step, recipe: Recipe, layers: _Layers, asking: Cli
 
 
 def _questions(step: Step, asking: Client | None) -> Iterator[dict[str, Any]]:
-    proofs = (*([] if step.ready is None else [step.ready]), *step.settled)
-    for query, answer in [*((one.query, one.answer) for one in proofs), *((query, None) for query in step.after)]:
+    if step.ready is not None:
+        yield _question(step.ready.query, step.ready.answer, asking)
+    if step.prepared:
         if asking is None:
-            method, path, *body = query.split(" ", 2)
-            yield {"http": method, "path": path, "body": "".join(body), "answer": answer}
-            continue
-        yield {"programs": list(asking.programs), "argv": [*asking.words, query], "answer": answer}
+            raise CannotStart(step.prepared, path="")
+        yield {"programs": list(asking.programs), "argv": list(asking.words), "prepared": step.prepared}
+    for proof in step.settled:
+        yield _question(proof.query, proof.answer, asking)
+    for query in step.after:
+        yield _question(query, None, asking)
+
+
+def _question(query: str, answer: str | None, asking: Client | None) -> dict[str, Any]:
+    if asking is None:
+        method, path, *body = query.split(" ", 2)
+        return {"http": method, "path": path, "body": "".join(body), "answer": answer}
+    return {"programs": list(asking.programs), "argv": [*asking.words, query], "answer": answer}
 
 
 def _commands(step: Step) -> Iterator[dict[str, Any]]:

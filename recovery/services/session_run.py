@@ -86,7 +86,8 @@ class SessionRun:
         figures = {name: number(said.get(name)) for name in ("port", "upper_bytes", "read_bytes", "connections")}
         first = self.session.ready_at is None
         port, problem = number(said.get("adminer_port")), _problem(said.get("adminer_problem"))
-        sessions.serves(self.session, {**figures, "adminer_port": port}, adminer_problem=problem)
+        prepared = number(said.get("prepared"))
+        sessions.serves(self.session, {**figures, "adminer_port": port, "prepared": prepared}, adminer_problem=problem)
         self.context.phase("serving")
         disk = {name: number(said.get(name)) for name in ("free_bytes", "disk_bytes")}
         known = {name: value for name, value in {**figures, **disk}.items() if value is not None}
@@ -94,6 +95,8 @@ class SessionRun:
         self.context.progress(**known, beside=problem or ("" if port is None else "adminer"), **self._end())
         if first:
             self.context.log(f"ready after {said.get('seconds')} s on port {figures['port']}")
+            if note := self.session.prepared_note:
+                self.context.log(note)
 
     def _end(self) -> dict[str, str]:
         """When it ends by itself, for those who watch."""

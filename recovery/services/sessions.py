@@ -144,7 +144,7 @@ def serves(session: Session, figures: dict[str, int | None], *, adminer_problem:
     """It is ready, or still is. One that is being stopped stays so."""
     now = timezone.now()
     session.ready_at = session.ready_at or now
-    session.port = figures["port"]
+    session.port, session.prepared = figures["port"], figures.get("prepared")
     Session.objects.filter(pk=session.pk, state__in=[State.STARTING, State.READY]).update(
         state=State.READY, ready_at=session.ready_at, adminer_problem=adminer_problem, **figures
     )

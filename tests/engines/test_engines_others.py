@@ -173,7 +173,7 @@ def test_no_password_is_in_a_recipe(tmp_path, read_only):
     recipe = Mysql().start(found, read_only=read_only)
     assert "s3cret" not in repr(recipe)
     assert ("--super-read-only=1" in recipe.steps[1].argv) is read_only
-    # Without its binary log no server starts that was killed amid commits; InnoDB that only reads shows what was open.
+    # Without its binary log a server that was killed may not start; one that only reads shows what was open.
     assert "--tc-heuristic-recover=COMMIT" in recipe.steps[0].argv
     assert "--tc-heuristic-recover=COMMIT" not in recipe.steps[1].argv
     assert bool(recipe.steps[0].settled) is read_only

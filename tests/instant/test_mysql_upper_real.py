@@ -24,6 +24,8 @@ ROWS = 100_000
 TABLE_BYTES = ROWS * 1000
 UPPER_BYTES = 10 << 20  # one part in a hundred of a gigabyte, however large the database is
 CLIENTS = 16
+# The name of a distributed transaction, as no text can hold it.
+ODD = "X'00ff0a095c','é',7"
 
 
 def wait_for_clean(server: mariadb.Server) -> None:
@@ -74,7 +76,13 @@ def fill_busy(server: mariadb.Server) -> None:
     server.sql(
         f"CREATE DATABASE shop; USE shop; CREATE TABLE pending (id INT PRIMARY KEY, word CHAR(100));"
         f"INSERT INTO pending SELECT seq, 'committed' FROM seq_1_to_{ROWS};"
-        "CREATE TABLE busy (id INT AUTO_INCREMENT PRIMARY KEY, word CHAR(100))"
+        "CREATE TABLE busy (id INT AUTO_INCREMENT PRIMARY KEY, word CHAR(100));"
+        "CREATE TABLE doubt (id INT PRIMARY KEY); INSERT INTO doubt VALUES (1)"
+    )
+    server.sql("XA START 'one'; INSERT INTO shop.doubt VALUES (2); XA END 'one'; XA PREPARE 'one'")
+    server.sql(
+        f"XA START {ODD}; DELETE FROM shop.doubt WHERE id = 1; INSERT INTO shop.doubt VALUES (3);"
+        f"XA END {ODD}; XA PREPARE {ODD}"
     )
     clients = [open_client(server) for _ in range(CLIENTS)]
     writers = [threading.Thread(target=insert, args=(client,), daemon=True) for client in clients]
@@ -124,8 +132,9 @@ def repository(place: Path) -> Path:
 def serve(engine, repository, place, start):
     """Start a session of an archive; answers it with its port and login."""
 
-    def begin(archive: str) -> tuple[Session, int, serving.Login]:
-        asked, login = serving.request(look(repository, archive, place), own_image.mariadb(engine), read_only=True)
+    def begin(archive: str, *, read_only: bool = True) -> tuple[Session, int, serving.Login]:
+        found = look(repository, archive, place)
+        asked, login = serving.request(found, own_image.mariadb(engine), read_only=read_only)
         session = start(repository=repository, archive=archive, asked=asked)
         return session, session.until("ready", 120)["port"], login
 
@@ -167,3 +176,23 @@ def test_what_was_not_committed_is_not_seen_and_what_was_about_to_be_stops_nobod
     words = mysql(port, login, "SELECT word, COUNT(*) FROM shop.pending GROUP BY word").stdout.split()
     assert words == ["committed", str(ROWS)]
     assert int(mysql(port, login, "SELECT COUNT(*) FROM shop.busy").stdout) >= 200
+
+
+def test_what_clients_had_prepared_is_neither_shown_nor_lost(serve):
+    """Nobody saw it on the server; in a sandbox it is still in doubt, and can be committed by its name."""
+    session, port, login = serve("busy")
+    assert session.rows[-1]["prepared"] == 2
+    assert mysql(port, login, "SELECT id FROM shop.doubt").stdout.split() == ["1"]
+    assert mysql(port, login, "XA RECOVER").stdout == ""
+    session.finish()
+    session, port, login = serve("busy", read_only=False)
+    assert session.rows[-1]["prepared"] == 2
+    assert mysql(port, login, "SELECT id FROM shop.doubt").stdout.split() == ["1"]
+    assert len(mysql(port, login, "XA RECOVER FORMAT='SQL'").stdout.splitlines()) == 2
+    assert mysql(port, login, f"XA ROLLBACK 'one'; XA COMMIT {ODD}").returncode == 0
+    assert mysql(port, login, "SELECT id FROM shop.doubt").stdout.split() == ["3"]
+
+
+def test_a_session_of_a_server_without_such_transactions_counts_none(serve):
+    session, _port, _login = serve("quiet")
+    assert session.rows[-1]["prepared"] == 0

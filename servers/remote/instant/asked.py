@@ -11,8 +11,9 @@ A stage is one start of the container: {"programs": [candidates, the first that 
 "stdin": name of a secret, "seconds", "ends", "ready": [{"programs", "argv", "answer"}]}. One that `ends` does so by
 itself; the others are ready when each command of `ready` succeeds in the container with this answer, if one is given,
 and all but the last are ended then. A question may also be {"http": method, "path", "body", "answer": what the answer
-holds} of the server's port, or one of MongoDB's socket (mongo.py). A file is {"layer": name, "run" or "etc", "path",
-"text" or "secret": name, "mode"} or {"layer", "path", "remove": true}.
+holds} of the server's port, one of MongoDB's socket (mongo.py), or {"prepared": "keep" or "roll back", "programs",
+"argv"} (prepared.py). A file is {"layer": name, "run" or "etc", "path", "text" or "secret": name, "mode"} or {"layer",
+"path", "remove": true}.
 
 Instead of being served a database may be asked ("checks"): [{"name", "programs", "argv", "stdin", "seconds", "script":
 {"programs", "argv", "stdin"}}], each a command in the container of the last stage, whose lines are told as they come;
@@ -29,6 +30,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from .. import validate, wire
 from . import mongo, shards, web
+from .prepared import Prepared
 
 # Directories in memory: for sockets and secrets, which the container may change, and for settings, which it may not.
 RUN, ETC = "run", "etc"
@@ -96,6 +98,9 @@ class Question(NamedTuple):
     answer: Optional[bytes]
 
 
+Asking = Union[Question, web.Query, mongo.Query, Prepared]
+
+
 class Command(NamedTuple):
     """A program in the running container, and what it reads."""
 
@@ -126,7 +131,7 @@ class Stage(NamedTuple):
     stdin: Optional[bytes]
     seconds: float
     ends: bool
-    ready: List[Union[Question, web.Query, mongo.Query]]
+    ready: List[Asking]
 
 
 class Beside(NamedTuple):
@@ -335,7 +340,7 @@ def _programs(value: Any) -> List[str]:
     return found
 
 
-def _question(value: Any, secrets: Dict[str, Any]) -> Union[Question, web.Query, mongo.Query]:
+def _question(value: Any, secrets: Dict[str, Any]) -> Asking:
     table = _table(value, "question")
     if "mongo" in table:
         return mongo.question(table, secrets)
@@ -347,6 +352,10 @@ def _question(value: Any, secrets: Dict[str, Any]) -> Union[Question, web.Query,
             wire.raw(validate.text(table.get("body", ""), "body")),
             None if answer is None else wire.raw(validate.text(answer, "answer")),
         )
+    if "prepared" in table:
+        way = validate.choice(table["prepared"], "prepared", ["keep", "roll back"])
+        words = validate.texts(table.get("argv"), "argv", _MOST)
+        return Prepared(_programs(table.get("programs")), words, way == "roll back")
     return Question(
         _programs(table.get("programs")),
         validate.texts(table.get("argv"), "argv", _MOST),

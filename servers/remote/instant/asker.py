@@ -6,13 +6,14 @@ whoever asks decides how often, and how long.
 
 import socket
 import time
-from typing import Dict, List, Optional, Tuple, Union
+from typing import Dict, List, Optional, Tuple
 
 from .. import children, wire
-from . import cage, gateway, inside, mongo, web
-from .asked import Question, Session
+from . import cage, gateway, inside, mongo, prepared, web
+from .asked import Asking, Question, Session
 
 _SECONDS = 60.0
+_ROLLING_BACK_SECONDS = 3600.0
 
 
 class Asker:
@@ -26,6 +27,7 @@ class Asker:
         self._control = control
         self._namespace: Optional[inside.Namespace] = None  # of the running stage
         self._left: Dict[Tuple[str, ...], List[str]] = {}  # candidates that the image may have
+        self.prepared: Optional[int] = None  # transactions in doubt, once that was asked
 
     @property
     def known(self) -> Dict[Tuple[str, ...], str]:
@@ -58,10 +60,13 @@ class Asker:
             self._namespace.close()
             self._namespace = None
 
-    def ask(self, number: int, question: Union[Question, web.Query, mongo.Query]) -> Tuple[bool, str]:
+    def ask(self, number: int, question: Asking) -> Tuple[bool, str]:
         """Once: was it answered as it must be, and the answer. Raises Stopped."""
         if isinstance(question, Question):
             return self._ask_program(number, question)
+        if isinstance(question, prepared.Prepared):
+            self._settle(number, question)
+            return True, ""
         try:
             end: socket.socket = self.target().connected()
             if isinstance(question, web.Query):
@@ -80,3 +85,13 @@ class Asker:
         if cage.has_no_such_program(code, said) and len(left) > 1:
             left.pop(0)
         return False, said.decode("utf-8", "replace").strip()
+
+    def _settle(self, number: int, question: prepared.Prepared) -> None:
+        """Raises Refused when it cannot be done: asked again it could not either."""
+        program = self.known.get(tuple(question.programs), question.programs[0])
+
+        def ask(words: List[str]) -> Tuple[int, bytes]:
+            argv = cage.execute(self._docker, self._session.token, number, [program, *words])
+            return children.capture(argv, self._control, timeout=_ROLLING_BACK_SECONDS)
+
+        self.prepared = prepared.settle(question, ask)

@@ -4,11 +4,11 @@ import json
 import os
 import subprocess
 import time
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence
 
 from .. import borg, children, pipes, tree, wire
-from . import beside, cage, checks, fault, gateway, layers, mongo, sight, web
-from .asked import RUN, Check, Layer, Question, Session, Stage
+from . import beside, cage, checks, fault, gateway, layers, sight
+from .asked import RUN, Asking, Check, Layer, Session, Stage
 from .asker import Asker
 from .log import Log
 from .stack import Stack
@@ -211,9 +211,7 @@ class Serving:
             self._ask(number, question, tool, deadline)
         return True
 
-    def _ask(
-        self, number: int, question: Union[Question, web.Query, mongo.Query], tool: children.Tool, deadline: float
-    ) -> None:
+    def _ask(self, number: int, question: Asking, tool: children.Tool, deadline: float) -> None:
         """Until it is answered as it must be. Raises Refused when it is not in time."""
         while True:
             good, said = self._asker.ask(number, question)
@@ -280,6 +278,7 @@ class Serving:
             "upper_bytes": _sum(found, "upper_bytes"),
             "read_bytes": _sum(found, "read_bytes"),
             **_space(self.stack.layers),
+            **({} if self._asker.prepared is None else {"prepared": self._asker.prepared}),
             **self._beside.facts(),
         }
 
