@@ -35,6 +35,11 @@ def in_use(place: Place) -> tuple[str, ...]:
     return max(found)[1] if found else ()
 
 
+def is_name(text: str) -> bool:
+    """Is one of its files called like this?"""
+    return _NAME.fullmatch(text) is not None
+
+
 def base(files: tuple[str, ...]) -> str:
     """What --log-bin calls them."""
     return files[-1].partition(".")[0]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from backups.models import Archive
+from recovery.engines import binary_log
 
 LOADABLE = ("database", "globals", "users")
 _NUMBERS = re.compile(r"\d+")
@@ -40,6 +41,7 @@ class Record:
     included: tuple[dict[str, Any], ...]
     facts: dict[str, Any]
     snapshot: str = ""  # the name of the one that a node of Elasticsearch made itself
+    binary_log: str = ""  # the file that a server of MySQL wrote when it was frozen; not where it lies
 
     @property
     def dumps(self) -> tuple[Dump, ...]:
@@ -84,7 +86,15 @@ def record_of(archive: Archive) -> Record | None:
         included=tuple(row for row in included if isinstance(row, dict)) if isinstance(included, list | tuple) else (),
         facts=facts if isinstance(facts, dict) else {},
         snapshot=name if _SNAPSHOT.fullmatch(name) else "",
+        binary_log=_binary_log(frozen),
     )
+
+
+def _binary_log(frozen: Any) -> str:
+    hold = frozen.get("hold") if isinstance(frozen, dict) else None
+    told = hold.get("binlog") if isinstance(hold, dict) else None
+    name = str(told.get("file") or "") if isinstance(told, dict) else ""
+    return name if binary_log.is_name(name) else ""
 
 
 def major(engine: str, version: str | None) -> tuple[int, ...]:

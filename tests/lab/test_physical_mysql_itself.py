@@ -44,7 +44,7 @@ def stopped(machine: LabServer) -> Iterator[None]:
         machine.execute(("pkill", "-CONT", "-x", "mysqld"))
 
 
-def told(archive: Archive, instance: Any) -> Archive:
+def told(archive: Archive, instance: Any, file: str) -> Archive:
     """What a snapshot's archive says of itself."""
     data = instance.data.path.rstrip("/")
     archive.backup_config = {
@@ -56,7 +56,8 @@ def told(archive: Archive, instance: Any) -> Archive:
             "data_directory": data,
             "included": [{"kind": "data", "name": data, "path": data.lstrip("/")}],
             "facts": {"owner": instance.owner, "flavour": instance.flavour, "log_bin": instance.log_bin},
-        }
+        },
+        "frozen": {"hold": {"binlog": {"file": file, "position": 4}}},
     }
     archive.save()
     return archive
@@ -97,8 +98,9 @@ def test_a_copy_starts_by_the_commands_that_are_shown(
         count = "SELECT COUNT(*) FROM `weird-db name`.busy"
         wait_for(lambda: int(machine.sql(count)) > 20, "nothing is written")
         least = int(machine.sql(count))
+        file = machine.sql("SHOW BINARY LOG STATUS").split()[0]
         with stopped(machine):
-            archive = told(proven(run_job(job)), instance)
+            archive = told(proven(run_job(job)), instance, file)
         commands = restored(archive, row, _TARGET, run_pending, WHOLE)
         with started(machine, commands) as sql:
             assert {question: sql(question) for question in _EQUAL} == expected
@@ -107,6 +109,7 @@ def test_a_copy_starts_by_the_commands_that_are_shown(
             checked = sql(f"CHECK TABLE {', '.join(_CHECKED)} EXTENDED")
             assert [line.split("\t")[-1] for line in checked.splitlines()] == ["OK"] * len(_CHECKED)
             assert sql("SELECT @@datadir").startswith(_TARGET)
+            assert sql("SELECT @@log_bin_basename").startswith(_TARGET)
             assert int(machine.sql(count)) > int(found)
     machine.execute(("rm", "-rf", _TARGET))
     emptied(machine)

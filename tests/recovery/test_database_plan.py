@@ -324,3 +324,29 @@ def test_an_archive_of_files_has_no_next_commands(server: Server) -> None:
     assert plan_restore(
         archive=archive, server=server, selection=["etc"], destination="in_place", target_path="", conflict="keep"
     ).items
+
+
+@pytest.mark.parametrize(
+    ("flavour", "file", "expected", "told"),
+    [
+        ("mariadb", "mysql-bin.000007", "--log-bin=mysql-bin", "--tc-heuristic-recover=COMMIT"),
+        ("mysql", "binlog.000007", "--log-bin=binlog", "are rolled back"),
+        ("mysql", "../x.000007", None, "add --log-bin with another one"),
+        ("mysql", "-x y.000007", None, "add --log-bin with another one"),
+        ("mysql", None, None, "add --log-bin with another one"),
+    ],
+)
+def test_a_restored_server_decides_by_the_log_that_was_written_when_it_was_frozen(
+    server: Server, flavour: str, file: str | None, expected: str | None, told: str
+) -> None:
+    facts = {"flavour": flavour, "log_bin": True}
+    archive = archive_of(server, "mysql", "snapshot", included=[{"kind": "data", "path": "d"}], facts=facts)
+    archive.backup_config["frozen"] = {"hold": {"binlog": {"file": file, "position": 4} if file else None}}
+    record = record_of(archive)
+    assert record is not None
+    commands = next_commands(record, {"d": "/new"})
+    start = commands[-2]
+    assert [word for word in start.argv if word.startswith("--log-bin=")] == ([expected] if expected else [])
+    assert told in start.sentence
+    lists = [command.line for command in commands if "sed" in command.argv]
+    assert len(lists) == (1 if expected else 0)
