@@ -21,6 +21,7 @@ from servers.remote import wire
 from servers.remote.instant import asked
 
 POSTGRESQL, MYSQL = PostgresqlChecks(), MysqlChecks()
+END = "phpborg: all tables"
 GOOD = [
     "database\tpostgres",
     "begin\tpostgres\tpublic.kettle",
@@ -189,7 +190,7 @@ def test_an_answer_that_is_not_whole_is_none(lines, code, detail):
 
 
 def test_tables_of_mysql():
-    good = ["shop.kettle\tcheck\tstatus\tOK", "shop.kettle\t1579483016"]
+    good = ["shop.kettle\tcheck\tstatus\tOK", "shop.kettle\t1579483016", END]
     assert MYSQL.judge(good, 0, "").is_good
     myisam = ["shop.old\tcheck\twarning\t1 client is using or hasn't closed the table", *good]
     crashed = [line.replace("kettle", "old") for line in good]
@@ -199,11 +200,19 @@ def test_tables_of_mysql():
     assert (verdict.is_good, [one.where for one in verdict.unread]) == (True, ["shop.m"])
 
 
+def test_a_server_of_mysql_that_ended_before_the_end_of_the_list_has_not_checked_all():
+    """Its client had no more to say, and ended well."""
+    verdict = MYSQL.judge(["shop.kettle\tcheck\tstatus\tOK", "shop.kettle\t1579483016"], 0, "")
+    (problem,) = verdict.problems
+    assert (verdict.tables, problem.words) == (1, "exit 0: not every table was checked")
+
+
 def test_a_damaged_table_of_mysql_is_named_with_the_servers_words():
     lines = [
         "shop.kettle\tcheck\tWarning\tInnoDB: The B-tree of index PRIMARY is corrupted.",
         "shop.kettle\tcheck\terror\tCorrupt",
         "shop.kettle\tNULL",
+        END,
     ]
     verdict = MYSQL.judge(lines, 0, "")
     assert verdict.problems_count == 2

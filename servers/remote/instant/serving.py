@@ -18,6 +18,7 @@ _TELL_SECONDS = 1.0
 _REST_SECONDS = 15.0
 _PULL_SECONDS = 3600.0
 _END_SECONDS = 1.5
+_ANSWER_SECONDS = 60.0
 
 
 def failed(what: str, detail: str, **facts: Any) -> wire.Refused:
@@ -225,7 +226,7 @@ class Serving:
         self._control.check()
         self._log.bound()
         if tool.process.poll() is not None:
-            raise self._ended("the database server ended at its start", tool.process.returncode)
+            raise self._ended("the database server has ended", tool.process.returncode)
         if time.monotonic() > deadline:
             raise failed("the database server was not ready in time", self._last_words())
         time.sleep(0.02)
@@ -252,6 +253,7 @@ class Serving:
     def _check(self) -> None:
         """Ask it all that is to be asked; then it has done its work."""
         self._tell("answering", **self._layer_facts())
+        assert self._database is not None
         stage, target = len(self._session.stages) - 1, self._asker.target()
         asking = checks.Asking(self._docker, self._session.token, stage, self.stack.directory, target)
         for check in self._checks:
@@ -261,6 +263,8 @@ class Serving:
             problem = None if code == 0 else self._machine.fault()
             if problem is not None:
                 raise problem
+            for question in self._session.stages[stage].ready[:1]:  # one that is about to end still runs for a moment
+                self._ask(stage, question, self._database, time.monotonic() + _ANSWER_SECONDS)
         self._tell("answered", **self._layer_facts())
 
     def _facts(self) -> Dict[str, Any]:
