@@ -98,7 +98,7 @@ def _super(found: Found) -> tuple[str, ...]:
 
 def _settings(found: Found) -> tuple[str, ...]:
     """No file of settings is read: the first word must be the first."""
-    facts, version = found.facts, _numbers(found)
+    version = _numbers(found)
     words = [
         "--no-defaults",
         f"--datadir={DATA}",
@@ -130,6 +130,12 @@ def _settings(found: Found) -> tuple[str, ...]:
     elif found.product == Product.MARIADB or version >= (5, 6, 3):
         ignore = "--ignore-db-dirs" if found.product == Product.MARIADB else "--ignore-db-dir"
         words.append(f"{ignore}={_TEMPORARY}")
+    return (*words, *_of_files(found))
+
+
+def _of_files(found: Found) -> list[str]:
+    """What InnoDB must be told to find its files, and to find them right."""
+    facts, words = found.facts, []
     if facts.page_bytes:
         words.append(f"--innodb-page-size={facts.page_bytes}")
     if facts.data_file_path:
@@ -139,7 +145,7 @@ def _settings(found: Found) -> tuple[str, ...]:
     for name in ("innodb_data_home_dir", "innodb_undo_directory", "innodb_log_group_home_dir"):
         if any(part.wanted == facts.settings.get(name, "").rstrip("/").encode() for part in found.parts):
             words.append(f"--{name.replace('_', '-')}={facts.settings[name]}")
-    return tuple(words)
+    return words
 
 
 def login(found: Found, *, name: str, password: str, read_only: bool) -> bytes:

@@ -242,25 +242,6 @@ def test_a_session_in_each_state(client_of: ClientOf, bob: User, archive: Archiv
     assert of_task["Location"] == session.get_absolute_url()
 
 
-@pytest.mark.parametrize(
-    ("prepared", "read_only", "told"),
-    [
-        (None, True, ""),
-        (0, True, ""),
-        (1, True, "1 transaction was prepared by its client (XA)"),
-        (2, True, "here they are rolled back, in this session alone"),
-        (2, False, "In this sandbox they wait as they did on the server"),
-    ],
-)
-def test_what_became_of_transactions_in_doubt_is_told(
-    client_of: ClientOf, bob: User, archive: Archive, prepared: int | None, read_only: bool, told: str
-) -> None:
-    session = session_of(archive, "ready", port=13306, prepared=prepared, is_read_only=read_only)
-    text = text_of(client_of(bob).get(session.get_absolute_url()))
-    assert ("Transactions in doubt" in text) == bool(told)
-    assert told in text
-
-
 def test_a_failure_is_told_when_the_history_has_forgotten_the_task(
     client_of: ClientOf, bob: User, archive: Archive
 ) -> None:
