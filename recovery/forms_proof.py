@@ -57,7 +57,8 @@ class ProofPlanForm(ScheduleForm):
         help_text=_(
             "“@ DATABASE” begins a query; lines that begin with “=” are the rows that must come, columns apart by "
             "“ | ”. Without such a line the query only has to be answered. For MongoDB a query is a command as JSON "
-            "that reads, and a row is a document."
+            "that reads, and a row is a document; for Elasticsearch and OpenSearch it is the body of a search, or "
+            "GET /PATH."
         ),
     )
     overdue_days = forms.IntegerField(

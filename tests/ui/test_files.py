@@ -30,9 +30,14 @@ def named(path: Path) -> str:
     return str(path.relative_to(HOME))
 
 
+# A letter has no stylesheet beside it, and no page's policy holds for it.
+LETTER = HOME / "templates/notifications/_letter.html"
+
+
 @pytest.mark.parametrize("what", INLINE)
 def test_no_template_has(what):
-    found = [named(path) for path in TEMPLATES if INLINE[what].search(COMMENT.sub("", path.read_text()))]
+    ours = [path for path in TEMPLATES if path != LETTER or what != "a style element"]
+    found = [named(path) for path in ours if INLINE[what].search(COMMENT.sub("", path.read_text()))]
     assert found == []
 
 

@@ -8,6 +8,7 @@ does not start is its own reason (`_cluster/allocation/explain`).
 
 import http.client
 import json
+import re
 import select
 import socket
 import time
@@ -21,11 +22,12 @@ _ANSWER_BYTES = 64 << 20
 _MOST_LETTERS = 1500
 _MOST_BODY = 1 << 16
 _LOOK_SECONDS = 0.2
+_PATH = re.compile(r"/(?!/)[!-~]{0,4000}")
 _INDICES = (
     "/_cluster/state/metadata?filter_path=metadata.indices.*.state,metadata.indices.*.settings.index.number_of_shards,"
     "metadata.indices.*.settings.index.store.type"
 )
-_HEALTH = "/_cluster/health?level=shards&filter_path=number_of_in_flight_fetch,indices.*.shards"
+_HEALTH = "/_cluster/health{}?level=shards&filter_path=number_of_in_flight_fetch,indices.*.shards"
 _CHECKED = {"index.shard.check_on_startup": "checksum", "index.allocation.max_retries": 1}
 _BLOCK = "cluster.blocks.read_only"
 _SETTINGS = "/_cluster/settings"
@@ -112,9 +114,7 @@ def look(table: Dict[str, Any]) -> Look:
     if table.get("read") is True:
         return Look(None)
     method = validate.choice(table.get("method"), "method", ["GET", "POST"])
-    path = validate.text(table.get("path"), "path", limit=4000)
-    if not path.startswith("/") or path.startswith("//") or not path.isascii() or not path.isprintable() or " " in path:
-        raise wire.Refused("invalid", "this is no path", field="path")
+    path = validate.text(table.get("path"), "path", _PATH)
     if not web.reads(method, path):
         raise wire.Refused("invalid", "this request does not only read", field="path")
     body = validate.text(table.get("body", ""), "body", limit=_MOST_BODY)
@@ -155,7 +155,7 @@ def _read(talk: Talk) -> Iterator[Dict[str, Any]]:
     indices = _table(_table(talk.table("GET", _INDICES).get("metadata")).get("indices"))
     yield {"indices": len(indices)}
     red = _settled(talk, [name for name in indices if indices[name].get("state") == "open"])
-    block = bool(red is not None and _lift(talk))
+    block = _lift(talk)
     try:
         for name in sorted(indices):
             settings = _table(_table(indices[name].get("settings")).get("index"))
@@ -192,7 +192,7 @@ def _one(talk: Talk, name: str, is_open: bool) -> Iterator[Dict[str, Any]]:
     except Refused as refusal:
         yield {"index": name, "refused": str(refusal)}
         return
-    red = _settled(talk, [name]).get(name, [])
+    red = _settled(talk, [name], path).get(name, [])
     if red:
         for row in _unstarted(talk, name, red):
             yield row
@@ -208,11 +208,11 @@ def _one(talk: Talk, name: str, is_open: bool) -> Iterator[Dict[str, Any]]:
     yield {"index": name, "docs": count.get("count"), "shards": _table(count.get("_shards")).get("total")}
 
 
-def _settled(talk: Talk, names: List[str]) -> Dict[str, List[int]]:
-    """Once nothing begins any more: of these indices the shards whose primary has not started."""
+def _settled(talk: Talk, names: List[str], path: str = "") -> Dict[str, List[int]]:
+    """Once nothing begins any more: of these indices the shards whose primary has not started. `path`: of one alone."""
     quiet = 0
     while True:
-        health = talk.table("GET", _HEALTH)
+        health = talk.table("GET", _HEALTH.format(path))
         found = _table(health.get("indices"))
         waits = health.get("number_of_in_flight_fetch") != 0
         red = {}  # type: Dict[str, List[int]]
