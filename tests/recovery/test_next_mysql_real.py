@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import signal
 import subprocess
@@ -78,7 +79,8 @@ def rows_of(commands: list[Command]) -> frozenset[int]:
     for argv in before:
         subprocess.run(argv, check=True, capture_output=True, cwd="/root")
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(start, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/")
+        env = {**os.environ, "TMPDIR": "/tmp"}
+        process = subprocess.Popen(start, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", env=env)
         try:
             deadline = time.monotonic() + 60
             while subprocess.run(show, capture_output=True, check=False).returncode:
