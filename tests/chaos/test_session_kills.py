@@ -9,8 +9,8 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +19,9 @@ import pytest
 from phpborg import mounts
 from phpborg.tasks.models import Lease, Task
 from recovery.models import Session
+from tests.instant.test_mysql_upper_real import kill, leave_open
 from tests.lab.engine import Engine, running_engine
-from tests.support import own_image, postgresql
+from tests.support import mariadb, own_image, postgresql
 from tests.support.estate import Estate
 from tests.support.product import eventually
 from tests.support.sshd import descendants, processes
@@ -32,7 +33,7 @@ from backups.models import Archive
 from phpborg.tasks import runner
 from recovery.services import looking, sessions
 from servers.models import Server
-archive = Archive.objects.filter(job__name="kettle").latest("started_at")
+archive = Archive.objects.filter(job__name={job!r}).latest("started_at")
 if looking.answer_of(archive) is None:
     runner.run(str(looking.ask(archive=archive).pk))
 (found,) = looking.answer_of(archive)
@@ -53,9 +54,9 @@ class Part:
 class Sessions:
     """Sessions of one archive on the server `one`, seen through the product's database as it changes."""
 
-    def __init__(self, estate: Estate, engine: Engine, image: str) -> None:
+    def __init__(self, estate: Estate, engine: Engine, job: str, image: str) -> None:
         self.estate, self.engine = estate, engine
-        self._code = _DRAFT.format(docker=str(engine.socket), image=image)
+        self._code = _DRAFT.format(docker=str(engine.socket), job=job, image=image)
 
     def start(self, count: int = 1) -> list[str]:
         """Their ids; the archive is looked at before the first."""
@@ -118,23 +119,23 @@ class Sessions:
         said = [self.engine.docker("inspect", "-f", "{{.State.Pid}}", name, check=False).stdout for name in names]
         return [int(pid) for pid in said if pid.strip() not in ("", "0")]
 
-    def kill(self, victim: str, phase: str) -> Part:
-        """Start a session and kill this part of it in this state. What passes too fast is tried again."""
+    def kill(self, phase: str, *victims: str) -> Part:
+        """Start a session and kill these parts of it in this state. What passes too fast is tried again."""
         for _ in range(5):
             (session,) = self.start()
             until = time.monotonic() + 60
             while time.monotonic() < until and self.state(session)[0] in ("starting", "ready"):
                 part = self.part(session)
-                found = self.pids(victim, part) if part and self.phase(session) == phase else []
-                if part and found and self.phase(session) == phase:
-                    for pid in found:
+                found = [self.pids(one, part) for one in victims] if part and self.phase(session) == phase else [[]]
+                if part and all(found) and self.phase(session) == phase:
+                    for pid in (pid for pids in found for pid in pids):
                         with suppress(ProcessLookupError):
                             os.kill(pid, signal.SIGKILL)
                     return part
                 if self.phase(session) == "serving" and phase != "serving":
                     break
             self.estate.product.manage("instant", "stop", session)
-        raise AssertionError(f"nothing to kill: {victim} while {phase}")
+        raise AssertionError(f"nothing to kill: {victims} while {phase}")
 
     # --- what is left ----------------------------------------------------------------------------
 
@@ -155,19 +156,55 @@ class Sessions:
 
 
 @pytest.fixture(scope="module")
-def sessions(estate: Estate) -> Iterator[Sessions]:
+def engine() -> Iterator[Engine]:
+    with running_engine() as running:
+        yield running
+
+
+@contextmanager
+def archived(estate: Estate, job: str, make: Callable[[Path], None]) -> Iterator[None]:
+    """An archive of what `make` leaves in a directory."""
     place = Path(tempfile.mkdtemp(prefix="pb-session-kill-"))
     place.chmod(0o755)
     try:
-        with postgresql.running(place / "pg", place / "s") as cluster:
-            cluster.sql(f"CREATE TABLE kettle AS SELECT i AS id FROM generate_series(1, {_ROWS}) i")
-        estate.add_job("kettle", "one", place / "pg")
-        ended = estate.run("kettle")
+        make(place)
+        estate.add_job(job, "one", place / "data")
+        ended = estate.run(job)
         assert ended["state"] == "success", ended
-        with running_engine() as engine:
-            yield Sessions(estate, engine, own_image.postgresql(engine))
+        yield
     finally:
         shutil.rmtree(place)
+
+
+@pytest.fixture(scope="module")
+def sessions(estate: Estate, engine: Engine) -> Iterator[Sessions]:
+    """Of a PostgreSQL that was shut down."""
+
+    def make(place: Path) -> None:
+        with postgresql.running(place / "data", place / "s") as cluster:
+            cluster.sql(f"CREATE TABLE kettle AS SELECT i AS id FROM generate_series(1, {_ROWS}) i")
+
+    with archived(estate, "kettle", make):
+        yield Sessions(estate, engine, "kettle", own_image.postgresql(engine))
+
+
+@pytest.fixture(scope="module")
+def of_mariadb(estate: Estate, engine: Engine) -> Iterator[Sessions]:
+    """Of a MariaDB that was killed amid a large change: a first run rolls it back, a second one serves."""
+
+    def make(place: Path) -> None:
+        with mariadb.running(place / "data", place / "s") as server:
+            server.sql(
+                "CREATE DATABASE shop; USE shop; CREATE TABLE pending (id INT PRIMARY KEY, word CHAR(100));"
+                f"INSERT INTO pending SELECT seq, 'committed' FROM seq_1_to_{_ROWS * 50}"
+            )
+            client = leave_open(server)
+            kill(server)
+            client.kill()
+            client.wait()
+
+    with archived(estate, "till", make):
+        yield Sessions(estate, engine, "till", own_image.mariadb(engine))
 
 
 _EACH = {
@@ -180,13 +217,24 @@ _EACH = {
 
 @pytest.mark.parametrize("phase", list(_EACH))
 def test_a_part_is_killed(sessions: Sessions, phase: str) -> None:
-    killed = {victim: sessions.kill(victim, phase) for victim in _EACH[phase]}
+    killed = {victim: sessions.kill(phase, victim) for victim in _EACH[phase]}
     sessions.all_gone(list(killed.values()))
     for victim, part in killed.items():
         _state, code, detail = sessions.state(part.session)
         assert code, victim
         assert victim in ("horse", "helper") or detail, victim
         assert (code == "TSK-01") == (victim == "horse"), (victim, code, detail)
+
+
+@pytest.mark.parametrize("phase", ["preparing", "serving"])
+def test_all_parts_of_a_mariadb_are_killed_at_once(of_mariadb: Sessions, phase: str) -> None:
+    """On its server, and then with the process that watches over it, too."""
+    there = ("container", "layer", "mount", "helper")
+    one, two = of_mariadb.kill(phase, *there), of_mariadb.kill(phase, *there, "horse")
+    of_mariadb.all_gone([one, two])
+    codes = [of_mariadb.state(part.session)[1] for part in (one, two)]
+    assert codes[0] not in ("", "TSK-01"), codes
+    assert codes[1] == "TSK-01", codes
 
 
 def test_the_whole_worker_is_killed_and_the_next_one_keeps_new_sessions(sessions: Sessions) -> None:
