@@ -68,12 +68,18 @@ def make_view(repository: Path, target: Path) -> None:
     raise e.ViewImpossible(reason=str(_("the repository is being changed")))
 
 
-def held_bytes(views: Sequence[Path]) -> int:
-    """What is on the disk for these views alone: the repository has removed it, and no other link is left."""
+def held_bytes(views: Sequence[Path], seconds: float = 1.0) -> int | None:
+    """What is on the disk for these views alone: the repository has removed it, and no other link is left.
+
+    A page waits for it: None when the disk needs longer than so many seconds.
+    """
+    deadline = time.monotonic() + seconds
     links: dict[tuple[int, int], list[int]] = {}
     for place in views:
         for folder, _folders, names in os.walk(place):
             for name in filter(_is_linked, names):
+                if time.monotonic() > deadline:
+                    return None
                 with suppress(FileNotFoundError):  # a view that goes away meanwhile holds nothing
                     seen = os.lstat(os.path.join(folder, name))
                     row = links.setdefault((seen.st_dev, seen.st_ino), [0, 0, 0])

@@ -248,8 +248,11 @@ def views_of(repository: Repository) -> list[Lease]:
     return list(Lease.objects.held().filter(kind="repository_view", data__repository=str(repository.pk)))
 
 
-def held_by(views: Iterable[Lease]) -> int:
-    """The bytes that come free when these views are closed; what another open view holds too is not among them."""
+def held_by(views: Iterable[Lease]) -> int | None:
+    """The bytes that come free when these views are closed; what another open view holds too is not among them.
+
+    None when counting them takes too long for a page.
+    """
     return view.held_bytes([Path(str(lease.data["path"])) for lease in views])
 
 

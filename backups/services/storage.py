@@ -127,7 +127,7 @@ class Overview:
     recent: list[dict[str, Any]]
     jobs: list[BackupJob]
     problem: Task | None
-    held_bytes: int  # on the disk for open archives alone
+    held_bytes: int | None  # on the disk for open archives alone; None when that was not to be counted in time
 
     @property
     def is_older(self) -> bool:

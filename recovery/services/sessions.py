@@ -130,7 +130,7 @@ def stop(*, session: Session, by: Any = None) -> None:
 
 
 def view_bytes(session: Session) -> int | None:
-    """What stays on the repository's disk for it alone; None for one that holds no view."""
+    """What stays on the repository's disk for it alone; None for one that holds no view, or one too large to count."""
     if not session.is_active or session.task_ref is None:
         return None
     views = list(Lease.objects.held().filter(kind="repository_view", task=session.task_ref))
