@@ -17,10 +17,19 @@ from phpborg.tasks import runner
 from phpborg.tasks.models import Task
 from phpborg.tasks.states import Trigger
 from recovery.engines.base import Found
+from recovery.forms_session import MOST_HOURS
 from recovery.models import Session
 from recovery.paths import shown
 from recovery.services import looking, session_plan, sessions
 from servers.models import Server
+
+
+def _hours(text: str) -> int:
+    """As many as a page allows."""
+    hours = int(text)
+    if not 1 <= hours <= MOST_HOURS:
+        raise argparse.ArgumentTypeError(f"{hours} is not between 1 and {MOST_HOURS}")
+    return hours
 
 
 class Command(commands.Command):
@@ -51,12 +60,12 @@ class Command(commands.Command):
         start.add_argument("--any-version", action="store_true", help="although the image's version does not fit")
         start.add_argument("--writable", action="store_true", help="a sandbox that is thrown away")
         start.add_argument("--dry-run", action="store_true", help="show the plan and stop")
-        start.add_argument("--hours", type=int, default=None, help="how long it lives")
+        start.add_argument("--hours", type=_hours, default=None, help="how long it lives")
         action("list", "sessions, the newest first").add_argument("--all", action="store_true", help="ended ones too")
         action("stop", "stop one").add_argument("session", help="id")
         extend = action("extend", "let one live so many hours from now on")
         extend.add_argument("session", help="id")
-        extend.add_argument("hours", type=int)
+        extend.add_argument("hours", type=_hours)
 
     def handle(self, *args: Any, action: str, **options: Any) -> None:
         getattr(self, f"_{action}")(options)
