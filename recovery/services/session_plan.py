@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from recovery.models import Session
 from recovery.services import adminer
 from recovery.services.plan import PlanStep
+from servers.remote import wire
 from servers.remote.instant import asked, cage
 from servers.remote.places import INSTANT, RUN
 
@@ -47,6 +48,14 @@ def steps(session: Session) -> tuple[PlanStep, ...]:
         ),
         *([] if request.adminer is None else [_adminer(request, request.adminer)]),
     )
+
+
+def steps_kept(session: Session) -> tuple[PlanStep, ...]:
+    """Of a session that was begun; none of one that another version of ours asked for in another form."""
+    try:
+        return steps(session)
+    except wire.Refused:
+        return ()
 
 
 def _adminer(request: asked.Session, beside: asked.Beside) -> PlanStep:

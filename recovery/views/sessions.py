@@ -115,7 +115,7 @@ def _page(
         "view_bytes": sessions.view_bytes(session),
         "form": form or ExtendForm(),
         "error": error,
-        "steps": session_plan.steps(session),
+        "steps": session_plan.steps_kept(session),
         "can_operate": request.user.may(Right.OPERATE),  # type: ignore[union-attr]
     }
     return render(request, "recovery/session.html", context, status=status)

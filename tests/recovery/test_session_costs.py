@@ -1,4 +1,4 @@
-"""What the pages of sessions and proofs cost, what they say without JavaScript, and what the shell lets nobody ask."""
+"""Pages of sessions: what they cost, what they say without JavaScript, and of those that another version began."""
 
 from __future__ import annotations
 
@@ -63,6 +63,16 @@ def test_what_is_kept_for_a_session_is_not_shown_when_counting_takes_too_long(
     monkeypatch.setattr("backups.borg.view.held_bytes", lambda _views: None)
     assert sessions.view_bytes(session) is None
     assert words not in client_of(bob).get(session.get_absolute_url()).content.decode()
+
+
+def test_a_session_of_another_version_has_its_page(client_of: ClientOf, bob: User, archive: Archive) -> None:
+    session = session_of(archive, "stopped")
+    page = session.get_absolute_url()
+    assert "The steps, with their commands" in client_of(bob).get(page).content.decode()
+    Session.objects.update(asked={name: value for name, value in session.asked.items() if name != "memory"})
+    answer = client_of(bob).get(page)
+    assert answer.status_code == 200
+    assert "The steps, with their commands" not in answer.content.decode()
 
 
 @pytest.mark.parametrize("hours", ["0", "-1", "745", "99999999999"])
