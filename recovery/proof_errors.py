@@ -57,11 +57,17 @@ class DatabaseDamaged(PhpBorgError):
 
 
 class AnsweredOtherwise(PhpBorgError):
-    """A query was answered otherwise than expected; facts `database`, `number`, `expected`, `answer`."""
+    """A query was answered otherwise than expected; facts `database`, `number`.
+
+    Everybody reads errors, and mails carry them: the rows are in the evidence, for those who may see contents.
+    """
 
     code = "PRF-07"
-    title = _("Query {number} on “{database}” was answered with “{answer}”, and “{expected}” was expected.")
-    advice = _("Look at what the archive holds. If the expectation is out of date, change it at the job's proofs.")
+    title = _("Query {number} on “{database}” was answered otherwise than expected.")
+    advice = _(
+        "The proof's page has the rows. Look at what the archive holds; if the expectation is out of date, change it "
+        "at the job's proofs."
+    )
 
 
 class QueryFailed(PhpBorgError):

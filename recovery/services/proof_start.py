@@ -199,16 +199,4 @@ def _judge(number: int, query: Query, answer: tuple[str, ...], code: int | None,
         return QueryFailed(base.ended(code, detail), database=query.database, number=number + 1)
     if query.expected is None or base.answer_of(query.expected) == answer:
         return None
-    return AnsweredOtherwise(
-        query.sql[:1000],
-        database=query.database,
-        number=number + 1,
-        expected=_short(query.expected),
-        answer=_short(answer),
-    )
-
-
-def _short(rows: tuple[str, ...]) -> str:
-    """The first rows, for a sentence."""
-    text = " / ".join(rows[:3]) or "—"
-    return (text[:200] + "…") if len(text) > 200 or len(rows) > 3 else text
+    return AnsweredOtherwise(query.sql[:1000], database=query.database, number=number + 1)

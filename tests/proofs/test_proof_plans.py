@@ -312,7 +312,9 @@ def test_a_proof_begins_with_a_click_and_shows_its_page(nightly, archive, client
         ended(proof, TaskState.CANCELLED)
 
 
-def test_the_evidence_is_on_the_page(nightly, archive, client_of, diane):
+def test_the_evidence_is_on_the_page_and_rows_are_for_those_who_may_see_contents(
+    nightly, archive, client_of, bob, diane
+):
     proof = begun(nightly)
     proof.evidence = {
         "list": {"entries": 5, "files": 3, "bytes": 9, "recorded_files": 3, "recorded_bytes": None},
@@ -325,15 +327,17 @@ def test_the_evidence_is_on_the_page(nightly, archive, client_of, diane):
                 "tables": 4,
                 "problems_count": 1,
                 "problems": [{"where": "shop: public.kettle", "words": "could not read block"}],
-                "queries": [{"database": "shop", "sql": "SELECT 1", "expected": ["1"], "answer": ["2"]}],
+                "queries": [{"database": "shop", "sql": "SELECT 1", "expected": ["Ada"], "answer": ["Grace"]}],
             }
         ],
     }
     proofs.keep(proof, Depth.READ)
     ended(proof, TaskState.FAILED, "PRF-06")
-    text = client_of(diane).get(proof.get_absolute_url()).content.decode()
-    for words in ("cafe", "could not read block", "/var/lib/&lt;b&gt;", "SELECT 1", "Not as expected"):
-        assert words in text
+    for person, sees in ((diane, False), (bob, True)):
+        text = client_of(person).get(proof.get_absolute_url()).content.decode()
+        for words in ("cafe", "could not read block", "/var/lib/&lt;b&gt;", "SELECT 1", "Not as expected"):
+            assert words in text
+        assert [words in text for words in ("Ada", "Grace")] == [sees, sees]
 
 
 def test_the_dashboard_says_what_failed_and_what_is_overdue(nightly, archive, client_of, diane):

@@ -217,8 +217,9 @@ def test_a_query_that_is_answered_otherwise_says_both(engine, storage, data, run
     archive = storage.archive(data / product)
     proof = prove(archive, run_pending, **started(engine, product, question(product, "7 | 1")))
     assert (proof.state, proof.error_code) == (State.FAILED, "PRF-07")
-    assert proof.error_facts["expected"] == "7 | 1"
-    assert proof.error_facts["answer"] == f"{ROWS} | 1"
+    assert set(proof.error_facts) == {"database", "number"}
+    (asked,) = proof.evidence["databases"][0]["queries"]
+    assert (asked["expected"], asked["answer"], asked["is_good"]) == (["7 | 1"], [f"{ROWS} | 1"], False)
     assert archive.proven_at is None
 
 
