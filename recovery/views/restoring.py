@@ -92,7 +92,14 @@ def restore(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         if row.kind == Restore.Kind.FILES
     ]
     snapshot = live.current([task])[0] if task else None
-    context = {"restore": row, "task": snapshot, "row": task, "items": items, "next_commands": _next(row)}
+    context = {
+        "restore": row,
+        "task": snapshot,
+        "row": task,
+        "items": items,
+        "next_commands": _next(row),
+        "can_operate": request.user.may(Right.OPERATE),  # type: ignore[union-attr]
+    }
     return render(request, "recovery/restore.html", context)
 
 

@@ -288,6 +288,22 @@ def test_a_plan_is_set_on_its_page(nightly, archive, client_of, alice):
 
 
 @pytest.mark.parametrize(
+    ("product", "words"),
+    [
+        ("postgresql", ("Tables that were read whole", "Rows")),
+        ("mongodb", ("Collections that were read whole", "Documents")),
+        ("opensearch", ("Indexes whose files were compared", "Documents")),
+    ],
+)
+def test_the_evidence_speaks_as_the_database_does(nightly, archive, client_of, bob, product, words):
+    proof = begun(nightly)
+    proof.evidence = {"databases": [{"product": product, "tables": 4, "rows": 9}]}
+    proofs.keep(proof, Depth.START)
+    text = client_of(bob).get(proof.get_absolute_url()).content.decode()
+    assert all(word in text for word in words)
+
+
+@pytest.mark.parametrize(
     ("wrong", "words"),
     [
         ({"queries": "SELECT 1"}, "line 1"),
@@ -303,12 +319,15 @@ def test_what_is_wrong_is_said_beside_its_field(nightly, client_of, alice, wrong
     assert not ProofPlan.objects.exists()
 
 
-def test_a_proof_begins_with_a_click_and_shows_its_page(nightly, archive, client_of, bob):
+def test_a_proof_begins_with_a_click_and_shows_its_page(nightly, archive, client_of, bob, diane):
     for address in (reverse("job-prove", args=[nightly.pk]), reverse("archive-prove", args=[archive.pk])):
         answer = client_of(bob).post(address)
         proof = Proof.objects.active().get()
         assert (answer.status_code, answer["Location"]) == (303, proof.get_absolute_url())
-        assert client_of(bob).get(proof.get_absolute_url()).status_code == 200
+        cancel = reverse("task-cancel", args=[proof.task_ref])
+        for person in (bob, diane):
+            text = client_of(person).get(proof.get_absolute_url()).content.decode()
+            assert (cancel in text.split('id="taskbar"')[0]) == (person == bob)
         ended(proof, TaskState.CANCELLED)
 
 
