@@ -94,6 +94,17 @@ class NoPlaceToStart(PhpBorgError):
     advice = _("Choose one at the job's proofs: a server with a Docker engine, or this machine.")
 
 
+class NotAllRead(PhpBorgError):
+    """A database was started and not read to its end, without a word of damage; fact `path`."""
+
+    code = "PRF-11"
+    title = _("The database in “{path}” was not read to its end.")
+    advice = _(
+        "This says nothing about the archive, and its stamp stays as it was. The detail says what was in the way: give "
+        "it a faster machine, or choose a depth without a start."
+    )
+
+
 # What says that the archive is not what it should be; anything else says that it could not be looked at.
 DISPROVED = (
     ListingDiffers,

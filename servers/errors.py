@@ -265,6 +265,27 @@ class CarrierEnded(PhpBorgError):
     )
 
 
+class ReadyTooLate(PhpBorgError):
+    """A database out of an archive was still at work when its time was over; fact `address`."""
+
+    code = "HLP-22"
+    title = _("The database on {address} was not ready in time.")
+    advice = _(
+        "This says nothing about the archive: its server may still have been busy with its log. The detail has its "
+        "last words; try again when that machine has less to do, or choose a faster one."
+    )
+
+
+class RemainsLeft(PhpBorgError):
+    """What was made for a database out of an archive could not be taken away at once; fact `address`."""
+
+    code = "HLP-23"
+    title = _("Something of the database on {address} could not be removed at once.")
+    advice = _(
+        "This says nothing about the archive. It is tried again every minute; the detail says what is in the way."
+    )
+
+
 # What phpborg-remote calls it, and what it is for us.
 REFUSALS: dict[str, type[PhpBorgError]] = {
     "invalid": RequestRefused,
@@ -282,8 +303,9 @@ REFUSALS: dict[str, type[PhpBorgError]] = {
     "hold": HoldFailed,
     "instant": SessionFailed,
     "no-port": SessionFailed,
-    "docker": SessionFailed,
-    "busy": SessionFailed,
+    "docker": RemainsLeft,
+    "busy": RemainsLeft,
+    "late": ReadyTooLate,
     "memory": MemoryExhausted,
     "room": LayersFull,
     "carrier": CarrierEnded,

@@ -123,7 +123,7 @@ class Checker(Protocol):
         ...
 
     def judge(self, lines: Sequence[str], code: int | None, detail: str) -> Verdict:
-        """Of the answer to `read`."""
+        """Of the answer to `read`. Without a code it has no end: what was said until then counts, and no more."""
         ...
 
     def query(self, number: int, query: Query, client: Client) -> Asked:

@@ -74,7 +74,7 @@ class MongodbChecks:
                     problems.append(Problem(where, "\n".join(said) or gettext_noop("The server says: not valid.")))
                 elif warnings:
                     unread.append(Problem(where, "\n".join(warnings)))
-        if code != 0 or not databases:
+        if code is not None and (code or not databases):
             problems.append(Problem("mongodb", base.ended(code, detail or "no database was read")))
         return base.verdict(tables=read, rows=rows, problems=problems, unread=unread)
 

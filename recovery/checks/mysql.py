@@ -41,7 +41,7 @@ class MysqlChecks:
         return Check(base.READ, (*client.words, "--force"), script=(*client.words, "--execute", _SCRIPT))
 
     def judge(self, lines: Sequence[str], code: int | None, detail: str) -> Verdict:
-        told = _Told(lines)
+        told = _Told(lines, has_end=code is not None)
         problems, unread = [], []
         for table, rows in told.checked.items():
             state, words = rows[-1]
@@ -52,7 +52,7 @@ class MysqlChecks:
             elif words not in _GOOD:
                 problems.append(Problem(table, words))
         problems += [Problem(table, gettext_noop("Its rows could not all be read.")) for table in told.unread]
-        if code != 0 or not told.checked or _END not in lines:
+        if code is not None and (code or not told.checked or _END not in lines):
             unsaid = "no table was checked" if not told.checked else "not every table was checked"
             problems.append(Problem("mysql", base.ended(code, detail or unsaid)))
         return base.verdict(tables=len(told.checked), rows=None, problems=problems, unread=unread)
@@ -66,7 +66,7 @@ class MysqlChecks:
 class _Told:
     """The answer, table by table: rows of CHECK TABLE have four columns, those of CHECKSUM TABLE two."""
 
-    def __init__(self, lines: Sequence[str]) -> None:
+    def __init__(self, lines: Sequence[str], *, has_end: bool) -> None:
         self.checked: dict[str, list[tuple[str, str]]] = {}
         summed: dict[str, str] = {}
         for line in lines:
@@ -75,4 +75,6 @@ class _Told:
                 self.checked.setdefault(row[0], []).append((row[2].lower(), "\t".join(row[3:])))
             elif len(row) == 2:
                 summed[row[0]] = row[1]
+        if self.checked and not has_end:
+            self.checked.popitem()  # it was at this one
         self.unread = [table for table in self.checked if summed.get(table, "NULL") == "NULL"]

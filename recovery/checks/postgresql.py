@@ -91,15 +91,15 @@ class PostgresqlChecks:
 
     def judge(self, lines: Sequence[str], code: int | None, detail: str) -> Verdict:
         """Statements that were begun and not answered have failed, in the order of the errors."""
-        told = _Told(lines)
+        told = _Told(lines, has_end=code is not None)
         words = iter(_errors(detail))
         failed = [Problem(where, next(words, detail)) for where in told.unanswered]
         # What only an extension can read needs its library, which the image may not have.
         unread = [*told.unread, *(one for one in failed if _LIBRARY.search(one.words))]
         problems = [*(one for one in failed if not _LIBRARY.search(one.words)), *told.shorter]
-        if code != 0:
+        if code:
             problems.append(Problem(told.database or "postgresql", base.ended(code, detail)))
-        if not told.databases:
+        if code is not None and not told.databases:
             problems.append(Problem("postgresql", base.ended(code, detail or "no database was read")))
         return base.verdict(tables=len(told.rows), rows=sum(told.rows.values()), problems=problems, unread=unread)
 
@@ -111,7 +111,7 @@ class PostgresqlChecks:
 class _Told:
     """The answer, row by row."""
 
-    def __init__(self, lines: Sequence[str]) -> None:
+    def __init__(self, lines: Sequence[str], *, has_end: bool) -> None:
         self.databases = 0
         self.database = ""
         self.rows: dict[tuple[str, str], int] = {}
@@ -121,7 +121,8 @@ class _Told:
         self._begun: str | None = None
         for line in lines:
             self._take(line.split("\t"))
-        self._close()
+        if has_end:
+            self._close()
 
     def _take(self, row: list[str]) -> None:
         if row[0] == "database" and len(row) == 2:

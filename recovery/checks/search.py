@@ -82,9 +82,9 @@ class SearchChecks:
             else:
                 problems.append(Problem(where, str(told.get("problem") or told)))
         told_of = read + len({one.where.partition("[")[0] for one in (*problems, *unread)})
-        if code != 0 or indices is None:
+        if code is not None and (code or indices is None):
             problems.append(Problem("search", base.ended(code, detail or "no index was read")))
-        elif told_of != indices:
+        elif code is not None and told_of != indices:
             problems.append(Problem("search", f"{told_of} of {indices} indices were read"))
         return base.verdict(tables=read, rows=rows, problems=problems, unread=unread)
 
@@ -101,7 +101,7 @@ def is_query(text: str) -> bool:
         return True
     try:
         body = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(body, dict) and (not body or next(iter(body)) in _BODY)
 
@@ -121,7 +121,7 @@ def row_of(text: str) -> str:
     name, bar, rest = text.rpartition(base.SEPARATOR) if not text.startswith(("{", "[")) else ("", "", text)
     try:
         value = json.loads(rest)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     if not isinstance(value, (dict, list)):
         return text

@@ -13,31 +13,57 @@ from typing import Any
 from phpborg.errors import PhpBorgError
 from phpborg.tasks.context import TaskContext
 from recovery.checks import base, queries
-from recovery.checks.base import Checker, Query
+from recovery.checks.base import Checker, Query, Verdict
 from recovery.checks.known import CHECKERS, STATEMENTS
 from recovery.engines import find, images
 from recovery.engines.base import Found
 from recovery.models import Proof
-from recovery.proof_errors import AnsweredOtherwise, DatabaseDamaged, NoPlaceToStart, NoServerStarts, QueryFailed
+from recovery.proof_errors import (
+    AnsweredOtherwise,
+    DatabaseDamaged,
+    NoPlaceToStart,
+    NoServerStarts,
+    NotAllRead,
+    QueryFailed,
+)
 from recovery.services import looking, serving, session_carry, sessions
 from recovery.services.session_run import PHASES
-from servers.errors import SessionFailed
+from servers.errors import ReadyTooLate, SessionFailed
 from servers.models import Server
 
 _MOST_TOLD = 20
 _ROW_LETTERS = 500
+# Of all answers of one database, in letters.
+_MOST_LETTERS = 64 << 20
+_UNTOLD = "not every question was answered"
+_TOO_LONG = "the answer is longer than it may be"
 _NO_PROGRAM = "the image has none of"
 
 
 @dataclass
 class Answers:
-    """What the helper says of one start, bounded by the helper."""
+    """What the helper says of one start. A helper on another machine is a stranger: it is bounded here, too."""
 
     state: str = ""
     ready_seconds: float | None = None
     figures: dict[str, int | None] = field(default_factory=dict)
     lines: dict[str, list[str]] = field(default_factory=dict)
     ends: dict[str, tuple[int | None, str]] = field(default_factory=dict)
+    letters: int = 0
+
+    def add(self, name: str, line: str) -> int:
+        """Keep a line of an answer, while there is room; how many there are."""
+        rows = self.lines.setdefault(name, [])
+        self.letters += len(line) + 1
+        if self.letters <= _MOST_LETTERS:
+            rows.append(line)
+        return len(rows)
+
+    def end(self, name: str, code: int | None, detail: str, lines: int | None) -> None:
+        """A check has ended. An answer of which lines are missing is none, as one that did not come in time."""
+        if lines is not None and lines > len(self.lines.get(name, [])):
+            code, detail = None, _TOO_LONG
+        self.ends[name] = (code, detail)
 
     def end_of(self, name: str) -> tuple[int | None, str]:
         """How a check ended: exit status and words."""
@@ -92,6 +118,8 @@ class Start:
         row.update(self._answers.figures)
         if base.READ in self._answers.ends:
             row.update(self._judged())
+        if self.error is None and len(self._answers.ends) <= len(self._queries):
+            self.error = NotAllRead(_UNTOLD, path=row["directory"])
         row["queries"] = self._compared()
         return row
 
@@ -128,13 +156,12 @@ class Start:
     def _hear(self, said: dict[str, Any]) -> None:
         state, name = str(said.get("state")), str(said.get("check"))
         if state == "checking":
-            lines = self._answers.lines.setdefault(name, [])
-            lines.append(str(said.get("line")))
-            self._context.progress(items_done=len(lines))
+            self._context.progress(items_done=self._answers.add(name, str(said.get("line"))))
             return
         if state == "checked":
-            code = said.get("code")
-            self._answers.ends[name] = (code if isinstance(code, int) else None, str(said.get("detail") or ""))
+            code, lines = said.get("code"), session_carry.number(said.get("lines"))
+            detail = str(said.get("detail") or "")
+            self._answers.end(name, code if isinstance(code, int) else None, detail, lines)
             return
         if state in PHASES:
             self._context.phase(PHASES[state])
@@ -161,10 +188,7 @@ class Start:
     def _judged(self) -> dict[str, Any]:
         code, detail = self._answers.end_of(base.READ)
         verdict = self._checker.judge(self._answers.lines.get(base.READ, []), code, detail)
-        if not verdict.is_good and self.error is None:
-            words = [f"{problem.where}: {problem.sentence}" for problem in verdict.problems[:_MOST_TOLD]]
-            path = looking.shown_path(self._found)
-            self.error = DatabaseDamaged("\n".join(words), path=path, count=verdict.problems_count)
+        self.error = self._found_by(verdict, code, detail) or self.error
         return {
             "tables": verdict.tables,
             "rows": verdict.rows,
@@ -172,6 +196,21 @@ class Start:
             "problems": [one.as_json() for one in verdict.problems],
             "unread": [one.as_json() for one in verdict.unread],
         }
+
+    def _found_by(self, verdict: Verdict, code: int | None, detail: str) -> PhpBorgError | None:
+        """What the checks say. Nothing where a fault of the machine may have made them say it."""
+        path = looking.shown_path(self._found)
+        if self.error is not None and not isinstance(self.error, ReadyTooLate):
+            return None
+        if not verdict.is_good:
+            words = [f"{problem.where}: {problem.sentence}" for problem in verdict.problems[:_MOST_TOLD]]
+            return DatabaseDamaged("\n".join(words), path=path, count=verdict.problems_count)
+        if code is None:
+            return NotAllRead(base.ended(code, detail) if detail != _TOO_LONG else detail, path=path)
+        if not verdict.tables and verdict.unread:
+            words = [f"{one.where}: {one.sentence}" for one in verdict.unread[:_MOST_TOLD]]
+            return NotAllRead("\n".join(words), path=path)
+        return None
 
     def _compared(self) -> list[dict[str, Any]]:
         rows = []
@@ -196,7 +235,8 @@ class Start:
 
 def _judge(number: int, query: Query, answer: tuple[str, ...], code: int | None, detail: str) -> PhpBorgError | None:
     if code != 0:
-        return QueryFailed(base.ended(code, detail), database=query.database, number=number + 1)
+        detail = detail if detail == _TOO_LONG else base.ended(code, detail)
+        return QueryFailed(detail, database=query.database, number=number + 1)
     if query.expected is None or base.answer_of(query.expected) == answer:
         return None
     return AnsweredOtherwise(query.sql[:1000], database=query.database, number=number + 1)

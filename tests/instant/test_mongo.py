@@ -204,6 +204,19 @@ def test_a_double_that_has_always_more_to_say_is_heard_only_as_long():
             assert mongo._validated(mongodb.Talk(end), "a", "b")["rows"] is None
 
 
+def test_many_collections_are_asked_for_a_few_at_a_time():
+    """All values of an answer are bounded together: a list of all names would be too long."""
+    asked_for: list[dict[str, Any]] = []
+
+    class Talk:
+        def carry_out(self, command: dict[str, Any], _database: str) -> dict[str, Any]:
+            asked_for.append(command)
+            return {"cursor": {"id": 0, "ns": "a.$cmd.listCollections", "firstBatch": [{"name": "b"}]}}
+
+    assert list(mongo._collections(Talk(), "a")) == ["b"]  # type: ignore[arg-type]
+    assert 0 < asked_for[0]["cursor"]["batchSize"] <= 1000
+
+
 def test_a_look_as_somebody_whom_a_fake_mongod_does_not_let_in_says_why():
     secret = scram.prepared("SCRAM-SHA-256", "phpborg", "other")
     with FakeMongod("phpborg", secret, ("SCRAM-SHA-256",)) as fake:

@@ -148,7 +148,7 @@ def test_what_a_search_engine_says_of_its_shards():
     assert (verdict.is_good, [one.where for one in verdict.unread]) == (True, ["x"])
     elsewhere = [*good[:2], '{"index": "x", "elsewhere": true}']
     assert [one.where for one in SearchChecks().judge(elsewhere, 0, "").unread] == ["x"]
-    for lines, code in ((good, 1), (good, None), ([], 0), (good[:2], 0), (good[1:], 0), ([*good[:2], '{"docs'], 0)):
+    for lines, code in ((good, 1), ([], 0), (good[:2], 0), (good[1:], 0), ([*good[:2], '{"docs'], 0)):
         assert not SearchChecks().judge(lines, code, "").is_good
 
 
@@ -166,7 +166,7 @@ def test_what_mongodb_says_of_its_collections():
     assert [problem.where for problem in verdict.problems][:2] == ["shop.cups", "shop.gone"]
     assert [one.where for one in verdict.unread] == ["shop.pots"]
     assert MongodbChecks().judge(lines[:2], 0, "").is_good
-    for code, told in ((1, lines[:2]), (None, lines[:2]), (0, [])):
+    for code, told in ((1, lines[:2]), (0, [])):
         assert not MongodbChecks().judge(told, code, "").is_good
 
 
@@ -183,10 +183,53 @@ def test_a_table_that_is_shorter_than_it_was(line, words):
     assert words in problem.sentence
 
 
-@pytest.mark.parametrize(("lines", "code", "detail"), [([], 0, ""), (GOOD, 2, "connection lost"), (GOOD, None, "late")])
+SEARCH, MONGO = SearchChecks(), MongodbChecks()
+
+
+@pytest.mark.parametrize(
+    ("checker", "lines"),
+    [
+        (POSTGRESQL, []),
+        (POSTGRESQL, GOOD[:-1]),
+        (MYSQL, ["shop.kettle\tcheck\twarning\tbusy"]),
+        (MYSQL, ["shop.kettle\tcheck\tstatus\tOK"]),
+        (SEARCH, ['{"indices": 7}', '{"index": "kettle", "docs": 3}']),
+        (SEARCH, []),
+        (MONGO, ['{"database": "shop"}']),
+        (MONGO, []),
+    ],
+)
+def test_an_answer_without_an_end_is_no_word_of_damage(checker, lines):
+    """It was not in time, or longer than it may be."""
+    assert checker.judge(lines, None, "it was not answered in time").is_good
+    assert not checker.judge([], 1, "it ended the connection").is_good
+
+
+@pytest.mark.parametrize(
+    ("checker", "lines"),
+    [
+        (POSTGRESQL, [*GOOD[:2], "pages\tpostgres\tpublic.kettle\t1\t307"]),
+        (MYSQL, ["shop.a\tcheck\terror\tCorrupt", "shop.a\tNULL", "shop.b\tcheck\tstatus\tOK"]),
+        (SEARCH, ['{"indices": 7}', '{"index": "kettle", "shard": 0, "problem": "checksum failed"}']),
+        (MONGO, ['{"database": "shop"}', '{"collection": "shop.teas", "valid": false, "errors": ["hash"]}']),
+    ],
+)
+def test_damage_that_was_seen_before_the_time_was_over_counts(checker, lines):
+    assert checker.judge(lines, None, "it was not answered in time").problems_count
+
+
+@pytest.mark.parametrize(("lines", "code", "detail"), [([], 0, ""), (GOOD, 2, "connection lost")])
 def test_an_answer_that_is_not_whole_is_none(lines, code, detail):
     assert not POSTGRESQL.judge(lines, code, detail).is_good
     assert not MYSQL.judge([line for line in lines if "check" in line], code, detail).is_good
+
+
+def test_a_query_that_is_nested_without_end_is_none_of_json():
+    deep = "[" * 19_000
+    (found,) = queries.parse(f"@ shop\nSELECT 1\n= {deep}")
+    assert found.expected == (deep,)
+    (found,) = queries.parse(f"@ shop\n{deep}")
+    assert found.sql == deep
 
 
 def test_tables_of_mysql():

@@ -92,6 +92,10 @@ class Asker:
 
         def ask(words: List[str]) -> Tuple[int, bytes]:
             argv = cage.execute(self._docker, self._session.token, number, [program, *words])
-            return children.capture(argv, self._control, timeout=_ROLLING_BACK_SECONDS)
+            began = time.monotonic()
+            code, said = children.capture(argv, self._control, timeout=_ROLLING_BACK_SECONDS)
+            if code != 0 and time.monotonic() - began >= _ROLLING_BACK_SECONDS:
+                raise wire.Refused("late", "transactions that clients had prepared (XA) were not settled in time")
+            return code, said
 
         self.prepared = prepared.settle(question, ask)

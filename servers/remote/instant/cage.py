@@ -152,9 +152,9 @@ def first_process(docker: Docker, name: str) -> List[str]:
     return docker.words("inspect", "--type", "container", "--format", "{{.State.Pid}}", name)
 
 
-def stop(docker: Docker, name: str) -> List[str]:
-    """Ask its program to end, in its own way."""
-    return docker.words("stop", "--time", str(_STOP_SECONDS), name)
+def stop(docker: Docker, name: str, seconds: float) -> List[str]:
+    """Ask its program to end, in its own way; it is killed when it has not after so long."""
+    return docker.words("stop", "--time", str(int(seconds)), name)
 
 
 def remove(docker: Docker, names: Sequence[str]) -> List[str]:

@@ -1,8 +1,9 @@
 """Commands in the container of a database that runs out of an archive: what they print, line by line, and their end.
 
 For each line {"state": "checking", "check", "line"}, and at the end {"state": "checked", "check", "code": exit status
-(None: not in time), "lines": how many there were, "detail": the first words of its standard error}. A failing
-command is an answer like any other: what it means is the caller's to judge.
+(None: not in time), "lines": how many there were, also of those that were not told because it became too much,
+"detail": the first words of its standard error}. A failing command is an answer like any other: what it means is the
+caller's to judge.
 """
 
 import os
@@ -16,7 +17,8 @@ from .. import children, wire
 from . import cage, gateway, mongo, shards
 from .asked import Check, Command
 
-_MOST_LINES = 200000
+_MOST_LINES = 500000
+_MOST_BYTES = 64 << 20  # of all lines of one answer
 _LINE_BYTES = 4000
 _DETAIL_BYTES = 16000
 _SCRIPT_BYTES = 64 << 20
@@ -65,12 +67,12 @@ class Asking:
         `known` says which of some programs the image has; `rest` is called while it goes on.
         """
         deadline = time.monotonic() + check.seconds
-        lines = 0
+        lines, size = 0, 0
 
         def take(line: bytes) -> None:
-            nonlocal lines
-            lines += 1
-            if lines <= _MOST_LINES:
+            nonlocal lines, size
+            lines, size = lines + 1, size + min(len(line), _LINE_BYTES)
+            if lines <= _MOST_LINES and size <= _MOST_BYTES:
                 tell("checking", check=check.name, line=line[:_LINE_BYTES].decode("utf-8", "replace"))
 
         stdin, command = check.command.stdin, check.command

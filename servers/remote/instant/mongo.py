@@ -18,7 +18,7 @@ ADMIN = "admin"
 _MOST_COMMANDS = 20
 _MOST_COMMAND_BYTES = 1 << 16
 _MOST_TOLD, _MOST_LETTERS = 3, 300
-_BATCH = 1000
+_BATCH = 500  # rows of one answer: all their values are bounded together
 _SEND_SECONDS = 60.0
 # A server's own: no answer of theirs is anybody's data.
 _OWN = (ADMIN, "config", "local")
@@ -139,7 +139,7 @@ def _databases(talk: mongodb.Talk) -> List[str]:
 
 def _collections(talk: mongodb.Talk, database: str) -> Iterator[str]:
     """Those that hold documents of their own: no views."""
-    for row in _cursor(talk, database, {"listCollections": 1}):
+    for row in _cursor(talk, database, {"listCollections": 1, "cursor": {"batchSize": _BATCH}}):
         name = row.get("name")
         # Before 3.4 there were no views, and no word of the kind.
         if isinstance(name, str) and row.get("type", "collection") == "collection":

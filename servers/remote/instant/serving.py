@@ -32,6 +32,11 @@ def broken(what: str, detail: str) -> wire.Refused:
     return wire.Refused("carrier", str(failed(what, detail)))
 
 
+def late(what: str, detail: str) -> wire.Refused:
+    """As `failed`, of a server that may still have been at work: nothing is said about its files."""
+    return wire.Refused("late", str(failed(what, detail)))
+
+
 class Serving:
     """Everything that is made for one session, in order, and its end, whatever happened."""
 
@@ -74,7 +79,7 @@ class Serving:
             else:
                 self._serve()
         except wire.Refused as refusal:
-            raise (self._machine.fault() if refusal.code == "instant" else None) or refusal from None
+            raise (self._machine.fault() if refusal.code in ("instant", "late") else None) or refusal from None
         finally:
             self._end()
 
@@ -162,7 +167,8 @@ class Serving:
             os.close(source)
 
     def _prepare(self, number: int, stage: Stage) -> None:
-        """A stage that ends before the next one begins, and well."""
+        """A stage that ends before the next one begins, and well. What has to be written at its end takes its time."""
+        deadline = time.monotonic() + stage.seconds
         if stage.ends:
             self._files(stage)
             for program in stage.programs:
@@ -173,10 +179,13 @@ class Serving:
                     break
         else:
             tool = self._up(number)
-            name = cage.container(self._session.token, number)
-            children.capture(cage.stop(self._docker, name), self._control, timeout=stage.seconds)
-            code, signal = tool.wait(self._control, stage.seconds)
+            deadline = time.monotonic() + stage.seconds
+            argv = cage.stop(self._docker, cage.container(self._session.token, number), stage.seconds)
+            children.capture(argv, self._control, timeout=stage.seconds)
+            code, signal = tool.wait(self._control, max(0.0, deadline - time.monotonic()) + _END_SECONDS)
             self._control.check()
+        if code != 0 and time.monotonic() >= deadline:
+            raise late("the preparation did not end in time", self._last_words())
         if code != 0:
             end = "signal {}".format(signal) if code is None else "exit {}".format(code)
             raise self._ended("the preparation did not succeed ({})".format(end), code)
@@ -219,7 +228,7 @@ class Serving:
             if good:
                 return
             if time.monotonic() > deadline:
-                raise failed("the database server does not answer a query", said[:1500])
+                raise late("the database server did not answer a query in time", said[:1500])
             self._pause(tool, deadline)
 
     def _pause(self, tool: children.Tool, deadline: float) -> None:
@@ -228,7 +237,7 @@ class Serving:
         if tool.process.poll() is not None:
             raise self._ended("the database server has ended", tool.process.returncode)
         if time.monotonic() > deadline:
-            raise failed("the database server was not ready in time", self._last_words())
+            raise late("the database server was not ready in time", self._last_words())
         time.sleep(0.02)
 
     # --- while it lives ------------------------------------------------------------------------------

@@ -78,7 +78,7 @@ class Talk:
         said = self.ask(method, path, None if body is None else json.dumps(body).encode())
         try:
             return _table(json.loads(said.decode("utf-8", "replace")))
-        except ValueError:
+        except (ValueError, RecursionError):
             raise Refused("its answer is no JSON") from None
 
     def pause(self, seconds: float = _LOOK_SECONDS) -> None:
@@ -128,6 +128,8 @@ def _answer(said: bytes) -> Iterator[bytes]:
     """Of a search its documents, then its aggregations; of other JSON one line; of a table of text its rows."""
     try:
         answer = json.loads(said.decode("utf-8"))
+    except RecursionError:
+        raise Refused("its answer is nested too deep") from None
     except ValueError:
         for line in said.splitlines():
             yield b"\t".join(line.split())
@@ -205,7 +207,7 @@ def _one(talk: Talk, name: str, is_open: bool) -> Iterator[Dict[str, Any]]:
     if _table(count.get("_shards")).get("failed"):
         yield {"index": name, "problem": json.dumps(count.get("_shards"))[:_MOST_LETTERS]}
         return
-    yield {"index": name, "docs": count.get("count"), "shards": _table(count.get("_shards")).get("total")}
+    yield {"index": name, "docs": _number(count.get("count")), "shards": _table(count.get("_shards")).get("total")}
 
 
 def _settled(talk: Talk, names: List[str], path: str = "") -> Dict[str, List[int]]:
@@ -222,7 +224,7 @@ def _settled(talk: Talk, names: List[str], path: str = "") -> Dict[str, List[int
             for number, shard in shards.items():
                 waits = waits or bool(_table(shard).get("initializing_shards"))
                 if not _table(shard).get("primary_active"):
-                    red.setdefault(name, []).append(int(number))
+                    red.setdefault(name, []).append(_number(number))
         if not waits and not red:
             return red
         # A shard that failed waits for its next attempt, and between two looks it may be at neither.
@@ -270,12 +272,23 @@ def _reason(said: bytes) -> str:
     """A refusal in the node's words."""
     try:
         error = _table(json.loads(said.decode("utf-8", "replace"))).get("error")
-    except ValueError:
+    except (ValueError, RecursionError):
         return said.decode("utf-8", "replace")[:_MOST_LETTERS]
     found = _table(error)
     if not found:
         return str(error or "")[:_MOST_LETTERS]
     return "{}: {}".format(found.get("type"), _deepest(found))[:_MOST_LETTERS]
+
+
+def _number(value: Any) -> int:
+    """A stranger's word."""
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):
+        number = -1
+    if not 0 <= number < 1 << 63:
+        raise Refused("{!r:.100} is no number".format(value))
+    return number
 
 
 def _table(value: Any) -> Dict[str, Any]:

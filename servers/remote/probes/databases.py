@@ -99,13 +99,13 @@ def why(error: OSError, seconds: float) -> str:
 
 def receive(connection: socket.socket, size: int) -> bytes:
     """Exactly so many bytes. Raises OSError when the other side ends before."""
-    data = b""
+    data = bytearray()
     while len(data) < size:
         chunk = connection.recv(min(size - len(data), 1 << 16))
         if not chunk:
             raise ConnectionResetError("it ended the connection")
         data += chunk
-    return data
+    return bytes(data)
 
 
 def peer(path: str) -> Optional[int]:
