@@ -66,12 +66,17 @@ class SearchChecks:
     def judge(self, lines: Sequence[str], code: int | None, detail: str) -> Verdict:
         problems: list[Problem] = []
         unread: list[Problem] = []
+        lost: list[Problem] = []
         indices: int | None = None
         read, rows = 0, 0
         for told in map(_told, lines):
             where = _place(told)
             if "indices" in told:
                 indices = int(told["indices"])
+            elif "dangling" in told:
+                lost.append(
+                    Problem(str(told["dangling"]), gettext_noop("Its files are here, but its node does not know it."))
+                )
             elif "docs" in told:
                 read, rows = read + 1, rows + int(told["docs"] or 0)
             elif told.get("elsewhere"):
@@ -86,7 +91,7 @@ class SearchChecks:
             problems.append(Problem("search", base.ended(code, detail or "no index was read")))
         elif code is not None and told_of != indices:
             problems.append(Problem("search", f"{told_of} of {indices} indices were read"))
-        return base.verdict(tables=read, rows=rows, problems=problems, unread=unread)
+        return base.verdict(tables=read, rows=rows, problems=problems, unread=[*lost, *unread])
 
     def query(self, number: int, query: Query, client: Client) -> Asked:
         if query.sql.startswith(GET):
@@ -130,7 +135,7 @@ def row_of(text: str) -> str:
 
 def _is_name(index: str) -> bool:
     """Of an index, or a pattern of names."""
-    return not index.startswith("_") and "/" not in index
+    return not index.startswith("_") and "/" not in index and index not in (".", "..")
 
 
 def _place(told: dict[str, Any]) -> str:

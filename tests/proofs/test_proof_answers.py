@@ -103,6 +103,10 @@ def test_a_double_whose_indices_could_all_not_be_closed_has_read_nothing(start):
     error = start(*told(READ, nothing), product=Product.OPENSEARCH).error
     assert isinstance(error, NotAllRead)
     assert "cluster_block_exception" in error.detail
+    lost = start(*told(READ, ['{"indices": 0}', '{"dangling": "items"}']), product=Product.OPENSEARCH).error
+    assert isinstance(lost, NotAllRead)
+    assert lost.detail.startswith("items: ")
+    assert start(*told(READ, ['{"indices": 0}']), product=Product.OPENSEARCH).error is None
 
 
 def test_a_query_that_a_double_did_not_come_to_is_not_proven(start):

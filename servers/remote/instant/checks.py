@@ -8,6 +8,7 @@ caller's to judge.
 
 import os
 import select
+import socket
 import subprocess
 import tempfile
 import time
@@ -111,7 +112,7 @@ class Asking:
             if isinstance(look, shards.Look):
                 return look.carry_out(shards.Talk(self._target.connected, control, deadline, rest), take)
             return look.carry_out(mongo.Patient(self._target.connected(), control, deadline, rest), take)
-        except TimeoutError as error:
+        except (TimeoutError, socket.timeout) as error:  # two kinds before Python 3.10
             return None, str(error).encode()
         except OSError as error:
             return 1, str(error).encode("utf-8", "replace")

@@ -156,6 +156,8 @@ def _read(talk: Talk) -> Iterator[Dict[str, Any]]:
     """First what did not start at all, then each index anew. A node that holds none says so, too."""
     indices = _table(_table(talk.table("GET", _INDICES).get("metadata")).get("indices"))
     yield {"indices": len(indices)}
+    for name in _dangling(talk):
+        yield {"dangling": name}
     red = _settled(talk, [name for name in indices if indices[name].get("state") == "open"])
     block = _lift(talk)
     try:
@@ -172,6 +174,15 @@ def _read(talk: Talk) -> Iterator[Dict[str, Any]]:
     finally:
         if block:
             talk.table("PUT", _SETTINGS, {"persistent": {_BLOCK: True}})
+
+
+def _dangling(talk: Talk) -> List[str]:
+    """Indices whose files are here, and which the cluster's state does not know: a node that lost it begins anew."""
+    try:
+        said = talk.table("GET", "/_dangling")
+    except Refused:
+        return []  # before 7.9 of Elasticsearch: there it takes them in by itself
+    return [str(_table(row).get("index_name")) for row in _list(said.get("dangling_indices"))]
 
 
 def _lift(talk: Talk) -> bool:
