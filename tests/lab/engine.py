@@ -48,8 +48,9 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
 class Engine:
     """The one engine of this cache; see `running_engine`."""
 
-    def __init__(self) -> None:
-        self.place = cache.place()
+    def __init__(self, name: str = "") -> None:
+        self.place = cache.place() / name
+        self.place.mkdir(mode=0o711, parents=True, exist_ok=True)
         self.data = self.place / "docker"
         self.run_place = self.place / "run"
         self.socket = self.run_place / "docker.sock"
