@@ -1,1 +1,1 @@
-"""Docker: no row of it is built yet; the room is kept for it."""
+"""Docker: what an archive holds of an engine, and how it is put back."""

@@ -1,0 +1,1 @@
+"""Use cases of putting Docker back: draft, look, conflicts, plan, execution, protection, rollback."""
