@@ -1,1 +1,1 @@
-"""Docker: no row of it is built yet; the room is kept for it."""
+"""Docker: what an archive holds, what is in the way on an engine, the plan that puts it back, and its script."""
