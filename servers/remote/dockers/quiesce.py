@@ -279,9 +279,8 @@ def bring_back(engine: Engine, kept: List[Row], save: Save) -> List[str]:
         problem = _caught(_runs_on, engine, row)
         if problem is not None:
             problems.append("{}: {}".format(row["container"], problem))
-        else:
-            row["back"] = True
-    save()
+        row["back"] = problem is None
+        save()
     return problems
 
 
@@ -312,9 +311,12 @@ def _one_back(engine: Engine, row: Row, started: List[Row]) -> Optional[str]:
     if said["Id"] == row["id"] and row["how"] == "stop" and row["ended"] not in (None, now.get("FinishedAt")):
         return None  # somebody has had it running since, and it ended again
     engine.post(path + "/start")
-    row["now"] = said["Id"]
-    started.append(row)
-    return _await_running(engine, said["Id"], row["needed"])
+    # Its next end is one of ours, too.
+    row["now"], row["ended"] = said["Id"], None
+    problem = _await_running(engine, said["Id"], row["needed"])
+    if problem is None:
+        started.append(row)
+    return problem
 
 
 def _settled(engine: Engine, row: Row, said: Inspected) -> Inspected:

@@ -14,7 +14,7 @@ import os
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from .. import policy, tree, validate, wire
-from ..dockers import dumping, holding, images, quiesce, seeing, writing
+from ..dockers import dumping, holding, quiesce, saving, seeing, writing
 from ..dockers.engine import Engine
 from ..dockers.keeping import SEEN, Kept, write_whole
 from ..dockers.measuring import Counting, is_empty
@@ -75,7 +75,7 @@ class _Making:
         kept, seen = self._kept, self._seen
         kept.rows, told = quiesce.rows(self._plan.quiesce, seen.containers)
         self._told += told
-        wanted = images.look(self._engine, self._plan.images)
+        wanted = saving.look(self._engine, self._plan.images)
         self._check_room(wanted)
         volumes = [self._volume(name) for name in self._scope.volumes]
         pictures = self._images(wanted)
@@ -97,7 +97,7 @@ class _Making:
 
     def _check_room(self, wanted: List[Row]) -> None:
         """Images as the engine counts them; a dump takes about what its database takes, of which more is known."""
-        needed = images.needed(wanted)
+        needed = saving.needed(wanted)
         for asked in self._plan.dumps:
             said = self._seen.containers.get(asked.container)
             if said is None:
@@ -179,7 +179,7 @@ class _Making:
         rows = []
         for identity, said in known.items():
             stream = "images/{}.tar".format(saved[identity]) if identity in saved else None
-            size = images.save(self._engine, said, self._kept.made, stream) if stream else None
+            size = saving.save(self._engine, said, self._kept.made, stream) if stream else None
             users = [one for one in self._scope.containers if self._seen.containers[one].get("Image") == identity]
             rows.append(
                 {
