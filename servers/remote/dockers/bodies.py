@@ -34,8 +34,8 @@ _Names = Dict[str, str]
 def from_inspect(said: Dict[str, Any], names: Optional[_Names] = None, hostname: str = "") -> Dict[str, Any]:
     """{"create": body of POST /containers/create, "networks": {name: endpoint}, "mounts": [as resolved]}.
 
-    `names`: {id: name} of all containers and networks, since references must outlive their ids. `hostname`: the machine's
-    own, which a container in its network has without saying so.
+    `names`: {id: name} of all containers and networks, since references must outlive their ids. `hostname`: the
+    machine's own, which a container in its network has without saying so.
     """
     config, host = said.get("Config") or {}, dict(said.get("HostConfig") or {})
     networks = (said.get("NetworkSettings") or {}).get("Networks") or {}
