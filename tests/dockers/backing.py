@@ -68,7 +68,13 @@ class Backup:
 
 def quiet(container: str, how: str, project: str | None = None, service: str | None = None) -> dict[str, Any]:
     """A row of the plan's `quiesce`."""
-    return {"container": container, "project": project, "service": service, "number": 1 if service else None, "how": how}
+    return {
+        "container": container,
+        "project": project,
+        "service": service,
+        "number": 1 if service else None,
+        "how": how,
+    }
 
 
 @contextmanager

@@ -21,7 +21,12 @@ def test_containers_are_paused_and_stopped_and_come_back_and_others_stay_as_they
     engine.docker("pause", "was-paused")
     engine.docker("stop", "was-stopped")
     before = {name: inspected(engine, name)["State"] for name in ("was-paused", "was-stopped", "not-asked", "paused")}
-    asked = [quiet("paused", "pause"), quiet("stopped", "stop"), quiet("was-paused", "pause"), quiet("was-stopped", "stop")]
+    asked = [
+        quiet("paused", "pause"),
+        quiet("stopped", "stop"),
+        quiet("was-paused", "pause"),
+        quiet("was-stopped", "stop"),
+    ]
     made = backup.make(containers=["paused", "stopped"], quiesce=asked)
     now = {name: status(engine, name) for name in ("paused", "stopped", "was-paused", "was-stopped", "not-asked")}
     assert now == {
@@ -44,7 +49,12 @@ def test_containers_are_paused_and_stopped_and_come_back_and_others_stay_as_they
 
 def test_who_depends_on_others_stops_before_them_and_starts_after_them(backup: Backup, engine):
     labels = ("--label", "com.docker.compose.project=shop")
-    for service, needs in (("web", "api:service_started:false"), ("api", "db:service_healthy:true,cache"), ("db", ""), ("cache", "")):
+    for service, needs in (
+        ("web", "api:service_started:false"),
+        ("api", "db:service_healthy:true,cache"),
+        ("db", ""),
+        ("cache", ""),
+    ):
         depends = f"com.docker.compose.depends_on={needs}"
         run(engine, f"shop-{service}-1", *labels, "--label", f"com.docker.compose.service={service}",
             "--label", "com.docker.compose.container-number=1", "--label", depends)  # fmt: skip
@@ -84,7 +94,9 @@ def test_a_task_of_swarm_is_refused_with_the_reason_before_anything_is_touched(b
     run(engine, "plain")
     labels = ("service.id=abc", "service.name=web", "task.id=def")
     run(engine, "web.1.xyz", *(word for label in labels for word in ("--label", f"com.docker.swarm.{label}")))
-    with pytest.raises(errors.SnapshotFailed, match=r"web\.1\.xyz is a task of the Swarm service web.*cannot be stopped"):
+    with pytest.raises(
+        errors.SnapshotFailed, match=r"web\.1\.xyz is a task of the Swarm service web.*cannot be stopped"
+    ):
         backup.make(quiesce=[quiet("plain", "stop"), quiet("web.1.xyz", "stop")])
     assert (status(engine, "plain"), status(engine, "web.1.xyz")) == ("running", "running")
     assert inspected(engine, "plain")["State"]["FinishedAt"].startswith("0001")

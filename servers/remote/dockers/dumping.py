@@ -15,7 +15,8 @@ from .. import wire
 from ..probes import bson
 from ..producers.mongodb import Walk
 from .engine import Engine
-from .quiesce import Inspected, name_of, state
+from .quiesce import Inspected, state
+from .reading import name_of
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _TAIL = 4096

@@ -19,9 +19,8 @@ from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 from .. import wire
 from .engine import Engine, part
 from .planned import Quiet
+from .reading import COMPOSE, SWARM, Seen, depends_on, labels_of, name_of
 
-LABEL = "com.docker.compose."
-SWARM = "com.docker.swarm."
 # A database that is given the engine's ten seconds is often killed by them.
 _STOP_SECONDS = 60
 _STOP_MARGIN = 60
@@ -31,6 +30,8 @@ _START_SECONDS = 60.0
 _STEADY_SECONDS = 2.0
 _LOOK_SECONDS = 0.2
 _LATE_SECONDS = 2.0
+# The names of containers that a restore has set aside.
+_ASIDE = ".phpborg-"
 Row = Dict[str, Any]
 Inspected = Dict[str, Any]
 Finding = Dict[str, Any]
@@ -42,30 +43,21 @@ def finding(kind: str, code: str, name: str, message: str) -> Finding:
     return {"kind": kind, "code": code, "name": name, "message": message}
 
 
-def labels(said: Inspected) -> Dict[str, str]:
-    """Those of the container."""
-    return (said.get("Config") or {}).get("Labels") or {}
-
-
 def state(said: Inspected) -> Dict[str, Any]:
     """What the engine says that it is doing."""
     found: Dict[str, Any] = said.get("State") or {}
     return found
 
 
-def name_of(said: Inspected) -> str:
-    """Its name."""
-    return str(said.get("Name") or "").lstrip("/")
-
-
 # --- before: who, and in which order ------------------------------------------------------------------
 
 
-def rows(asked: List[Quiet], inspected: Dict[str, Inspected]) -> Tuple[List[Row], List[Finding]]:
+def rows(asked: List[Quiet], seen: Seen) -> Tuple[List[Row], List[Finding]]:
     """The rows in their order, none of them begun, and what cannot be as it was asked.
 
-    `inspected`: every container of the engine by its name. Raises Refused for a task of Swarm.
+    Raises Refused for a task of Swarm.
     """
+    inspected = {name_of(said): said for said in seen.containers}
     chosen: Dict[str, Row] = {}
     told: List[Finding] = []
     for one in asked:
@@ -84,7 +76,7 @@ def rows(asked: List[Quiet], inspected: Dict[str, Inspected]) -> Tuple[List[Row]
             message = "it was started with --rm: stopping would remove it, so it is paused"
             told.append(finding("docker", "paused_not_stopped", name, message))
         chosen[name] = _row(name, said, how)
-    return _ordered(chosen, inspected), told
+    return _ordered(chosen, inspected, seen), told
 
 
 def _present(asked: Quiet, inspected: Dict[str, Inspected]) -> Optional[str]:
@@ -98,16 +90,16 @@ def _present(asked: Quiet, inspected: Dict[str, Inspected]) -> Optional[str]:
 
 def _is(said: Inspected, project: Any, service: Any, number: Any) -> bool:
     """Is it this container of this service, and not one that `run` started once?"""
-    found = labels(said)
-    same = found.get(LABEL + "project") == project and found.get(LABEL + "service") == service
-    once = found.get(LABEL + "oneoff", "").lower() == "true"
-    return same and not once and (number is None or found.get(LABEL + "container-number") == str(number))
+    found = labels_of(said)
+    same = found.get(COMPOSE + "project") == project and found.get(COMPOSE + "service") == service
+    once = found.get(COMPOSE + "oneoff", "").lower() == "true"
+    return same and not once and (number is None or found.get(COMPOSE + "container-number") == str(number))
 
 
 def refuse_swarm(name: str, said: Inspected, how: str) -> None:
     """Raises Refused for a task of Swarm."""
-    service = labels(said).get(SWARM + "service.name") or labels(said).get(SWARM + "service.id")
-    if any(key.startswith((SWARM + "service.", SWARM + "task")) for key in labels(said)):
+    service = labels_of(said).get(SWARM + "service.name") or labels_of(said).get(SWARM + "service.id")
+    if any(key.startswith((SWARM + "service.", SWARM + "task")) for key in labels_of(said)):
         text = (
             "{} is a task of the Swarm service {}: Swarm would start another one in its place at once, so it cannot be "
         )
@@ -117,13 +109,13 @@ def refuse_swarm(name: str, said: Inspected, how: str) -> None:
 
 
 def _row(name: str, said: Inspected, how: str) -> Row:
-    found = labels(said)
-    number = found.get(LABEL + "container-number", "")
+    found = labels_of(said)
+    number = found.get(COMPOSE + "container-number", "")
     return {
         "container": name,
         "id": str(said["Id"]),
-        "project": found.get(LABEL + "project"),
-        "service": found.get(LABEL + "service"),
+        "project": found.get(COMPOSE + "project"),
+        "service": found.get(COMPOSE + "service"),
         "number": int(number) if number.isdigit() else None,
         "how": how,
         "from": "running",
@@ -138,9 +130,9 @@ def _row(name: str, said: Inspected, how: str) -> Row:
     }
 
 
-def _ordered(chosen: Dict[str, Row], inspected: Dict[str, Inspected]) -> List[Row]:
+def _ordered(chosen: Dict[str, Row], inspected: Dict[str, Inspected], seen: Seen) -> List[Row]:
     """Who depends on others first. Where nothing says so, who was started later: Compose starts in the right order."""
-    needs = {name: [one for one in needed(inspected[name], inspected) if one != name] for name in inspected}
+    needs = {name: depends_on(said, seen) for name, said in inspected.items()}
     ranks: Dict[str, int] = {}
 
     def rank(name: str, above: Set[str]) -> int:
@@ -156,22 +148,6 @@ def _ordered(chosen: Dict[str, Row], inspected: Dict[str, Inspected]) -> List[Ro
             if one in chosen:
                 chosen[one]["needed"] = True
     return [chosen[name] for name in sorted(by_start, key=lambda name: -rank(name, {name}))]
-
-
-def needed(said: Inspected, inspected: Dict[str, Inspected]) -> List[str]:
-    """The containers that this one needs: as Compose wrote down, links, shared namespaces."""
-    found: List[str] = []
-    project = labels(said).get(LABEL + "project")
-    for word in filter(None, labels(said).get(LABEL + "depends_on", "").split(",")):
-        service = word.split(":")[0]
-        found += [name for name, other in inspected.items() if _is(other, project, service, None)]
-    host = said.get("HostConfig") or {}
-    named = [str(link).split(":")[0].lstrip("/") for link in host.get("Links") or []]
-    modes = [str(host.get(key) or "") for key in ("NetworkMode", "PidMode", "IpcMode")]
-    named += [mode[len("container:") :] for mode in modes if mode.startswith("container:")]
-    for word in named:
-        found += [name for name, other in inspected.items() if word and (name == word or other.get("Id") == word)]
-    return list(dict.fromkeys(found))
 
 
 # --- keeping still ------------------------------------------------------------------------------------
@@ -244,11 +220,12 @@ def find(engine: Engine, row: Row) -> Optional[Inspected]:
     if said is not None and said["Id"] == row["id"]:
         return said
     if row["project"] is not None and row["service"] is not None:
-        wanted = ["{}project={}".format(LABEL, row["project"]), "{}service={}".format(LABEL, row["service"])]
+        wanted = ["{}project={}".format(COMPOSE, row["project"]), "{}service={}".format(COMPOSE, row["service"])]
         for listed in engine.get("/containers/json", all=True, filters={"label": wanted}):
             other = engine.container(str(listed["Id"]))
             if other is not None and _is(other, row["project"], row["service"], row["number"]):
-                return other
+                if _ASIDE not in name_of(other):
+                    return other
         return None
     other = engine.container(row["container"])
     return other if other is not None and name_of(other) == row["container"] else None

@@ -23,6 +23,11 @@ def look(engine: Engine, identities: List[str]) -> List[Dict[str, Any]]:
     return found
 
 
+def row(said: Dict[str, Any]) -> Dict[str, Any]:
+    """A manifest's row of an image that no container has and that has no name."""
+    return {"id": said["Id"], "tags": [], "digests": [], "size_bytes": said.get("Size"), "used_by": []}
+
+
 def needed(inspected: List[Dict[str, Any]]) -> int:
     """The bytes that they take as files, as the engine counts their layers."""
     return sum(int(said.get("Size") or 0) for said in inspected)

@@ -12,24 +12,14 @@ from typing import Any, Dict, List, NamedTuple, Optional
 from .. import wire
 from ..probes import docker as probe
 from ..probes.base import Look
-from . import bodies, quiesce
+from . import reading
 from .measuring import Counting
 from .planned import Plan
-from .quiesce import LABEL, Finding, Inspected, finding, labels
-from .seeing import Scope, Seen
+from .quiesce import Finding, finding
+from .reading import COMPOSE, Seen, labels_of
+from .scope import Scope, by_name
 
 FORMAT = 1
-_NETWORK = (
-    "Driver",
-    "Internal",
-    "Attachable",
-    "Ingress",
-    "ConfigOnly",
-    "EnableIPv4",
-    "EnableIPv6",
-    "Options",
-    "Labels",
-)
 Row = Dict[str, Any]
 
 
@@ -45,17 +35,18 @@ class Made(NamedTuple):
 def manifest(seen: Seen, plan: Plan, scope: Scope, made: Made, counting: Counting) -> Row:
     """All of it, with `not_included`."""
     system = os.uname()
-    binds = _binds(seen, plan, scope, counting)
+    there = by_name(seen)
+    binds = _binds(there, plan, scope, counting)
     return {
         "format": FORMAT,
         "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "hostname": system.nodename,
         "machine": system.machine,
-        "engine": engine(seen),
+        "engine": reading.engine_row(seen, probe._compose(Look({}))),
         "projects": _projects(seen, plan, scope, binds),
-        "containers": [_container(name, seen) for name in scope.containers],
+        "containers": [reading.container_row(there[name], seen, reading.is_file) for name in scope.containers],
         "volumes": made.volumes,
-        "networks": [_network(name, seen) for name in scope.networks],
+        "networks": [row for row in reading.network_rows(seen) if row["name"] in scope.networks],
         "images": made.images,
         "dumps": made.dumps,
         "binds": binds,
@@ -65,120 +56,25 @@ def manifest(seen: Seen, plan: Plan, scope: Scope, made: Made, counting: Countin
     }
 
 
-def engine(seen: Seen) -> Row:
-    """The engine itself."""
-    info = seen.info
-    return {
-        "version": seen.version,
-        "api_version": seen.api,
-        "data_root": info.get("DockerRootDir"),
-        "storage_driver": info.get("Driver"),
-        "swarm": (info.get("Swarm") or {}).get("LocalNodeState") == "active",
-        "compose": probe._compose(Look({})),
-    }
-
-
-def _container(name: str, seen: Seen) -> Row:
-    said = seen.containers[name]
-    found, now = labels(said), quiesce.state(said)
-    number = found.get(LABEL + "container-number", "")
-    known = probe.container(said, lambda path: os.path.isfile(wire.raw(path)))
-    return {
-        "name": name,
-        "id": said["Id"],
-        "project": known["project"],
-        "service": known["service"],
-        "number": int(number) if number.isdigit() else None,
-        "oneoff": found.get(LABEL + "oneoff", "").lower() == "true",
-        "state": known["state"],
-        "health": (now.get("Health") or {}).get("Status"),
-        "started_at": _moment(now.get("StartedAt")),
-        "restart": known["restart"],
-        "image": known["image"],
-        "image_id": said.get("Image"),
-        "stack": _stack(found),
-        **_body(said, seen),
-        "depends_on": [one for one in quiesce.needed(said, seen.containers) if one != name],
-        "dockerfile": known["dockerfile"],
-    }
-
-
-def _body(said: Inspected, seen: Seen) -> Row:
-    """ "create", "networks", "mounts": without what the engine chose by itself, others by their names."""
-    names = {str(other["Id"]): name for name, other in seen.containers.items()}
-    names.update({str(network["Id"]): name for name, network in seen.networks.items()})
-    found: Row = bodies.from_inspect(said, names, str(seen.info.get("Name") or ""))
-    return found
-
-
-def _stack(found: Dict[str, str]) -> Optional[Row]:
-    """Of a task of Swarm, the service that makes it."""
-    if not any(key.startswith(quiesce.SWARM) for key in found):
-        return None
-    stack = found.get("com.docker.stack.namespace")
-    return {"service": found.get(quiesce.SWARM + "service.name"), "stack": stack}
-
-
-def _moment(text: Any) -> Optional[str]:
-    """The engine's word for never is the year 1."""
-    return None if not text or str(text).startswith("0001-") else str(text)
-
-
-def _network(name: str, seen: Seen) -> Row:
-    said = seen.networks[name]
-    found = said.get("Labels") or {}
-    create = {key: said[key] for key in _NETWORK if said.get(key) is not None}
-    create["IPAM"] = said.get("IPAM") or {}
-    create["Scope"] = said.get("Scope")
-    if (said.get("ConfigFrom") or {}).get("Network"):
-        create["ConfigFrom"] = said["ConfigFrom"]
-    project = found.get(LABEL + "project")
-    used = any(labels(one).get(LABEL + "project") and name in _networks_of(one) for one in seen.containers.values())
-    return {
-        "name": name,
-        "create": create,
-        "project": project,
-        "logical": found.get(LABEL + "network"),
-        # A project uses it that did not make it.
-        "external": project is None and used,
-    }
-
-
-def _networks_of(said: Inspected) -> Dict[str, Any]:
-    found: Dict[str, Any] = (said.get("NetworkSettings") or {}).get("Networks") or {}
-    return found
-
-
 def _projects(seen: Seen, plan: Plan, scope: Scope, binds: List[Row]) -> List[Row]:
-    inside = [seen.containers[name] for name in scope.containers]
-    rows = probe.projects(inside, lambda path: os.path.isfile(wire.raw(path)))
-    found = []
-    for row in rows:
-        name = row["name"]
-        members = [one for one in scope.containers if labels(seen.containers[one]).get(LABEL + "project") == name]
-        used = {mount.get("Name") for one in members for mount in seen.containers[one].get("Mounts") or []}
-        joined = {network for one in members for network in _networks_of(seen.containers[one])}
+    """Those that have a container in the archive, with what of them is in it."""
+    rows = []
+    for row in reading.project_rows(seen, reading.is_file):
+        members = [name for name in row["containers"] if name in scope.containers]
+        if not members:
+            continue
         named = [*row["config_files"], *row["environment_files"]]
-        named += [bind["source"] for bind in binds if bind["project"] == name]
-        found.append(
-            {
-                "name": name,
-                "working_dir": row["working_dir"],
-                "config_files": row["config_files"],
-                "environment_files": row["environment_files"],
-                "services": row["services"],
-                "containers": members,
-                "volumes": [one for one in scope.volumes if one in used or _project_of(seen.volumes[one]) == name],
-                "networks": [one for one in scope.networks if one in joined or _project_of(seen.networks[one]) == name],
-                "paths": _paths_of(row["working_dir"], named, plan),
-            }
+        named += [bind["source"] for bind in binds if bind["project"] == row["name"]]
+        rows.append(
+            dict(
+                row,
+                containers=members,
+                volumes=[name for name in row["volumes"] if name in scope.volumes],
+                networks=[name for name in row["networks"] if name in scope.networks],
+                paths=_paths_of(row["working_dir"], named, plan),
+            )
         )
-    return found
-
-
-def _project_of(said: Dict[str, Any]) -> Optional[str]:
-    found: Optional[str] = (said.get("Labels") or {}).get(LABEL + "project")
-    return found
+    return rows
 
 
 def _paths_of(directory: Optional[str], named: List[str], plan: Plan) -> List[str]:
@@ -199,37 +95,31 @@ def covered(path: str, plan: Plan) -> bool:
     return any(within(path, one) for one in (*plan.paths, *plan.binds, *plan.config_files))
 
 
-def _binds(seen: Seen, plan: Plan, scope: Scope, counting: Counting) -> List[Row]:
+def _binds(there: Dict[str, Row], plan: Plan, scope: Scope, counting: Counting) -> List[Row]:
     users: Dict[str, List[str]] = {}
     for name in scope.containers:
-        for mount in seen.containers[name].get("Mounts") or []:
+        for mount in there[name].get("Mounts") or []:
             if mount.get("Type") == "bind" and mount.get("Source"):
                 users.setdefault(str(mount["Source"]), []).append(name)
-    rows = []
-    for source in sorted(users):
-        owners = [labels(seen.containers[one]) for one in users[source]]
-        project = next((one[LABEL + "project"] for one in owners if one.get(LABEL + "project")), None)
-        directory = next((one.get(LABEL + "project.working_dir") for one in owners if project is not None), None)
-        kind = kind_of(source)
-        reason = _reason(source, kind, plan)
-        rows.append(
-            {
-                "source": source,
-                "kind": kind,
-                "containers": list(dict.fromkeys(users[source])),
-                "project": project,
-                "inside": bool(directory) and within(source, str(directory)),
-                "path": None if reason else source,
-                "reason": reason,
-                "size_bytes": None if reason else counting.place(source)["size_bytes"],
-            }
-        )
-    return rows
+    return [_bind(source, [there[one] for one in users[source]], plan, counting) for source in sorted(users)]
 
 
-def is_anonymous(volume: Dict[str, Any]) -> bool:
-    """Did the engine name it?"""
-    return probe._is_anonymous(volume)
+def _bind(source: str, users: List[Row], plan: Plan, counting: Counting) -> Row:
+    owners = [labels_of(said) for said in users if labels_of(said).get(COMPOSE + "project")]
+    owner = owners[0] if owners else {}
+    directory = owner.get(COMPOSE + "project.working_dir")
+    kind = kind_of(source)
+    reason = _reason(source, kind, plan)
+    return {
+        "source": source,
+        "kind": kind,
+        "containers": list(dict.fromkeys(map(reading.name_of, users))),
+        "project": owner.get(COMPOSE + "project"),
+        "inside": bool(directory) and within(source, str(directory)),
+        "path": None if reason else source,
+        "reason": reason,
+        "size_bytes": None if reason else counting.place(source)["size_bytes"],
+    }
 
 
 def kind_of(path: str) -> str:
@@ -281,14 +171,10 @@ def findings(table: Row) -> List[Finding]:
 
 def actual(table: Row) -> Row:
     """What is in the archive, without environments and options: the backup host's database keeps it."""
-
-    def some(rows: List[Row], *keys: str) -> List[Row]:
-        return [{key: row[key] for key in keys} for row in rows]
-
     return {
-        "projects": some(table["projects"], "name", "working_dir", "containers"),
-        "containers": some(table["containers"], "name", "project", "state", "image"),
-        "volumes": some(table["volumes"], "name", "driver", "anonymous", "project", "size_bytes", "path"),
+        "projects": _some(table["projects"], "name", "working_dir", "containers"),
+        "containers": _some(table["containers"], "name", "project", "state", "image"),
+        "volumes": _some(table["volumes"], "name", "driver", "anonymous", "project", "size_bytes", "path"),
         "networks": [row["name"] for row in table["networks"]],
         "images": [
             {"tags": row["tags"], "size_bytes": row["size_bytes"], "saved": row["stream"] is not None}
@@ -298,3 +184,7 @@ def actual(table: Row) -> Row:
         "binds": [{"source": row["source"], "size_bytes": row["size_bytes"]} for row in table["binds"] if row["path"]],
         "configs": table["config_files"],
     }
+
+
+def _some(rows: List[Row], *keys: str) -> List[Row]:
+    return [{key: row[key] for key in keys} for row in rows]

@@ -14,8 +14,8 @@ import os
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from .. import policy, tree, validate, wire
-from ..dockers import dumping, holding, quiesce, saving, seeing, writing
-from ..dockers.engine import Engine
+from ..dockers import dumping, holding, quiesce, reading, saving, scope, writing
+from ..dockers.engine import Engine, part
 from ..dockers.keeping import SEEN, Kept, write_whole
 from ..dockers.measuring import Counting, is_empty
 from ..dockers.planned import Plan, plan
@@ -67,17 +67,20 @@ class _Making:
         self._control = control
         self._holder = holding.Holder(engine, kept.token)
         self._counting = Counting(_COUNT_SECONDS, control.check)
-        self._seen = seeing.look(engine)
-        self._scope, self._told = seeing.scope(asked, self._seen)
+        self._seen = reading.read(engine)
+        self._there = scope.by_name(self._seen)
+        self._scope, self._told = scope.of(asked, self._seen)
 
     def all(self) -> None:
         """In the order that keeps everybody still for the shortest time."""
         kept, seen = self._kept, self._seen
-        kept.rows, told = quiesce.rows(self._plan.quiesce, seen.containers)
+        kept.rows, told = quiesce.rows(self._plan.quiesce, seen)
         self._told += told
         wanted = saving.look(self._engine, self._plan.images)
         self._check_room(wanted)
-        volumes = [self._volume(name) for name in self._scope.volumes]
+        rows = {row["name"]: row for row in reading.volume_rows(seen)}
+        said = {str(one["Name"]): one for one in seen.volumes}
+        volumes = [self._volume(rows[name], said[name]) for name in self._scope.volumes]
         pictures = self._images(wanted)
         self._told += quiesce.keep_still(self._engine, kept.rows, kept.save, self._control)
         dumps = self._dumps()
@@ -99,7 +102,7 @@ class _Making:
         """Images as the engine counts them; a dump takes about what its database takes, of which more is known."""
         needed = saving.needed(wanted)
         for asked in self._plan.dumps:
-            said = self._seen.containers.get(asked.container)
+            said = self._there.get(asked.container)
             if said is None:
                 raise wire.Refused("missing", "there is no container {} to be dumped".format(asked.container))
             for mount in said.get("Mounts") or []:
@@ -107,33 +110,12 @@ class _Making:
                     needed += self._counting.directory(str(mount["Source"]))["size_bytes"] or 0
         self._kept.check_room(needed, "what is saved beside the volumes")
 
-    def _volume(self, name: str) -> Row:
+    def _volume(self, row: Row, said: Row) -> Row:
         """A row of the manifest; from now on its content is there to be read."""
-        said = self._seen.volumes[name]
-        found = said.get("Labels") or {}
-        users = [
-            one
-            for one, container in sorted(self._seen.containers.items())
-            if any(mount.get("Name") == name for mount in container.get("Mounts") or [])
-        ]
-        path, read, problem = self._reached(said, users)
+        path, read, problem = self._reached(said, row["used_by"])
         sized = {"size_bytes": None, "files": None} if path is None else self._counting.directory(path)
-        return {
-            "name": name,
-            "driver": said.get("Driver"),
-            "options": said.get("Options") or {},
-            "labels": found,
-            "scope": said.get("Scope"),
-            "anonymous": writing.is_anonymous(said),
-            "project": found.get(quiesce.LABEL + "project"),
-            "logical": found.get(quiesce.LABEL + "volume"),
-            "used_by": users,
-            "path": path,
-            "read": read,
-            "problem": problem,
-            "empty": path is not None and is_empty(path),
-            **sized,
-        }
+        row = {key: value for key, value in row.items() if key != "mountpoint"}
+        return dict(row, path=path, read=read, problem=problem, empty=path is not None and is_empty(path), **sized)
 
     def _reached(self, said: Row, users: List[str]) -> "tuple[Optional[str], str, Optional[str]]":
         """(where it is read, how, what is in the way)."""
@@ -156,7 +138,7 @@ class _Making:
         stopped = {row["container"] for row in self._kept.rows if row["how"] == "stop"}
         path = str(said.get("Mountpoint") or "")
         for one in users:
-            running = quiesce.state(self._seen.containers[one]).get("Status") in ("running", "paused")
+            running = quiesce.state(self._there[one]).get("Status") in ("running", "paused")
             if running and one not in stopped and path and tree.is_mounted(wire.raw(path)):
                 return path, "mounted"
         kept = self._kept
@@ -167,38 +149,34 @@ class _Making:
         except BaseException:
             kept.held.pop()
             raise
-        kept.save()
+        finally:
+            kept.save()
         return str(row["source"]), "helper"
 
     def _images(self, wanted: List[Row]) -> List[Row]:
         """Those of the containers, and those that are saved."""
-        saved = {str(said["Id"]): number for number, said in enumerate(wanted)}
-        used = {str(self._seen.containers[name].get("Image")) for name in self._scope.containers}
-        known = {**{one: self._seen.images[one] for one in sorted(used) if one in self._seen.images}}
-        known.update({str(said["Id"]): said for said in wanted})
-        rows = []
-        for identity, said in known.items():
-            stream = "images/{}.tar".format(saved[identity]) if identity in saved else None
-            size = saving.save(self._engine, said, self._kept.made, stream) if stream else None
-            users = [one for one in self._scope.containers if self._seen.containers[one].get("Image") == identity]
-            rows.append(
-                {
-                    "id": identity,
-                    "tags": said.get("RepoTags") or [],
-                    "digests": said.get("RepoDigests") or [],
-                    "size_bytes": said.get("Size"),
-                    "stream": stream,
-                    "bytes": size,
-                    "used_by": users,
-                }
-            )
-        return rows
+        used = {str(self._there[name].get("Image")) for name in self._scope.containers}
+        rows = {row["id"]: row for row in reading.image_rows(self._seen)}
+        for identity in sorted(used - set(rows)):  # a part of another image, which has no name of its own
+            said = self._engine.find("/images/{}/json".format(part(identity)))
+            if said is not None:
+                rows[identity] = saving.row(said)
+        for number, said in enumerate(wanted):
+            path = "images/{}.tar".format(number)
+            size = saving.save(self._engine, said, self._kept.made, path)
+            row = rows.setdefault(str(said["Id"]), saving.row(said))
+            row.update(stream=path, bytes=size)
+        found = [dict({"stream": None}, **row) for row in rows.values() if row["id"] in used or "stream" in row]
+        for row in found:
+            names = self._scope.containers
+            row["used_by"] = [name for name in names if self._there[name].get("Image") == row["id"]]
+        return found
 
     def _dumps(self) -> List[Row]:
         rows = []
         for number, asked in enumerate(self._plan.dumps):
             self._control.check()
-            said = self._engine.container(str(self._seen.containers[asked.container]["Id"]))
+            said = self._engine.container(str(self._there[asked.container]["Id"]))
             if said is None:
                 raise wire.Refused("missing", "the container {} was removed meanwhile".format(asked.container))
             path = dumping.path_of(asked.container, asked.engine, number)
