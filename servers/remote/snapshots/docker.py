@@ -1,6 +1,6 @@
 """What an engine of Docker holds, written down for an archive, while its containers keep still as they were asked to.
 
-Arguments: `socket`, and for `make` the `plan` (dockers/planned.py). What is made lies on the disk (dockers/keeping.py)
+Arguments: `socket`, and for `make` the `plan` (dockers/planned.py). What is made lies on the disk (dockers/ondisk.py)
 and is seen by borg at /var/lib/phpborg/docker: manifest.json, images/N.tar, dumps/NAME. Volumes are read by borg where
 the engine has them; those that are not mounted by themselves are held mounted meanwhile (dockers/holding.py).
 
@@ -16,7 +16,7 @@ from typing import Any, Dict, List, NamedTuple, Optional
 from .. import policy, tree, validate, wire
 from ..dockers import dumping, holding, quiesce, reading, saving, scope, writing
 from ..dockers.engine import Engine, part
-from ..dockers.keeping import SEEN, Kept, write_whole
+from ..dockers.ondisk import SEEN, Kept, write_whole
 from ..dockers.measuring import Counting, is_empty
 from ..dockers.planned import Plan, plan
 from ..dockers.quiesce import Finding
