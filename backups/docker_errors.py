@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.utils.translation import gettext_lazy as _
 
+from backups.job_errors import SnapshotOverflowed
 from phpborg.errors import PhpBorgError
 
 
@@ -51,3 +52,13 @@ class DumpImpossible(PhpBorgError):
     code = "DKB-05"
     title = _("No database server was recognised in “{container}”, so it cannot be dumped.")
     advice = _("Edit the job: let it be stopped or paused in place of that, or leave it running.")
+
+
+class NotKept(SnapshotOverflowed):
+    """Something that was to be read did not stay there to the end; fact `server`. The detail says what."""
+
+    code = "DKB-06"
+    title = _("What Docker held on “{server}” did not stay as it was until it had been read.")
+    advice = _(
+        "No archive was kept. Look whether the engine was restarted or a volume was unmounted, and run it again."
+    )

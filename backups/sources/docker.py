@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from backups.sources import docker_config, docker_words
 from backups.sources import paths as spelling
 from backups.sources.base import Freeze, SourceFacts, SourcePlan, View
-from backups.sources.databases import ODD_NAME, Row, listed
+from backups.sources.databases import Row, listed
 from backups.sources.docker_choice import MISSING, NEVER, Chosen, choose, engine_of
 from backups.sources.docker_config import DUMP, SAVED, DockerConfig
 from backups.sources.frozen import outermost
@@ -136,7 +136,7 @@ class Reading:
             try:
                 clean = spelling.clean(spelling.from_wire(path)).decode()
             except (InvalidInput, UnicodeError):
-                self.left_out.append({"kind": kind, "name": path, "reason": ODD_NAME})
+                self.left_out.append({"kind": kind, "name": path, "reason": docker_words.ODD_NAME})
                 continue
             if is_virtual(clean):
                 self.left_out.append({"kind": kind, "name": path, "reason": NEVER})

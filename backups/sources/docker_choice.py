@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_noop
 
 from backups.docker_errors import DumpImpossible, EngineStopped, EngineUnknown, SwarmTask, VolumeAmbiguous
 from backups.errors import SourceMissing
@@ -19,23 +18,14 @@ from servers.capabilities.docker import Bind, Container, Docker, DockerVolume, P
 from servers.capabilities.docker_places import Place, place_of
 from servers.capabilities.report import Report
 
-# Why something is left out, as the record of an archive says it; the words for people beside it.
-NOT_CHOSEN = "not chosen"
-NEVER = "belongs to the machine"
-SYSTEM = "part of the system"
-SOCKET = "a socket"
-SPECIAL = "no file and no directory"
-MISSING = "not there"
-NO_DIRECTORY = "its driver shows no directory"
-REASONS: dict[str, Promise] = {
-    NOT_CHOSEN: gettext_lazy("not chosen"),
-    NEVER: gettext_lazy("it belongs to the machine itself and is never read"),
-    SYSTEM: gettext_lazy("it is a part of the system; it can be chosen"),
-    SOCKET: gettext_lazy("it is a socket: there is nothing in it to be read"),
-    SPECIAL: gettext_lazy("it is neither a file nor a directory"),
-    MISSING: gettext_lazy("it is not there"),
-    NO_DIRECTORY: gettext_lazy("its driver shows no directory of it on this machine"),
-}
+# Why something is left out, as the record of an archive says it; a page shows the sentence translated.
+NOT_CHOSEN = gettext_noop("it was not chosen")
+NEVER = gettext_noop("it belongs to the machine itself and is never read")
+SYSTEM = gettext_noop("it is a part of the system and was not chosen")
+SOCKET = gettext_noop("it is a socket")
+SPECIAL = gettext_noop("it is neither a file nor a directory")
+MISSING = gettext_noop("it is not there")
+NO_DIRECTORY = gettext_noop("its driver shows no directory of it on this machine")
 _BY_KIND = {"socket": SOCKET, "other": SPECIAL, "missing": MISSING}
 
 
@@ -50,7 +40,7 @@ class Still:
 
 @dataclass(frozen=True)
 class Chosen:
-    """What is read of an engine. `left_out` rows have "kind", "name" and "reason" (REASONS)."""
+    """What is read of an engine. `left_out` rows have "kind", "name" and "reason"."""
 
     projects: tuple[Project, ...]
     containers: tuple[Container, ...]  # also those of the projects

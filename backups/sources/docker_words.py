@@ -6,11 +6,9 @@ from collections.abc import Sequence
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy, gettext_noop, ngettext
 
-from backups.sources import docker_choice
-from backups.sources.databases import ODD_NAME, Row, listed
-from backups.sources.databases import REASONS as SHARED
+from backups.sources.databases import Row, listed
 from backups.sources.docker_choice import MISSING, NO_DIRECTORY, NOT_CHOSEN, Chosen
 from backups.sources.docker_config import DUMP, PAUSE, SAVED, STOP, DockerConfig
 from phpborg.tasks.registry import Finding
@@ -18,14 +16,9 @@ from phpborg.ui.format import byte_size
 from servers.capabilities.docker import Docker
 from servers.capabilities.report import Report
 
-WIDE = "too wide"
-NO_FOLDER = "no directory"
-REASONS: dict[str, Promise] = {
-    **docker_choice.REASONS,
-    ODD_NAME: SHARED[ODD_NAME],
-    WIDE: gettext_lazy("it holds much more than the project: only the project's own files are read"),
-    NO_FOLDER: gettext_lazy("the project's directory is not there"),
-}
+WIDE = gettext_noop("it holds much more than the project: only the project's own files are read")
+NO_FOLDER = gettext_noop("the project's directory is not there")
+ODD_NAME = gettext_noop("its name cannot be kept in an archive")
 KINDS: dict[str, Promise] = {
     "project": gettext_lazy("Project"),
     "project_directory": gettext_lazy("Project's directory"),
@@ -40,6 +33,11 @@ KINDS: dict[str, Promise] = {
 # What is left out although nobody meant it; the rest is so by choice, or by its nature.
 _UNMEANT = {MISSING, NO_DIRECTORY, ODD_NAME, WIDE, NO_FOLDER}
 _TOLD = 10
+
+
+def reason_words(reason: str) -> str:
+    """A reason as the reader says it; one of the server's own words stays as it is."""
+    return _(reason) if reason else ""
 
 
 def outlook() -> str:
@@ -158,7 +156,7 @@ def _left_out(left_out: Sequence[Row]) -> list[str]:
     told = [row for row in left_out if row["reason"] != NOT_CHOSEN]
     found = []
     if told:
-        words = listed([f"{row['name']} ({REASONS.get(row['reason'], row['reason'])})" for row in told], _TOLD)
+        words = listed([f"{row['name']} ({reason_words(row['reason'])})" for row in told], _TOLD)
         found.append(_("Not read: {names}.").format(names=words))
     others = len(left_out) - len(told)
     if others:

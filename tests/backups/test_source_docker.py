@@ -12,6 +12,8 @@ from backups.docker_errors import DumpImpossible, EngineStopped, EngineUnknown, 
 from backups.errors import SourceMissing
 from backups.sources.base import SourceFacts, SourcePlan, View
 from backups.sources.docker import DOCKER_PLACE
+from backups.sources.docker_choice import MISSING, NEVER, NOT_CHOSEN, SOCKET, SYSTEM
+from backups.sources.docker_words import NO_FOLDER, WIDE
 from phpborg.errors import InvalidInput
 from servers.capabilities.docker_places import Place, place_of
 from servers.capabilities.report import parse
@@ -123,11 +125,11 @@ def test_the_machines_own_places_are_never_read_and_the_reason_is_told() -> None
     made = plan()
     reasons = left(made)
     assert reasons == {
-        "/etc/localtime": "part of the system",
-        "/run/docker.sock": "a socket",
-        "/": "belongs to the machine",
-        f"{ROOT}/containers": "belongs to the machine",
-        "/srv/gone": "not there",
+        "/etc/localtime": SYSTEM,
+        "/run/docker.sock": SOCKET,
+        "/": NEVER,
+        f"{ROOT}/containers": NEVER,
+        "/srv/gone": MISSING,
     }
     # A place that is gone is worth a note; a socket or the clock's zone is not, night after night.
     assert [(row.kind, row.path) for row in made.findings] == [("docker_left_out", "/srv/gone")]
@@ -135,7 +137,7 @@ def test_the_machines_own_places_are_never_read_and_the_reason_is_told() -> None
     # Nor when it is chosen.
     forced = plan({"binds": [f"{ROOT}/containers"]})
     assert f"{ROOT}/containers" not in paths(forced)
-    assert left(forced)[f"{ROOT}/containers"] == "belongs to the machine"
+    assert left(forced)[f"{ROOT}/containers"] == NEVER
 
 
 @pytest.mark.parametrize(
@@ -165,14 +167,14 @@ def test_a_part_of_an_engine_is_its_projects_with_the_volumes_that_they_use() ->
     assert helper(made)["containers"] == ["shop_db_1", "shop_web_1"]
     assert helper(made)["volumes"] == ["shop_data", ANONYMOUS]
     assert "/srv/wiki" not in paths(made)
-    assert left(made)["wiki"] == left(made)["orphan"] == left(made)["proxy"] == "not chosen"
+    assert left(made)["wiki"] == left(made)["orphan"] == left(made)["proxy"] == NOT_CHOSEN
     assert made.findings == ()
 
 
 def test_all_but_one_project_is_all_with_the_orphans_and_without_its_volumes() -> None:
     made = plan({"exclude": {"projects": ["wiki"]}})
     assert helper(made)["volumes"] == ["shop_data", ANONYMOUS, "orphan"]
-    assert left(made)["wiki_data"] == "not chosen"
+    assert left(made)["wiki_data"] == NOT_CHOSEN
 
 
 def test_volumes_are_chosen_or_left_out_by_name() -> None:
@@ -203,7 +205,7 @@ def test_what_was_chosen_by_name_and_is_gone_fails(data: dict[str, Any]) -> None
 def test_places_outside_are_chosen_or_left_out() -> None:
     only = plan({"binds": ["/srv/shared"]})
     assert "/etc/app.conf" not in paths(only)
-    assert left(only)["/etc/app.conf"] == "not chosen"
+    assert left(only)["/etc/app.conf"] == NOT_CHOSEN
     without = plan({"exclude": {"binds": ["/srv/shared", "/srv/shop/data"]}})
     assert "/srv/shared" not in paths(without)
     # What lies in a directory that is read is left out of it.
@@ -225,8 +227,8 @@ def test_a_project_in_a_place_that_holds_much_more_is_read_by_its_files() -> Non
     assert {"/root/docker-compose.yml", "/root/.env"} <= set(paths(made))
     assert not {"/root", "/gone"} & set(paths(made))
     assert [(row.kind, row.message) for row in made.findings] == [
-        ("docker_project_directory", "too wide"),
-        ("docker_project_directory", "no directory"),
+        ("docker_project_directory", WIDE),
+        ("docker_project_directory", NO_FOLDER),
     ]
     inside = project("shop", f"{ROOT}/volumes/portainer/_data/compose/1")
     assert f"{ROOT}/volumes/portainer/_data/compose/1" in paths(plan(projects=[inside], volumes=[]))

@@ -125,7 +125,7 @@ def parse(text: str) -> Any:
     reader = _Reader(lines)
     value = reader.block(lines[0].indent, 0)
     if reader.at < len(lines):
-        raise Odd("its indentation is not understood: {}".format(lines[reader.at].indent))
+        raise Odd("its indentation is not understood")
     return value
 
 
