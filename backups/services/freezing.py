@@ -100,7 +100,7 @@ class Frozen:
 
     @property
     def words(self) -> str:
-        """What was made, in a line: its name; of an engine, which containers keep still, and in the end for how long."""
+        """What was made, in a line: its name; of an engine, who keeps still, and in the end for how long."""
         still = docker_record.still(self.facts)
         if not still:
             return str(self.facts.get("name") or "")

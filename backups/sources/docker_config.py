@@ -115,13 +115,10 @@ def parse(data: Mapping[str, Any]) -> DockerConfig:
         way=_one_of(quiesce.get("default", NONE), (NONE, PAUSE, STOP), _("Keeping containers still")),
         ways=_ways(quiesce.get("containers")),
     )
-    if not (config.projects or config.volumes or config.containers) and not _all(config):
+    # Without names of volumes, those of what is chosen are meant.
+    if config.projects == config.containers == () and not config.volumes:
         raise InvalidInput(field=_("Projects"), problem=_("choose at least one project, volume or container"))
     return config
-
-
-def _all(config: DockerConfig) -> bool:
-    return config.projects is None or config.volumes is None or config.containers is None
 
 
 def _as_list(names: tuple[str, ...] | None) -> list[str] | None:

@@ -70,6 +70,7 @@ def test_the_configuration_is_checked_and_comes_back() -> None:
         ({"projects": "shop"}, "Projects"),
         ({"projects": [""]}, "Projects"),
         ({"projects": [], "volumes": [], "containers": []}, "Projects"),
+        ({"projects": [], "containers": []}, "Projects"),
         ({"volumes": [1]}, "Volumes"),
         ({"containers": ["a\0b"]}, "Containers"),
         ({"binds": ["/proc/x"]}, "Places outside"),
