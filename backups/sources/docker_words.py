@@ -29,6 +29,7 @@ KINDS: dict[str, Promise] = {
     "image": gettext_lazy("Image"),
     "dump": gettext_lazy("Dump"),
     "file": gettext_lazy("File"),
+    "config": gettext_lazy("Configuration file"),
 }
 # What is left out although nobody meant it; the rest is so by choice, or by its nature.
 _UNMEANT = {MISSING, NO_DIRECTORY, ODD_NAME, WIDE, NO_FOLDER}

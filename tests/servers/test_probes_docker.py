@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from servers.remote.probes import base, docker, docker_api, docker_said
-from servers.remote.probes.docker_disk import Disk
+from servers.remote.probes.docker_disk import Disk, uncounted
 
 LABEL = "com.docker.compose."
 ANONYMOUS = "a" * 64
@@ -93,19 +93,13 @@ ANSWERS: dict[str, Any] = {
 }
 
 
-class Recorded(Disk):
+def recorded(*files: str) -> Disk:
     """A disk on which only these files are."""
-
-    def __init__(self, *files: str) -> None:
-        super().__init__(base.Look({}, size_seconds=0))
-        self._files = files
-
-    def is_file(self, path: str) -> bool:
-        return path in self._files
+    return uncounted(files.__contains__)
 
 
 def test_a_project_of_two_files():
-    (found,) = docker_said.projects(CONTAINERS, Recorded("/srv/shop/.env"))
+    (found,) = docker_said.projects(CONTAINERS, recorded("/srv/shop/.env"))
     assert (found["name"], found["working_dir"]) == ("shop", "/srv/shop")
     assert found["config_files"] == ["/srv/shop/docker-compose.yml", "/srv/a,b/override.yml"]
     assert found["environment_files"] == ["/srv/shop/prod.env", "/srv/shop/.env"]
@@ -129,7 +123,7 @@ def test_files_of_a_label_as_both_versions_of_compose_write_them(label, expected
 
 
 def test_a_container_that_stands_alone_has_a_dockerfile_beside_its_mounts():
-    found = docker_said.container(CONTAINERS[3], Recorded("/srv/alone/Dockerfile"))
+    found = docker_said.container(CONTAINERS[3], recorded("/srv/alone/Dockerfile"))
     assert (found["name"], found["image"], found["dockerfile"]) == ("alone", "alone:1", "/srv/alone/Dockerfile")
     assert (found["restart"], found["project"]) == ("unless-stopped", None)
     assert found["mounts"][0] == {
@@ -139,13 +133,13 @@ def test_a_container_that_stands_alone_has_a_dockerfile_beside_its_mounts():
         "destination": "/etc/app.conf",
         "writable": False,
     }
-    assert docker_said.container(CONTAINERS[3], Recorded())["dockerfile"] is None
-    assert docker_said.container(CONTAINERS[0], Recorded("/srv/alone/Dockerfile"))["dockerfile"] is None
+    assert docker_said.container(CONTAINERS[3], recorded())["dockerfile"] is None
+    assert docker_said.container(CONTAINERS[0], recorded("/srv/alone/Dockerfile"))["dockerfile"] is None
 
 
 def test_volumes_with_their_users_and_without_passwords():
-    containers = [docker_said.container(one, Recorded()) for one in CONTAINERS]
-    found = {volume["name"]: volume for volume in docker_said.volumes(VOLUMES, containers, Recorded())}
+    containers = [docker_said.container(one, recorded()) for one in CONTAINERS]
+    found = {volume["name"]: volume for volume in docker_said.volumes(VOLUMES, containers, recorded())}
     assert [found[name]["anonymous"] for name in ("shop_data", ANONYMOUS, "marked", "share")] == [
         False,
         True,
@@ -365,4 +359,4 @@ def test_a_database_is_recognised_by_its_image(image, env, engine):
 
 def test_a_task_of_a_swarm_is_recognised():
     labels = {"com.docker.swarm.service.id": "x1", "com.docker.swarm.service.name": "shop_web"}
-    assert docker_said.container(inspected("t", labels=labels), Recorded())["stack"] == "shop_web"
+    assert docker_said.container(inspected("t", labels=labels), recorded())["stack"] == "shop_web"

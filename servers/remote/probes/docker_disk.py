@@ -2,7 +2,7 @@
 
 import os
 import stat
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 from .. import policy, wire
 from . import base, compose_file
@@ -11,15 +11,23 @@ _KINDS = ((stat.S_ISDIR, "directory"), (stat.S_ISREG, "file"), (stat.S_ISSOCK, "
 _MOST_FILES = 500
 
 
+def plainly_a_file(path: str) -> bool:
+    """Is there a file at this path of the machine?"""
+    return os.path.isfile(wire.raw(path))
+
+
+def uncounted(is_file: Callable[[str], bool]) -> "Disk":
+    """One of which no sizes are asked."""
+    return Disk(base.Look({}, size_seconds=0), is_file)
+
+
 class Disk:
     """The machine's own files. Every method is safe to call: what is not there is an answer."""
 
-    def __init__(self, look: base.Look) -> None:
+    def __init__(self, look: base.Look, is_file: Optional[Callable[[str], bool]] = None) -> None:
         self._look = look
-
-    def is_file(self, path: str) -> bool:
-        """Is there a file at this path?"""
-        return os.path.isfile(wire.raw(path))
+        # Is there a file at this path?
+        self.is_file = is_file or plainly_a_file
 
     def dockerfile(self, mounts: List[Dict[str, Any]]) -> Optional[str]:
         """A Dockerfile in a directory that is mounted, beside it, or one level above."""
@@ -113,6 +121,7 @@ class Disk:
             one = compose_file.named(text, directory)
         except compose_file.Odd as odd:
             return "{} is not understood: {}".format(path, odd)
-        for mine, more in zip(named, one):
-            mine += [row for row in more if row not in mine]  # type: ignore[union-attr, operator]
+        for field in compose_file.Named._fields:
+            mine: List[Any] = getattr(named, field)
+            mine.extend(row for row in getattr(one, field) if row not in mine)
         return None
