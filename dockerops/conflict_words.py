@@ -24,6 +24,9 @@ CONFLICTS = {
     "network_missing": gettext_noop("The external network {name}, which {container} needs, is missing."),
     "network_created": gettext_noop("The external network {name} is missing and will be created."),
     "subnet_overlap": gettext_noop("The addresses {subnet} of the network {name} overlap with those of {other}."),
+    "subnet_chosen": gettext_noop(
+        "The network {name} gets other addresses: {other} has those that the engine had chosen."
+    ),
     "addresses_dropped": gettext_noop(
         "In the network {name}, {containers} get other addresses than their static ones."
     ),

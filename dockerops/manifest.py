@@ -165,6 +165,7 @@ class Network:
     driver: str = ""
     subnets: tuple[str, ...] = ()
     internal: bool = False
+    assigned: bool = False  # the engine chose its addresses, so another one may choose others
     origin: str = MANIFEST
 
 

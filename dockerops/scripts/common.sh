@@ -121,6 +121,7 @@ extract() {
     for source in "$@"; do
         wanted+=("pp:${source#/}")
     done
+    [ ! -e "$directory/$KEPT" ] || die "$directory/$KEPT is there: this plan was carried out before. Make a new one."
     mkdir -p -- "$directory"
     remember rm -rf --one-file-system -- "$directory/$STAGING"
     STAGINGS+=("$directory/$STAGING")
@@ -190,10 +191,18 @@ exchange_whole() {
     exchange_entry "$target" "$staged" "$kept" "$2"
 }
 
+keep_in() {
+    [ -d "$1" ] || remember rmdir --ignore-fail-on-non-empty -- "$1"
+    (umask 077 && mkdir -p -- "$1") && KEPT_PLACES[$1]=1
+}
+
 exchange_entry() {
     local target=$1 staged=$2 kept=$3
-    (umask 077 && mkdir -p -- "$4/$KEPT") || return 1
-    KEPT_PLACES["$4/$KEPT"]=1
+    keep_in "$4/$KEPT" || return 1
+    if [ -e "$kept" ] || [ -L "$kept" ]; then
+        printf '%s is there already.\n' "$kept" >&2
+        return 1
+    fi
     remember exchange_back "$target" "$staged" "$kept"
     if [ -e "$target" ] || [ -L "$target" ]; then
         mkdir -p -- "${kept%/*}"
@@ -208,6 +217,7 @@ exchange_back() {
     fi
     if [ -e "$3" ] || [ -L "$3" ]; then
         mv -T -- "$3" "$1"
+        rmdir --parents --ignore-fail-on-non-empty -- "${3%/*}"
     fi
 }
 
@@ -225,8 +235,7 @@ exchange_items() {
 exchange_entries() {
     local target=$1 stage=$2 source=$3 entry name
     local staged="$stage/$STAGING/${source#/}" kept="$stage/$KEPT/${source#/}"
-    (umask 077 && mkdir -p -- "$kept") || return 1
-    KEPT_PLACES["$stage/$KEPT"]=1
+    keep_in "$stage/$KEPT" && mkdir -p -- "$kept" || return 1
     for entry in "$target"/* "$target"/.[!.]* "$target"/..?*; do
         name=${entry##*/}
         if [ "$name" = "$STAGING" ] || [ "$name" = "$KEPT" ] || { [ ! -e "$entry" ] && [ ! -L "$entry" ]; }; then
