@@ -112,7 +112,7 @@ def situation(
 
 
 def _freed(contents: Contents, there: Inventory, agreed: frozenset[str]) -> list[str]:
-    """Networks that get other addresses: with consent, or because an engine had chosen them and others have them now."""
+    """Networks that get other addresses: with consent, or because an engine had chosen those that others have now."""
     return [
         one.name
         for one in contents.networks

@@ -81,7 +81,7 @@ def test_a_restore_that_fails_in_the_middle_is_undone(archived: Rig, tmp_path: P
     (broken / "curl").chmod(0o755)
     done = archived.run(plan, "advanced", path=str(broken))
     assert done.returncode != 0
-    assert "Everything is as it was." in done.stdout
+    assert "Everything is as it was." in done.stdout, done.stdout + done.stderr
     assert rig.state(engine) == before
     assert _trees(archived, engine) == data
     assert not [path for path in archived.directory.iterdir() if path.name.startswith(".phpborg")]
