@@ -48,6 +48,15 @@ def names_taken(facts: Situation) -> Iterator[Conflict]:
         yield Conflict(kind, "stop", project, counted, f"project:{project}")
 
 
+def project_taken(facts: Situation) -> Iterator[Conflict]:
+    """Another application that has the new name already: Compose would take both for one."""
+    replaced = {one.name for one in facts.replaced}
+    for new in sorted(set(facts.names.project.values())):
+        others = sorted(one.name for one in facts.there.containers if one.project == new and one.name not in replaced)
+        if others:
+            yield Conflict("project_taken", "warn", new, {"name": new, "container": others[0], "count": len(others)})
+
+
 def ports_taken(facts: Situation) -> Iterator[Conflict]:
     """Ports that another container or a process has, and that are wanted."""
     replaced = {one.name for one in facts.replaced}

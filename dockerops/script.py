@@ -24,6 +24,8 @@ _BODIES = Path(servers.remote.dockers.__path__[0]) / "bodies.py"
 _FUNCTION = re.compile(
     r"^(?:# [^\n]*\n)*([a-z_]+)\(\) \{\n.*?^\}\n|^(?:# [^\n]*\n)*([a-z_]+)\(\) \{[^\n]*\}\n", re.M | re.S
 )
+# Notes that are about the worker: a script keeps nothing for a while.
+_OTHERWISE = ("kept_hours", "archived", "dropped")
 _RUN = "main(sys.argv[1:], from_inspect, rewrite, fill, restored)\n"
 
 
@@ -61,7 +63,13 @@ def _header(plan: DockerPlan, form: str) -> str:
             archive=plan.archive_name, server=plan.server_name
         ),
         _("It holds no secret and asks for the passphrase of the repository. Run it as root on the server."),
-        *(note.sentence for note in plan.notes),
+        *(note.sentence for note in plan.notes if note.code not in _OTHERWISE),
+        _("What is replaced is kept beside it; at its end the script says where.")
+        if plan.protect == "aside"
+        else _("What is replaced is removed when everything is back."),
+        _("When a step fails, everything before it is undone. Try it first with --dry-run.")
+        if form == "advanced"
+        else _("This short form undoes nothing by itself; the advanced one does."),
     )
     words = "".join(f"# {_comment(line)}\n" for line in lines)
     return f"#!/usr/bin/env bash\n{words}#\n# Plan: {plan.hash}\n# Form: {form}\n"
