@@ -13,6 +13,9 @@ CONFLICTS = {
         "The project {name} is running here: {active} of {count} containers would be replaced."
     ),
     "project_there": gettext_noop("The project {name} is here, stopped: {count} containers would be replaced."),
+    "project_taken": gettext_noop(
+        "{count} containers of a project {name} are here already ({container} is one): Compose would take both for one."
+    ),
     "container_taken": gettext_noop("There is a container {name} already ({state})."),
     "port_container": gettext_noop("{name} publishes port {port}/{protocol}, which the container {other} has."),
     "port_process": gettext_noop(
@@ -24,6 +27,9 @@ CONFLICTS = {
     "network_missing": gettext_noop("The external network {name}, which {container} needs, is missing."),
     "network_created": gettext_noop("The external network {name} is missing and will be created."),
     "subnet_overlap": gettext_noop("The addresses {subnet} of the network {name} overlap with those of {other}."),
+    "subnet_chosen": gettext_noop(
+        "The network {name} gets other addresses: {other} has those that the engine had chosen."
+    ),
     "addresses_dropped": gettext_noop(
         "In the network {name}, {containers} get other addresses than their static ones."
     ),
@@ -77,6 +83,7 @@ REMEDIES = {
         "Agree that its containers are stopped and set aside, or restore under another project name."
     ),
     "project_there": gettext_noop("Agree that its containers are set aside, or restore under another project name."),
+    "project_taken": gettext_noop("Choose another project name."),
     "container_taken": gettext_noop("Agree that it is stopped and set aside, or give a suffix."),
     "port_container": gettext_noop("Shift the ports, publish none, or stop that container yourself."),
     "port_process": gettext_noop("Shift the ports, publish none, or end that program."),
