@@ -11,7 +11,7 @@ made anew or removed while they were kept still. `remove` needs the token and th
 
 import json
 import os
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from .. import policy, tree, validate, wire
 from ..dockers import dumping, holding, quiesce, reading, saving, scope, writing
@@ -118,7 +118,7 @@ class _Making:
         row = {key: value for key, value in row.items() if key != "mountpoint"}
         return dict(row, path=path, read=read, problem=problem, empty=path is not None and is_empty(path), **sized)
 
-    def _reached(self, said: Row, users: List[str]) -> "tuple[Optional[str], str, Optional[str]]":
+    def _reached(self, said: Row, users: List[str]) -> Tuple[Optional[str], str, Optional[str]]:
         """(where it is read, how, what is in the way)."""
         path, read = str(said.get("Mountpoint") or ""), "path"
         try:
@@ -134,7 +134,7 @@ class _Making:
             return None, "not", "its content is at {}, which is not among the paths of this backup".format(path)
         return path, read, None
 
-    def _held(self, said: Row, users: List[str]) -> "tuple[str, str]":
+    def _held(self, said: Row, users: List[str]) -> Tuple[str, str]:
         """Mounted by a container that goes on running, or by one of ours."""
         stopped = {row["container"] for row in self._kept.rows if row["how"] == "stop"}
         path = str(said.get("Mountpoint") or "")
