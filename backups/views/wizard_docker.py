@@ -102,8 +102,8 @@ def _titles() -> dict[str, str]:
 def _modes(name: str) -> list[tuple[str, str, str]]:
     """(mode, title, text) of one list."""
     only, but = _("Only those that I tick"), _("All but those that I tick")
-    gone = _("A backup fails when one of them does not exist any more.")
-    later = _("Also those that are made later.")
+    gone = _("A backup fails when something of it does not exist any more.")
+    later = _("Also what is made later.")
     if name == "containers":
         return [(ALL, _("All"), later), (ONLY, only, gone)]
     if name == "volumes":
