@@ -148,7 +148,7 @@ def volumes(said: Dict[str, Any], containers: List[Dict[str, Any]], disk: Disk) 
             ),
             **disk.volume(volume),
         }
-        for volume in said.get("Volumes") or []
+        for volume in sorted(said.get("Volumes") or [], key=lambda one: str(one["Name"]))
     ]
 
 
