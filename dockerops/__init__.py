@@ -1,1 +1,1 @@
-"""Docker: what an archive holds of an engine, and how it is put back."""
+"""Docker: what an archive holds, what is in the way on an engine, the plan that puts it back, and its script."""

@@ -1,0 +1,353 @@
+"""What an archive of Docker holds: `manifest.json` of format 1, typed.
+
+The same shape is filled from an archive's record or its listing (`analysis.py`); each thing says in `origin` how it
+became known. Texts are as the server said them (odd bytes are lone surrogates); sizes are bytes. A manifest may hold
+secrets (environments, options of volume drivers): `Contents.public` leaves them out, and only that is kept in a row.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from dockerops import typed
+from dockerops.errors import ManifestUnreadable
+
+FORMAT = 1
+# How something became known, the surest first.
+MANIFEST, RECORD, SELECTION, LISTING = "manifest", "record", "selection", "listing"
+
+
+@dataclass(frozen=True)
+class Compose:
+    command: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True)
+class Engine:
+    version: str = ""
+    api_version: str = ""
+    data_root: str = ""
+    storage_driver: str = ""
+    swarm: bool = False
+    compose: Compose | None = None
+
+
+@dataclass(frozen=True)
+class Project:
+    """A Compose project. `paths`: what of the archive belongs to it, as absolute paths."""
+
+    name: str
+    working_dir: str | None = None
+    config_files: tuple[str, ...] = ()
+    environment_files: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    containers: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    origin: str = MANIFEST
+
+
+@dataclass(frozen=True)
+class Mount:
+    """As the engine resolved it: an anonymous volume has its name."""
+
+    type: str = ""
+    name: str | None = None
+    source: str | None = None
+    destination: str = ""
+    writable: bool = True
+
+
+@dataclass(frozen=True)
+class Container:
+    """`create` is the body that makes it, `networks` how it is connected: both are secret and empty when public."""
+
+    name: str
+    id: str = ""
+    project: str | None = None
+    service: str | None = None
+    number: int | None = None
+    oneoff: bool = False
+    state: str = ""
+    health: str | None = None
+    started_at: str | None = None
+    restart: str = ""
+    image: str = ""
+    image_id: str = ""
+    stack: dict[str, Any] | None = None
+    create: dict[str, Any] = field(default_factory=dict)
+    networks: dict[str, Any] = field(default_factory=dict)
+    mounts: tuple[Mount, ...] = ()
+    depends_on: tuple[str, ...] = ()
+    dockerfile: str | None = None
+    # What of `create` and `networks` is needed for questions and is no secret; `facts_of` fills it.
+    shape: Shape | None = None
+    origin: str = MANIFEST
+
+
+@dataclass(frozen=True)
+class Port:
+    """A published port; `host` is empty when the engine chooses one."""
+
+    container_port: str  # 80/tcp
+    ip: str = ""
+    host: str = ""
+
+    @property
+    def key(self) -> str:
+        """As `renames["ports"]` names it: 80/tcp@0.0.0.0:8080."""
+        return f"{self.container_port}@{self.ip or '0.0.0.0'}:{self.host}"  # noqa: S104 - a name
+
+
+@dataclass(frozen=True)
+class Link:
+    """How a container is connected to one network."""
+
+    network: str
+    addresses: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What decides about order and conflicts, and is no secret."""
+
+    ports: tuple[Port, ...] = ()
+    links: tuple[Link, ...] = ()
+    network_mode: str = ""
+    pid_mode: str = ""
+    ipc_mode: str = ""
+    volumes_from: tuple[str, ...] = ()
+    depends: tuple[str, ...] = ()  # of the labels of Compose: "service:condition:restart"
+    linked: tuple[str, ...] = ()  # "container:alias"
+    health_checked: bool = False
+
+
+@dataclass(frozen=True)
+class Volume:
+    """`path` is the path of the archive whose content is the volume's; `options` may hold passwords."""
+
+    name: str
+    driver: str = "local"
+    options: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+    scope: str = ""
+    anonymous: bool = False
+    project: str | None = None
+    logical: str | None = None
+    used_by: tuple[str, ...] = ()
+    path: str | None = None
+    read: str = ""
+    problem: str | None = None
+    size_bytes: int | None = None
+    files: int | None = None
+    option_names: tuple[str, ...] = ()
+    origin: str = MANIFEST
+
+
+@dataclass(frozen=True)
+class Network:
+    name: str
+    create: dict[str, Any] = field(default_factory=dict)
+    project: str | None = None
+    logical: str | None = None
+    external: bool = False
+    driver: str = ""
+    subnets: tuple[str, ...] = ()
+    internal: bool = False
+    origin: str = MANIFEST
+
+
+@dataclass(frozen=True)
+class Image:
+    id: str
+    tags: tuple[str, ...] = ()
+    digests: tuple[str, ...] = ()
+    size_bytes: int | None = None
+    stream: str | None = None
+    used_by: tuple[str, ...] = ()
+    origin: str = MANIFEST
+
+
+@dataclass(frozen=True)
+class Dump:
+    container: str
+    engine: str = ""
+    path: str = ""
+    bytes: int | None = None
+    version: str | None = None
+    origin: str = MANIFEST
+
+
+@dataclass(frozen=True)
+class Bind:
+    """A path of the server that containers see; `inside`: below its project's directory."""
+
+    source: str
+    kind: str = ""
+    containers: tuple[str, ...] = ()
+    project: str | None = None
+    inside: bool = False
+    path: str | None = None
+    reason: str = ""
+    size_bytes: int | None = None
+    origin: str = MANIFEST
+
+
+@dataclass(frozen=True)
+class Quiesced:
+    container: str
+    how: str = ""
+
+
+@dataclass(frozen=True)
+class Left:
+    """What is not in the archive, and why."""
+
+    kind: str
+    name: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """All that an archive holds. `origin` is the surest source; `notes` are codes of what is worth knowing about it."""
+
+    format: int = FORMAT
+    made_at: str = ""
+    hostname: str = ""
+    machine: str = ""
+    engine: Engine = field(default_factory=Engine)
+    projects: tuple[Project, ...] = ()
+    containers: tuple[Container, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    networks: tuple[Network, ...] = ()
+    images: tuple[Image, ...] = ()
+    dumps: tuple[Dump, ...] = ()
+    binds: tuple[Bind, ...] = ()
+    config_files: tuple[str, ...] = ()
+    quiesced: tuple[Quiesced, ...] = ()
+    not_included: tuple[Left, ...] = ()
+    origin: str = MANIFEST
+    notes: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON that a database keeps; call it on `public()` for anything that is stored or shown."""
+        table: dict[str, Any] = typed.written(self)
+        return table
+
+    @classmethod
+    def from_json(cls, raw: Any) -> Contents:
+        """What `as_json` wrote, or a manifest; what is missing is empty. Never raises."""
+        return with_facts(typed.read(cls, typed.restored(raw)))
+
+    def public(self) -> Contents:
+        """The same without any environment, body or value of a driver's option."""
+        return replace(
+            self,
+            containers=tuple(replace(one, create={}, networks={}) for one in self.containers),
+            volumes=tuple(replace(one, options={}) for one in self.volumes),
+            networks=tuple(replace(one, create={}) for one in self.networks),
+        )
+
+    def container(self, name: str) -> Container | None:
+        """The container of this name."""
+        return next((one for one in self.containers if one.name == name), None)
+
+    def volume(self, name: str) -> Volume | None:
+        """The volume of this name."""
+        return next((one for one in self.volumes if one.name == name), None)
+
+    def network(self, name: str) -> Network | None:
+        """The network of this name."""
+        return next((one for one in self.networks if one.name == name), None)
+
+    def project(self, name: str) -> Project | None:
+        """The project of this name."""
+        return next((one for one in self.projects if one.name == name), None)
+
+
+def parse(data: bytes | str) -> Contents:
+    """A manifest as it lies in the archive. Raises ManifestUnreadable."""
+    try:
+        raw = json.loads(data)
+    except ValueError as error:
+        raise ManifestUnreadable(detail=str(error)) from None
+    if not isinstance(raw, dict) or raw.get("format") != FORMAT:
+        seen = raw.get("format") if isinstance(raw, dict) else type(raw).__name__
+        raise ManifestUnreadable(detail=f"format {seen!r}")
+    return with_facts(typed.read(Contents, raw))
+
+
+def with_facts(contents: Contents) -> Contents:
+    """The same, with what questions need taken out of bodies, so that it stays when these are left out."""
+    return replace(
+        contents,
+        containers=tuple(_container(one) for one in contents.containers),
+        volumes=tuple(
+            replace(one, option_names=tuple(sorted(one.options)) or one.option_names) for one in contents.volumes
+        ),
+        networks=tuple(_network(one) for one in contents.networks),
+    )
+
+
+def _container(one: Container) -> Container:
+    return replace(one, shape=shape_of(one.create, one.networks)) if one.create or one.shape is None else one
+
+
+def shape_of(create: dict[str, Any], networks: dict[str, Any]) -> Shape:
+    """What decides about order and conflicts, from the body that makes a container."""
+    host = _table(create.get("HostConfig"))
+    labels = _table(create.get("Labels"))
+    depends = str(labels.get("com.docker.compose.depends_on") or "")
+    check = _table(create.get("Healthcheck")).get("Test")
+    return Shape(
+        ports=tuple(_ports(_table(host.get("PortBindings")))),
+        links=tuple(_link(name, _table(networks[name])) for name in sorted(networks)),
+        network_mode=str(host.get("NetworkMode") or ""),
+        pid_mode=str(host.get("PidMode") or ""),
+        ipc_mode=str(host.get("IpcMode") or ""),
+        volumes_from=_texts(host.get("VolumesFrom")),
+        depends=tuple(filter(None, depends.split(","))),
+        linked=_texts(host.get("Links")),
+        health_checked=bool(check) and check != ["NONE"],
+    )
+
+
+def _table(raw: Any) -> dict[str, Any]:
+    return raw if isinstance(raw, dict) else {}
+
+
+def _texts(raw: Any) -> tuple[str, ...]:
+    return tuple(one for one in raw if isinstance(one, str)) if isinstance(raw, list) else ()
+
+
+def _ports(bindings: dict[str, Any]) -> list[Port]:
+    return [
+        Port(inside, str(_table(one).get("HostIp") or ""), str(_table(one).get("HostPort") or ""))
+        for inside in sorted(bindings)
+        for one in (bindings[inside] if isinstance(bindings[inside], list) else [])
+    ]
+
+
+def _link(network: str, endpoint: dict[str, Any]) -> Link:
+    fixed = _table(endpoint.get("IPAMConfig"))
+    addresses = (fixed.get("IPv4Address"), fixed.get("IPv6Address"))
+    return Link(network, tuple(str(one) for one in addresses if one), _texts(endpoint.get("Aliases")))
+
+
+def _network(one: Network) -> Network:
+    if not one.create:
+        return one
+    blocks = _table(one.create.get("IPAM")).get("Config")
+    subnets = [str(_table(block).get("Subnet") or "") for block in (blocks if isinstance(blocks, list) else [])]
+    return replace(
+        one,
+        driver=str(one.create.get("Driver") or ""),
+        subnets=tuple(filter(None, subnets)),
+        internal=one.create.get("Internal") is True,
+    )

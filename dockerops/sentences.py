@@ -1,0 +1,134 @@
+"""The words of plans: titles, sentences and undos of steps, notes. Facts are named placeholders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils.translation import gettext, gettext_noop
+
+TITLES = {
+    "need_image": gettext_noop("Look for the image"),
+    "load_image": gettext_noop("Load images from the archive"),
+    "pull_image": gettext_noop("Pull the image"),
+    "create_network": gettext_noop("Create the network"),
+    "create_volume": gettext_noop("Create the volume"),
+    "archive_former": gettext_noop("Make a safety archive"),
+    "extract": gettext_noop("Extract"),
+    "stop_container": gettext_noop("Stop the container"),
+    "rename_container": gettext_noop("Set the container aside"),
+    "disconnect": gettext_noop("Take the container off the network"),
+    "exchange": gettext_noop("Put in place"),
+    "create_container": gettext_noop("Create the container"),
+    "start": gettext_noop("Start the container"),
+    "healthy": gettext_noop("Check the health"),
+    "compose_up": gettext_noop("Start with Compose"),
+}
+SENTENCES = {
+    ("need_image", ""): gettext_noop("Checks that the image {image} is there."),
+    ("load_image", ""): gettext_noop("Loads {image} from the archive, unless it is there."),
+    ("pull_image", ""): gettext_noop("Pulls {image} by its digest, unless it is there."),
+    ("pull_image", "tag"): gettext_noop(
+        "Pulls {image} by its tag, unless it is there: the archive knows no digest of it."
+    ),
+    ("create_network", ""): gettext_noop("Creates the network {name} with its driver, addresses, options and labels."),
+    ("create_network", "free"): gettext_noop(
+        "Creates the network {name} with its driver, options and labels; the engine chooses free addresses."
+    ),
+    ("create_network", "missing"): gettext_noop(
+        "Creates the external network {name}, which is missing, with what the archive knows of it."
+    ),
+    ("create_volume", ""): gettext_noop("Creates the volume {name} with its driver, options and labels."),
+    ("create_volume", "anonymous"): gettext_noop("Creates the anonymous volume {name} of {container}."),
+    ("create_volume", "missing"): gettext_noop(
+        "Creates the external volume {name}, which is missing, with what the archive knows of it."
+    ),
+    ("archive_former", ""): gettext_noop("Makes the archive {name} of exactly what will be replaced."),
+    ("extract", ""): gettext_noop("Extracts into a private directory in {directory}; nothing is replaced yet."),
+    ("stop_container", "replaced"): gettext_noop("Stops {name}, which will be replaced."),
+    ("stop_container", "uses"): gettext_noop("Stops {name}, which uses what will be replaced; it is started again."),
+    ("rename_container", ""): gettext_noop("Renames {name} to {to}. It is kept until the protection ends."),
+    ("disconnect", ""): gettext_noop("Takes {name} off the network {network}, which frees its addresses and aliases."),
+    ("exchange", "volume"): gettext_noop(
+        "Puts the content of the volume {name} in place; the former one is kept aside."
+    ),
+    ("exchange", "new"): gettext_noop("Fills the new volume {name}."),
+    ("exchange", "files"): gettext_noop("Puts the chosen files of the volume {name} in place; its other files stay."),
+    ("exchange", "path"): gettext_noop("Puts {path} in place; what is there is kept aside."),
+    ("create_container", ""): gettext_noop("Creates {name} from {image} with all of its options."),
+    ("start", ""): gettext_noop("Starts {name}, as it was when the archive was made."),
+    ("start", "paused"): gettext_noop("Starts {name} and pauses it, as it was when the archive was made."),
+    ("start", "again"): gettext_noop("Starts {name} again."),
+    ("start", "again_paused"): gettext_noop("Starts {name} again and pauses it, as it was."),
+    ("healthy", ""): gettext_noop("Waits until {name} runs and is healthy, at most {seconds} seconds."),
+    ("compose_up", ""): gettext_noop("Has Compose create and start the project {name} from its restored files."),
+}
+UNDOS = {
+    "create_network": gettext_noop("The network {name} is removed."),
+    "create_volume": gettext_noop("The volume {name} is removed."),
+    "extract": gettext_noop("The private directory is removed."),
+    "stop_container": gettext_noop("{name} is brought back into its former state."),
+    "rename_container": gettext_noop("It gets its name {name} back."),
+    "disconnect": gettext_noop("{name} is connected to {network} again, with the same addresses and aliases."),
+    "exchange": gettext_noop("What was there is put back."),
+    "create_container": gettext_noop("The new container {name} is removed; its named volumes stay."),
+    "start": gettext_noop("{name} is stopped."),
+    "compose_up": gettext_noop("Compose stops and removes the containers of {name}; its volumes stay."),
+}
+NOTES = {
+    "no_secret": gettext_noop("Environments and options of drivers are read from the archive when they are needed."),
+}
+
+
+CONFLICTS: dict[str, str] = {}
+REMEDIES: dict[str, str] = {}
+
+
+class _Facts(dict[str, Any]):
+    """A fact that is not there stays visible."""
+
+    def __missing__(self, key: str) -> str:
+        return "…"
+
+
+def _filled(text: str, facts: Mapping[str, Any]) -> str:
+    return gettext(text).format_map(_Facts({name: _shown(value) for name, value in facts.items()}))
+
+
+def _shown(value: Any) -> Any:
+    """Names of servers for people: bytes that are no text, and control characters, become visible."""
+    if not isinstance(value, str):
+        return value
+    text = value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
+
+
+def title(op: str) -> str:
+    """The name of a kind of step."""
+    return gettext(TITLES[op])
+
+
+def sentence(op: str, why: str, facts: Mapping[str, Any]) -> str:
+    """What a step does."""
+    text = SENTENCES.get((op, why)) or SENTENCES.get((op, "")) or TITLES[op]
+    return _filled(text, facts)
+
+
+def undo(op: str, facts: Mapping[str, Any]) -> str:
+    """How a step is undone; empty when it needs no undo."""
+    return _filled(UNDOS[op], facts) if op in UNDOS else ""
+
+
+def note(code: str, facts: Mapping[str, Any]) -> str:
+    """A note of a plan or of an analysis."""
+    return _filled(NOTES[code], facts) if code in NOTES else code
+
+
+def conflict(kind: str, facts: Mapping[str, Any]) -> str:
+    """What is in the way."""
+    return _filled(CONFLICTS[kind], facts) if kind in CONFLICTS else kind
+
+
+def remedy(code: str, facts: Mapping[str, Any]) -> str:
+    """What to do about it."""
+    return _filled(REMEDIES[code], facts) if code in REMEDIES else ""

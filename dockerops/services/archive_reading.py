@@ -1,0 +1,103 @@
+"""An archive of Docker, read on the backup host: its manifest, or the names of all that it holds.
+
+The manifest holds environments and passwords of drivers: it stays in the memory of the task that reads it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from backups.borg import argv as commands
+from backups.borg import listing, runner, specs
+from backups.borg.explain import Where
+from backups.errors import NothingRestored
+from backups.models import Archive
+from dockerops.run_errors import ManifestDamaged
+from phpborg.tasks.context import TaskContext
+from phpborg.tasks.leases import new_token
+from recovery.errors import ArchiveGone
+from recovery.services import opening
+
+MANIFEST = b"var/lib/phpborg/docker/manifest.json"
+
+
+@dataclass(frozen=True)
+class Count:
+    """Entries and bytes of files below a path of the archive."""
+
+    entries: int = 0
+    bytes: int = 0
+
+
+class Reader:
+    """Borg on a view of the repository: no lock is held and none is waited for."""
+
+    def __init__(self, context: TaskContext, archive: Archive, view: Path) -> None:
+        self.archive, self.view = archive, view
+        self._stop = context.stop
+        repository = archive.repository
+        base, _lease = context.private_directory("docker")
+        mode = specs.encryption(repository.encryption)
+        self._access = runner.Access(settings.BORG_BINARY, mode.value, repository.passphrase.reveal(), base)
+        self._where = Where(repository=repository.path, archive=archive.name)
+
+    def manifest(self) -> dict[str, Any] | None:
+        """The manifest as it was written; None for an archive without one. Raises ManifestDamaged."""
+        if not self.count([MANIFEST]).entries:
+            return None
+        command = commands.extract(settings.BORG_BINARY, str(self.view), self.archive.name, [MANIFEST], to_stdout=True)
+        ended, _report = runner.run(command, self._access, self._where, stop=self._stop, timeout=None)
+        try:
+            read = json.loads(ended.stdout)
+        except ValueError as error:
+            raise ManifestDamaged(str(error), archive=self.archive.name) from None
+        if not isinstance(read, dict) or read.get("format") != 1:
+            raise ManifestDamaged("format", archive=self.archive.name)
+        return read
+
+    def entries(self, take: Callable[[listing.Entry], object], paths: tuple[bytes, ...] = ()) -> None:
+        """Hand over every entry (of these paths), in the archive's order. Paths that it has not are no error."""
+        command = commands.list_files(
+            settings.BORG_BINARY, str(self.view), self.archive.name, paths=paths, format=listing.FORMAT
+        )
+        try:
+            runner.run(
+                command,
+                self._access,
+                self._where,
+                stop=self._stop,
+                timeout=None,
+                only_lists=True,
+                on_stdout=lambda line: take(listing.entry(line)),
+            )
+        except NothingRestored:
+            return
+
+    def count(self, paths: list[bytes]) -> Count:
+        """What the archive holds of these paths."""
+        entries = size = 0
+
+        def add(entry: listing.Entry) -> None:
+            nonlocal entries, size
+            entries += 1
+            size += entry.size
+
+        self.entries(add, tuple(paths))
+        return Count(entries, size)
+
+
+@contextmanager
+def reading(context: TaskContext, archive: Archive) -> Iterator[Reader]:
+    """A view for the length of a block. Raises ArchiveGone."""
+    if archive.missing_at or archive.trashed_at or archive.repository.trashed_at:
+        raise ArchiveGone(name=archive.name)
+    context.phase("mounting")
+    view = opening.make_view(context, archive, f"docker-{new_token()}")
+    yield Reader(context, archive, view)
