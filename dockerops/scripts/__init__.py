@@ -1,0 +1,1 @@
+"""What bash scripts of restores are made of."""
