@@ -54,7 +54,9 @@ class ServerForm(forms.Form):
         label=gettext_lazy("Target server"),
         queryset=Server.objects.none(),
         empty_label=None,
-        help_text=gettext_lazy("The one that was backed up, or another with a Docker engine. Only servers that are set up."),
+        help_text=gettext_lazy(
+            "The one that was backed up, or another with a Docker engine. Only servers that are set up."
+        ),
         error_messages={"required": gettext_lazy("Choose a server.")},
     )
 
@@ -77,7 +79,9 @@ class ChoiceForm(forms.Form):
         max_length=100_000,
         strip=False,
         widget=forms.Textarea(attrs={"rows": 5, "spellcheck": "false"}),
-        help_text=gettext_lazy("One path a line, seen from the volume's top: data/app.db. Folders include all below them."),
+        help_text=gettext_lazy(
+            "One path a line, seen from the volume's top: data/app.db. Folders include all below them."
+        ),
     )
 
     def __init__(self, *args: Any, contents: Contents, offered: dict[str, list[str]], **kwargs: Any) -> None:
@@ -94,7 +98,7 @@ class ChoiceForm(forms.Form):
     def ticked(self) -> dict[str, list[str]]:
         """The values of the boxes as they stand: sent, or kept in the draft."""
         if self.is_bound:
-            return {kind: self.data.getlist(kind) for kind in LISTS}  # type: ignore[union-attr]
+            return {kind: self.data.getlist(kind) for kind in LISTS}  # type: ignore[attr-defined]
         return {kind: list(self.initial.get(kind, ())) for kind in LISTS}
 
     def clean(self) -> dict[str, Any]:
@@ -129,7 +133,7 @@ class ChoiceForm(forms.Form):
             volume = typed.restored(self.cleaned_data["volume"])
             lines = tuple(typed.restored(line) for line in self.cleaned_data["lines"])
             return Choice(mode="custom", files={volume: lines})
-        lists = {
+        lists: dict[str, Any] = {
             kind: tuple(typed.restored(value) for value in values)
             for kind, values in self.ticked.items()
             if mode in LISTS[kind]
@@ -185,7 +189,9 @@ class OptionsForm(forms.Form):
         required=False,
         max_length=60,
         widget=forms.TextInput(attrs={"spellcheck": "false", "autocomplete": "off", "autocapitalize": "none"}),
-        help_text=gettext_lazy("Appended to names that do not begin with the project's: containers and volumes that stand alone."),
+        help_text=gettext_lazy(
+            "Appended to names that do not begin with the project's: containers and volumes that stand alone."
+        ),
     )
     ports = forms.ChoiceField(
         label=gettext_lazy("Published ports"),

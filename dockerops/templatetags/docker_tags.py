@@ -96,7 +96,8 @@ def choice_words(choice: Choice | dict[str, Any]) -> str:
         text = ngettext("{count} path of the volume {name}", "{count} paths of the volume {name}", len(paths))
         return text.format(count=len(paths), name=shown(volume))
     named = [
-        name for kind in ("projects", "volumes", "containers", "networks", "binds", "configs")
+        name
+        for kind in ("projects", "volumes", "containers", "networks", "binds", "configs")
         for name in getattr(what, kind)
     ]
     if what.mode == "all":

@@ -42,7 +42,7 @@ LABELS: dict[Step, str | Promise] = {
 
 def draft_of(request: HttpRequest, pk: uuid.UUID) -> DockerRestore:
     """A draft of one's own. 404 for anything else, also for one that was started: its page is the record."""
-    row = get_object_or_404(restores(request), pk=pk)
+    row: DockerRestore = get_object_or_404(restores(request), pk=pk)
     if not row.is_draft:
         raise Http404
     return row

@@ -73,7 +73,7 @@ def docker_restore(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @permission(Right.OPERATE)
 def docker_rollback(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """Bring the former state back, after a question that says what that means. The address alone leads to the record."""
+    """Bring the former state back, after a question that says what that means. Its address leads to the record."""
     row = get_object_or_404(restores(request), pk=pk)
     if request.method == "GET" or row.is_draft:
         return redirect(row)

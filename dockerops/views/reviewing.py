@@ -12,6 +12,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods
 
 from dockerops.choice import Choice
+from dockerops.conflict import Conflict
 from dockerops.errors import NotPlanned
 from dockerops.models import DockerRestore
 from dockerops.options import Options
@@ -42,7 +43,8 @@ def docker_review(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 
 
 def _page(request: HttpRequest, row: DockerRestore, *, has_changed: bool = False, status: int = 200) -> HttpResponse:
-    plan, error, detail, open_conflicts = None, None, "", ()
+    plan, error, detail = None, None, ""
+    open_conflicts: tuple[Conflict, ...] = ()
     try:
         plan = planning.plan_of(row)
     except NotPlanned as problem:
