@@ -34,8 +34,8 @@ _Names = Dict[str, str]
 def from_inspect(said: Dict[str, Any], names: Optional[_Names] = None, hostname: str = "") -> Dict[str, Any]:
     """{"create": body of POST /containers/create, "networks": {name: endpoint}, "mounts": [as resolved]}.
 
-    `names`: {id: name} of all containers, since references to others must outlive their ids. `hostname`: the machine's
-    own, which a container in its network has without saying so.
+    `names`: {id: name} of all containers and networks, since references must outlive their ids. `hostname`: the
+    machine's own, which a container in its network has without saying so.
     """
     config, host = said.get("Config") or {}, dict(said.get("HostConfig") or {})
     networks = (said.get("NetworkSettings") or {}).get("Networks") or {}
@@ -76,9 +76,9 @@ def _name_references(host: Dict[str, Any], names: _Names, networks: Dict[str, An
     if host.get("VolumesFrom"):
         rows = [str(row).partition(":") for row in host["VolumesFrom"]]
         host["VolumesFrom"] = [_named(name, names) + colon + mode for name, colon, mode in rows]
-    for name, one in networks.items():
-        if host.get("NetworkMode") and (one or {}).get("NetworkID") == host["NetworkMode"]:
-            host["NetworkMode"] = name
+    known = dict(names, **{one["NetworkID"]: name for name, one in networks.items() if one and one.get("NetworkID")})
+    if host.get("NetworkMode"):
+        host["NetworkMode"] = _named(str(host["NetworkMode"]), known)
 
 
 def _named(reference: str, names: _Names) -> str:
@@ -184,8 +184,8 @@ def _networking(first: str, endpoints: Dict[str, Any]) -> Dict[str, Any]:
 def rewrite(row: Dict[str, Any], renames: Dict[str, Any]) -> Dict[str, Any]:
     """{"name", "body", "networks": further ones to connect in this order, "disconnect": [name]} for a manifest's row.
 
-    `row` has "name", "create" and "networks" and is not changed. In "disconnect" is the network that a container is made
-    in though it had left it.
+    `row` has "name", "create" and "networks" and is not changed. "disconnect" names the network that a container is
+    made in though it had left it.
     """
     return _Rewriting(renames).container(row)
 

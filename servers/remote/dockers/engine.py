@@ -212,7 +212,7 @@ class Engine:
             if not said.get("Running") and said.get("ExitCode") is not None:
                 return int(said["ExitCode"])
             if time.monotonic() > deadline:
-                raise wire.Refused("docker", "the end of a program in a container was not told")
+                raise wire.Refused("engine", "the end of a program in a container was not told")
             time.sleep(0.05)
 
     def close(self) -> None:
@@ -273,11 +273,11 @@ class Engine:
             for line in response:
                 said = json.loads(line.decode("utf-8", "replace")) if line.strip() else {}
                 if isinstance(said, dict) and said.get("error"):
-                    raise wire.Refused("docker", str(said["error"]))
+                    raise wire.Refused("engine", str(said["error"]))
                 if said:
                     yield said
         except ValueError:
-            raise wire.Refused("docker", "the engine answered with something else than JSON") from None
+            raise wire.Refused("engine", "the engine answered with something else than JSON") from None
         except (OSError, http.client.HTTPException) as error:
             raise self._broken(error) from None
 
@@ -302,7 +302,7 @@ def _refusal(answer: bytes, response: http.client.HTTPResponse, path: str) -> wi
         words = said.get("message") if isinstance(said, dict) else None
     except ValueError:
         words = None
-    return wire.Refused("docker", str(words or response.reason or path), status=response.status)
+    return wire.Refused("engine", str(words or response.reason or path), status=response.status)
 
 
 def _chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
@@ -343,7 +343,7 @@ def _spoken(said: Dict[str, Any]) -> Tuple[int, int]:
     """The version to speak: the engine's own, unless it is newer than this program."""
     newest, oldest = _numbers(said.get("ApiVersion")) or NEWEST, _numbers(said.get("MinAPIVersion")) or _OLDEST
     if newest < _OLDEST:
-        raise wire.Refused("docker", "this engine is too old: it speaks version {}.{}".format(*newest))
+        raise wire.Refused("engine", "this engine is too old: it speaks version {}.{}".format(*newest))
     return min(max(NEWEST, oldest), newest)
 
 
