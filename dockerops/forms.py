@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from django import forms
@@ -13,6 +12,7 @@ from django.utils.translation import gettext_lazy
 from dockerops import typed
 from dockerops.choice import Choice
 from dockerops.manifest import Contents
+from dockerops.naming import PROJECT_NAME, SUFFIX
 from dockerops.options import Options
 from servers.models import Server
 
@@ -42,8 +42,6 @@ LISTS = {
     "binds": ("custom",),
     "configs": ("configs", "custom"),
 }
-_PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]*")
-_SUFFIX = re.compile(r"[a-zA-Z0-9_.-]*")
 MOST_HOURS = 24 * 31
 
 
@@ -72,21 +70,27 @@ class ChoiceForm(forms.Form):
     mode = forms.ChoiceField(
         label=gettext_lazy("What is restored?"), choices=[(name, label) for name, label, _text in MODES]
     )
-    volume = forms.CharField(label=gettext_lazy("Volume"), required=False, widget=forms.Select)
+    volume = forms.CharField(
+        label=gettext_lazy("Volume"),
+        widget=forms.Select,
+        error_messages={"required": gettext_lazy("Choose a volume.")},
+    )
     paths = forms.CharField(
         label=gettext_lazy("Files and folders"),
-        required=False,
         max_length=100_000,
         strip=False,
         widget=forms.Textarea(attrs={"rows": 5, "spellcheck": "false"}),
         help_text=gettext_lazy(
             "One path a line, seen from the volume's top: data/app.db. Folders include all below them."
         ),
+        error_messages={"required": gettext_lazy("Write at least one path.")},
     )
 
     def __init__(self, *args: Any, contents: Contents, offered: dict[str, list[str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.contents, self.offered = contents, offered
+        for name in ("volume", "paths"):
+            self.fields[name].required = not self.is_bound or self.data.get("mode") == FILES
         names = [one.name for one in contents.volumes if one.path]
         select = self.fields["volume"].widget
         assert isinstance(select, forms.Select)
@@ -119,9 +123,11 @@ class ChoiceForm(forms.Form):
     def _clean_files(self, data: dict[str, Any]) -> None:
         lines = [line.rstrip("\r") for line in str(data.get("paths", "")).split("\n")]
         data["lines"] = found = [line.strip("/") for line in lines if line.strip()]
-        if data.get("volume") not in {value for value, _shown in self.fields["volume"].widget.choices}:  # type: ignore[attr-defined]
+        if "volume" not in self.errors and data.get("volume") not in {
+            value for value, _shown in self.fields["volume"].widget.choices
+        }:  # type: ignore[attr-defined]
             self.add_error("volume", _("Choose a volume."))
-        if not found:
+        if not found and "paths" not in self.errors:
             self.add_error("paths", _("Write at least one path."))
         if any(part in ("", ".", "..") for line in found for part in line.split("/")):
             self.add_error("paths", _("A path must not hold empty, “.” or “..” parts."))
@@ -156,6 +162,16 @@ def _absolute(value: str) -> None:
         raise ValidationError(_("Write an absolute path, as in /srv/restored."))
 
 
+def _project(value: str) -> None:
+    if not PROJECT_NAME.fullmatch(value):
+        raise ValidationError(_("Small letters, digits, - and _ only; it begins with a letter or a digit."))
+
+
+def _suffix(value: str) -> None:
+    if not SUFFIX.fullmatch(value):
+        raise ValidationError(_("Letters, digits, -, _ and . only."))
+
+
 class OptionsForm(forms.Form):
     """Where to, and how. Every question has an answer from the start: in place, protected, as it was."""
 
@@ -171,26 +187,31 @@ class OptionsForm(forms.Form):
     )
     path = forms.CharField(
         label=gettext_lazy("Directory"),
-        required=False,
         max_length=2000,
         validators=[_absolute],
         widget=forms.TextInput(attrs={"spellcheck": "false", "autocomplete": "off"}),
-        help_text=gettext_lazy("An absolute path on the target server. Files keep their whole paths below it."),
+        help_text=gettext_lazy(
+            "An absolute path on the target server; files keep their whole paths below it. For another project, empty "
+            "means /srv and the project's name."
+        ),
+        error_messages={"required": gettext_lazy("Write the directory that receives the files.")},
     )
     project_name = forms.CharField(
         label=gettext_lazy("Name of the other project"),
-        required=False,
         max_length=100,
+        validators=[_project],
         widget=forms.TextInput(attrs={"spellcheck": "false", "autocomplete": "off", "autocapitalize": "none"}),
         help_text=gettext_lazy("Small letters, digits, - and _. Volumes, networks and containers are named after it."),
+        error_messages={"required": gettext_lazy("Write the name of the other project.")},
     )
     name_suffix = forms.CharField(
         label=gettext_lazy("Ending of other names"),
         required=False,
         max_length=60,
+        validators=[_suffix],
         widget=forms.TextInput(attrs={"spellcheck": "false", "autocomplete": "off", "autocapitalize": "none"}),
         help_text=gettext_lazy(
-            "Appended to names that do not begin with the project's: containers and volumes that stand alone."
+            "Appended to the names of containers that are not named after the project. Empty means - and its name."
         ),
     )
     ports = forms.ChoiceField(
@@ -202,7 +223,12 @@ class OptionsForm(forms.Form):
             ("none", gettext_lazy("Publish none")),
         ],
     )
-    port_shift = forms.IntegerField(label=gettext_lazy("Moved by"), required=False, min_value=1, max_value=64_000)
+    port_shift = forms.IntegerField(
+        label=gettext_lazy("Moved by"),
+        min_value=1,
+        max_value=64_000,
+        error_messages={"required": gettext_lazy("Write by how much each port is moved.")},
+    )
     protect = forms.ChoiceField(
         label=gettext_lazy("Protection of what is replaced"),
         widget=forms.RadioSelect,
@@ -214,7 +240,10 @@ class OptionsForm(forms.Form):
         help_text=gettext_lazy("A restore that fails is undone in any case."),
     )
     window_hours = forms.IntegerField(
-        label=gettext_lazy("Kept for so many hours"), required=False, min_value=1, max_value=MOST_HOURS
+        label=gettext_lazy("Kept for so many hours"),
+        min_value=1,
+        max_value=MOST_HOURS,
+        error_messages={"required": gettext_lazy("Write for how many hours it is kept.")},
     )
     start = forms.ChoiceField(
         label=gettext_lazy("Afterwards"),
@@ -237,44 +266,46 @@ class OptionsForm(forms.Form):
         label=gettext_lazy("Create external networks and volumes that are missing"), required=False
     )
 
-    def clean_project_name(self) -> str:
-        name = str(self.cleaned_data["project_name"])
-        if name and not _PROJECT.fullmatch(name):
-            raise ValidationError(_("Small letters, digits, - and _ only; it begins with a letter or a digit."))
-        return name
+    # What is asked for only with some answers: field, the question, its answers.
+    ASKED = (
+        ("path", "placement", ("other_path", "other_project")),
+        ("project_name", "placement", ("other_project",)),
+        ("name_suffix", "placement", ("other_project",)),
+        ("port_shift", "ports", ("shift",)),
+        ("window_hours", "protect", ("aside",)),
+    )
 
-    def clean_name_suffix(self) -> str:
-        name = str(self.cleaned_data["name_suffix"])
-        if not _SUFFIX.fullmatch(name):
-            raise ValidationError(_("Letters, digits, -, _ and . only."))
-        return name
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, _question, _answers in self.ASKED:
+            self.fields[name].required = name != "name_suffix" and (not self.is_bound or self._asks(name))
+        if self.is_bound and self.data.get("placement") == "other_project":
+            self.fields["path"].required = False
+
+    def _asks(self, name: str) -> bool:
+        return any(name == one and self.data.get(question) in answers for one, question, answers in self.ASKED)
 
     def clean(self) -> dict[str, Any]:
+        """What is not asked for (any more) is not judged either: nobody sees it."""
         data = super().clean() or {}
-        placement = data.get("placement")
-        if placement == "other_path" and not data.get("path") and "path" not in self.errors:
-            self.add_error("path", _("Write the directory that receives the files."))
-        if placement == "other_project" and not data.get("project_name") and "project_name" not in self.errors:
-            self.add_error("project_name", _("Write the name of the other project."))
-        if data.get("ports") == "shift" and not data.get("port_shift") and "port_shift" not in self.errors:
-            self.add_error("port_shift", _("Write by how much each port is moved."))
-        if data.get("protect") == "aside" and not data.get("window_hours") and "window_hours" not in self.errors:
-            self.add_error("window_hours", _("Write for how many hours it is kept."))
+        for name, _question, _answers in self.ASKED:
+            if not self._asks(name):
+                self.errors.pop(name, None)
+                data[name] = None
         return data
 
     def options(self) -> Options:
         """What was answered; what the chosen answers do not ask for is as usual. Only for a valid form."""
         data, usual = self.cleaned_data, Options()
-        placement = data["placement"]
         return Options(
-            placement=placement,
-            path=(data["path"].rstrip("/") or "") if placement != "in_place" else "",
-            project_name=data["project_name"] if placement == "other_project" else "",
-            name_suffix=data["name_suffix"] if placement == "other_project" else "",
+            placement=data["placement"],
+            path=(data["path"] or "").rstrip("/"),
+            project_name=data["project_name"] or "",
+            name_suffix=data["name_suffix"] or "",
             ports=data["ports"],
-            port_shift=data["port_shift"] if data["ports"] == "shift" else usual.port_shift,
+            port_shift=data["port_shift"] or usual.port_shift,
             protect=data["protect"],
-            window_hours=data["window_hours"] if data["protect"] == "aside" else usual.window_hours,
+            window_hours=data["window_hours"] or usual.window_hours,
             start=data["start"],
             images=data["images"],
             create_missing=data["create_missing"],

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from dockerops.views import beginning, choosing, colliding, deciding, records, reviewing
+from dockerops.views import beginning, choosing, colliding, deciding, picking, records, reviewing
 
 _ONE = "docker-restores/<uuid:pk>/"
 
@@ -13,6 +13,7 @@ urlpatterns = [
     path(_ONE + "archive/", beginning.docker_archive, name="docker-archive"),
     path(_ONE + "contents/", beginning.docker_contents, name="docker-contents"),
     path(_ONE + "choice/", choosing.docker_choice, name="docker-choice"),
+    path(_ONE + "files/", picking.docker_files, name="docker-files"),
     path(_ONE + "conflicts/", colliding.docker_conflicts, name="docker-conflicts"),
     path(_ONE + "options/", deciding.docker_options, name="docker-options"),
     path(_ONE + "review/", reviewing.docker_review, name="docker-review"),

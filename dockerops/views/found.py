@@ -51,6 +51,12 @@ class Section:
         return sum(known) if known else None
 
     @property
+    def origin(self) -> str:
+        """How all of them are known, where that is the same for all; else each says it."""
+        found = {row.origin for row in self.rows}
+        return found.pop() if len(found) == 1 else ""
+
+    @property
     def is_long(self) -> bool:
         return len(self.rows) > FEW
 
