@@ -100,6 +100,7 @@ class Place:
     empty: bool | None = None
     size_bytes: int | None = None
     allowed: bool = True
+    links: bool = False  # a symbolic link lies on the way to it
 
 
 @dataclass(frozen=True)

@@ -63,33 +63,6 @@ class Mount:
 
 
 @dataclass(frozen=True)
-class Container:
-    """`create` is the body that makes it, `networks` how it is connected: both are secret and empty when public."""
-
-    name: str
-    id: str = ""
-    project: str | None = None
-    service: str | None = None
-    number: int | None = None
-    oneoff: bool = False
-    state: str = ""
-    health: str | None = None
-    started_at: str | None = None
-    restart: str = ""
-    image: str = ""
-    image_id: str = ""
-    stack: dict[str, Any] | None = None
-    create: dict[str, Any] = field(default_factory=dict)
-    networks: dict[str, Any] = field(default_factory=dict)
-    mounts: tuple[Mount, ...] = ()
-    depends_on: tuple[str, ...] = ()
-    dockerfile: str | None = None
-    # What of `create` and `networks` is needed for questions and is no secret; `facts_of` fills it.
-    shape: Shape | None = None
-    origin: str = MANIFEST
-
-
-@dataclass(frozen=True)
 class Port:
     """A published port; `host` is empty when the engine chooses one."""
 
@@ -128,6 +101,33 @@ class Shape:
 
 
 @dataclass(frozen=True)
+class Container:
+    """`create` is the body that makes it, `networks` how it is connected: both are secret and empty when public."""
+
+    name: str
+    id: str = ""
+    project: str | None = None
+    service: str | None = None
+    number: int | None = None
+    oneoff: bool = False
+    state: str = ""
+    health: str | None = None
+    started_at: str | None = None
+    restart: str = ""
+    image: str = ""
+    image_id: str = ""
+    stack: dict[str, Any] | None = None
+    create: dict[str, Any] = field(default_factory=dict)
+    networks: dict[str, Any] = field(default_factory=dict)
+    mounts: tuple[Mount, ...] = ()
+    depends_on: tuple[str, ...] = ()
+    dockerfile: str | None = None
+    # What of `create` and `networks` is needed for questions and is no secret; `with_facts` fills it.
+    shape: Shape = field(default_factory=Shape)
+    origin: str = MANIFEST
+
+
+@dataclass(frozen=True)
 class Volume:
     """`path` is the path of the archive whose content is the volume's; `options` may hold passwords."""
 
@@ -146,7 +146,13 @@ class Volume:
     size_bytes: int | None = None
     files: int | None = None
     option_names: tuple[str, ...] = ()
+    device: str | None = None  # the directory that a local volume really is (o=bind)
     origin: str = MANIFEST
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Is its content on a filesystem that is mounted only while a container uses it, or behind a plugin?"""
+        return self.driver != "local" or (bool(self.option_names) and self.device is None)
 
 
 @dataclass(frozen=True)
@@ -230,6 +236,7 @@ class Contents:
     dumps: tuple[Dump, ...] = ()
     binds: tuple[Bind, ...] = ()
     config_files: tuple[str, ...] = ()
+    sizes: dict[str, int] = field(default_factory=dict)  # bytes below paths of the archive, where they are known
     quiesced: tuple[Quiesced, ...] = ()
     not_included: tuple[Left, ...] = ()
     origin: str = MANIFEST
@@ -288,15 +295,21 @@ def with_facts(contents: Contents) -> Contents:
     return replace(
         contents,
         containers=tuple(_container(one) for one in contents.containers),
-        volumes=tuple(
-            replace(one, option_names=tuple(sorted(one.options)) or one.option_names) for one in contents.volumes
-        ),
+        volumes=tuple(_volume(one) for one in contents.volumes),
         networks=tuple(_network(one) for one in contents.networks),
     )
 
 
+def _volume(one: Volume) -> Volume:
+    if not one.options:
+        return one
+    device = one.options.get("device") or ""
+    bound = device.startswith("/") and "bind" in (one.options.get("o") or "").split(",")
+    return replace(one, option_names=tuple(sorted(one.options)), device=device if bound else None)
+
+
 def _container(one: Container) -> Container:
-    return replace(one, shape=shape_of(one.create, one.networks)) if one.create or one.shape is None else one
+    return replace(one, shape=shape_of(one.create, one.networks)) if one.create else one
 
 
 def shape_of(create: dict[str, Any], networks: dict[str, Any]) -> Shape:

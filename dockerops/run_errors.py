@@ -13,18 +13,10 @@ class NothingOfDocker(PhpBorgError):
     advice = _("Choose an archive of a Docker job, or restore its files as files.")
 
 
-class ManifestDamaged(PhpBorgError):
-    """The archive has a manifest that cannot be read; fact `archive`."""
-
-    code = "DRS-02"
-    title = _("What “{archive}” says about its containers cannot be read.")
-    advice = _("Its volumes and files can still be restored as files. The detail says what is wrong with it.")
-
-
 class NotLookedYet(PhpBorgError):
     """A plan was asked for before anybody looked into the archive."""
 
-    code = "DRS-03"
+    code = "DRS-02"
     title = _("What the archive holds is not known yet.")
     advice = _("Wait until the look into the archive has ended, or start it again.")
 
@@ -32,7 +24,7 @@ class NotLookedYet(PhpBorgError):
 class EngineUnknown(PhpBorgError):
     """The report of the server names no engine that answers; fact `server`."""
 
-    code = "DRS-04"
+    code = "DRS-03"
     title = _("No Docker engine is known on {server}.")
     advice = _("Start Docker there, look at the server's capabilities again, or choose another server.")
 
@@ -40,7 +32,7 @@ class EngineUnknown(PhpBorgError):
 class ConflictsUnknown(PhpBorgError):
     """Conflicts were not asked for, or for something else than what is chosen now."""
 
-    code = "DRS-05"
+    code = "DRS-04"
     title = _("The conflicts on the server are not known for what is chosen now.")
     advice = _("Have them looked for again: nothing is put back blindly.")
 
@@ -48,7 +40,7 @@ class ConflictsUnknown(PhpBorgError):
 class ConflictsOpen(PhpBorgError):
     """Conflicts that forbid it, or that nobody has agreed to; fact `subjects`."""
 
-    code = "DRS-06"
+    code = "DRS-05"
     title = _("Conflicts stand in the way: {subjects}. Nothing was touched.")
     advice = _("Agree to what may be stopped or overwritten, or choose something else or another place.")
 
@@ -56,7 +48,7 @@ class ConflictsOpen(PhpBorgError):
 class PlanChanged(PhpBorgError):
     """The facts no longer give the plan that was shown."""
 
-    code = "DRS-07"
+    code = "DRS-06"
     title = _("The server has changed since the plan was shown. Nothing was touched.")
     advice = _("Look at the new plan and start it again; the detail names what differs.")
 
@@ -64,7 +56,7 @@ class PlanChanged(PhpBorgError):
 class PutBackAsItWas(PhpBorgError):
     """The restore failed and everything was undone; facts `step`, `cause` (a code)."""
 
-    code = "DRS-08"
+    code = "DRS-07"
     title = _("The restore failed at “{step}”. Everything was undone: the server is as it was before.")
     advice = _("The detail says why it failed. Mend that and start again.")
 
@@ -72,7 +64,7 @@ class PutBackAsItWas(PhpBorgError):
 class LeftHalfDone(PhpBorgError):
     """The restore failed, and what it had changed could not be undone completely; facts `step`, `cause`."""
 
-    code = "DRS-09"
+    code = "DRS-08"
     title = _("The restore failed at “{step}”, and what it had changed could NOT be undone completely.")
     advice = _(
         "The detail says what is left. The former state is still kept aside on the server: mend the cause and roll "
@@ -83,7 +75,7 @@ class LeftHalfDone(PhpBorgError):
 class NothingKept(PhpBorgError):
     """Nothing of the former state is kept (any more)."""
 
-    code = "DRS-10"
+    code = "DRS-09"
     title = _("This restore cannot be undone (any more): nothing of the former state is kept.")
     advice = _("Restore an older archive instead.")
 
@@ -91,7 +83,7 @@ class NothingKept(PhpBorgError):
 class NotAsInArchive(PhpBorgError):
     """What is on the server after the restore is not what the archive says; fact `subject`."""
 
-    code = "DRS-11"
+    code = "DRS-10"
     title = _("“{subject}” is not what the archive says it has to be.")
     advice = _("The detail names what differs.")
 
@@ -99,7 +91,7 @@ class NotAsInArchive(PhpBorgError):
 class NotAllExtracted(PhpBorgError):
     """Fewer entries or bytes arrived than the archive lists; facts `path`, `placed`, `expected`."""
 
-    code = "DRS-12"
+    code = "DRS-11"
     title = _("Only {placed} of {expected} entries of “{path}” arrived.")
     advice = _("Look at the task's log; check the archive.")
 
@@ -107,7 +99,7 @@ class NotAllExtracted(PhpBorgError):
 class StillUndoing(PhpBorgError):
     """A rollback or another step of the same restore is still going on."""
 
-    code = "DRS-13"
+    code = "DRS-12"
     title = _("This restore is being carried out or undone just now.")
     advice = _("Wait until that has ended.")
 
@@ -115,7 +107,7 @@ class StillUndoing(PhpBorgError):
 class RollbackFailed(PhpBorgError):
     """What was asked to be undone could not be undone completely; fact `server`."""
 
-    code = "DRS-14"
+    code = "DRS-13"
     title = _("The former state of {server} could not be brought back completely.")
     advice = _("The detail says what is left; what is kept aside stays there. Mend the cause and roll back again.")
 
@@ -123,6 +115,6 @@ class RollbackFailed(PhpBorgError):
 class SafetyArchiveMissing(PhpBorgError):
     """The archive that was to protect the former state was not made."""
 
-    code = "DRS-15"
+    code = "DRS-14"
     title = _("The safety archive of what would be overwritten was not made. Nothing was touched.")
     advice = _("The detail has the words of the backup; mend that, or protect by keeping the former state aside.")

@@ -7,6 +7,9 @@ from typing import Any
 
 from django.utils.translation import gettext, gettext_noop
 
+from dockerops.conflict_words import CONFLICTS, REMEDIES
+from phpborg.ui.format import byte_size
+
 TITLES = {
     "need_image": gettext_noop("Look for the image"),
     "load_image": gettext_noop("Load images from the archive"),
@@ -28,9 +31,7 @@ SENTENCES = {
     ("need_image", ""): gettext_noop("Checks that the image {image} is there."),
     ("load_image", ""): gettext_noop("Loads {image} from the archive, unless it is there."),
     ("pull_image", ""): gettext_noop("Pulls {image} by its digest, unless it is there."),
-    ("pull_image", "tag"): gettext_noop(
-        "Pulls {image} by its tag, unless it is there: the archive knows no digest of it."
-    ),
+    ("pull_image", "tag"): gettext_noop("Pulls {image} by its tag, unless it is there: its digest is not known."),
     ("create_network", ""): gettext_noop("Creates the network {name} with its driver, addresses, options and labels."),
     ("create_network", "free"): gettext_noop(
         "Creates the network {name} with its driver, options and labels; the engine chooses free addresses."
@@ -77,11 +78,26 @@ UNDOS = {
 }
 NOTES = {
     "no_secret": gettext_noop("Environments and options of drivers are read from the archive when they are needed."),
+    "environment_kept": gettext_noop(
+        "Environments and files are not rewritten: what they say of names, ports and paths is as it was."
+    ),
+    "engine_config": gettext_noop("The engine reads its restored configuration when it is started the next time."),
+    "dumps": gettext_noop("The archive also holds {count} database dumps below {path}; this plan does not load them."),
+    "not_started": gettext_noop("{name} is created and not started: it was “{state}” when the archive was made."),
+    "kept_hours": gettext_noop("What is replaced is kept aside for {hours} hours, and can be put back until then."),
+    "dropped": gettext_noop("What is replaced is removed when everything is back; until then a failure puts it back."),
+    "archived": gettext_noop("What is replaced is archived before, and removed when everything is back."),
+    "files_only": gettext_noop("Only files are written, below {path}; the engine is not touched."),
+    # Of an archive's contents.
+    "no_manifest": gettext_noop(
+        "The archive has no description of its containers: what it holds was read from its record and its files."
+    ),
+    "listing_only": gettext_noop("Only the files of this archive are known: what it holds was read from their paths."),
+    "listing_cut": gettext_noop(
+        "The archive has more files than were looked at: more volumes or projects may be in it."
+    ),
+    "other_root": gettext_noop("Its volumes come from an engine that kept them in {path}."),
 }
-
-
-CONFLICTS: dict[str, str] = {}
-REMEDIES: dict[str, str] = {}
 
 
 class _Facts(dict[str, Any]):
@@ -92,11 +108,13 @@ class _Facts(dict[str, Any]):
 
 
 def _filled(text: str, facts: Mapping[str, Any]) -> str:
-    return gettext(text).format_map(_Facts({name: _shown(value) for name, value in facts.items()}))
+    return gettext(text).format_map(_Facts({name: _shown(name, value) for name, value in facts.items()}))
 
 
-def _shown(value: Any) -> Any:
-    """Names of servers for people: bytes that are no text, and control characters, become visible."""
+def _shown(name: str, value: Any) -> Any:
+    """Sizes in words; of names of servers, bytes that are no text and control characters become visible."""
+    if name.endswith("_bytes"):
+        return byte_size(float(value))
     if not isinstance(value, str):
         return value
     text = value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

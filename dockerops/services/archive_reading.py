@@ -19,7 +19,8 @@ from backups.borg import listing, runner, specs
 from backups.borg.explain import Where
 from backups.errors import NothingRestored
 from backups.models import Archive
-from dockerops.run_errors import ManifestDamaged
+from dockerops.errors import ManifestUnreadable
+from dockerops.manifest import FORMAT
 from phpborg.tasks.context import TaskContext
 from phpborg.tasks.leases import new_token
 from recovery.errors import ArchiveGone
@@ -49,7 +50,7 @@ class Reader:
         self._where = Where(repository=repository.path, archive=archive.name)
 
     def manifest(self) -> dict[str, Any] | None:
-        """The manifest as it was written; None for an archive without one. Raises ManifestDamaged."""
+        """The manifest as it was written; None for an archive without one. Raises ManifestUnreadable."""
         if not self.count([MANIFEST]).entries:
             return None
         command = commands.extract(settings.BORG_BINARY, str(self.view), self.archive.name, [MANIFEST], to_stdout=True)
@@ -57,9 +58,9 @@ class Reader:
         try:
             read = json.loads(ended.stdout)
         except ValueError as error:
-            raise ManifestDamaged(str(error), archive=self.archive.name) from None
-        if not isinstance(read, dict) or read.get("format") != 1:
-            raise ManifestDamaged("format", archive=self.archive.name)
+            raise ManifestUnreadable(str(error)) from None
+        if not isinstance(read, dict) or read.get("format") != FORMAT:
+            raise ManifestUnreadable("format")
         return read
 
     def entries(self, take: Callable[[listing.Entry], object], paths: tuple[bytes, ...] = ()) -> None:

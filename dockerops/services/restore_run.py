@@ -1,11 +1,173 @@
-"""One Docker restore, from the facts to the proof. Carries out the plan that was shown."""
+"""One Docker restore, from the facts to the proof. Carries out the plan that was shown, or undoes what it did of it."""
 
 from __future__ import annotations
 
-from phpborg.tasks.context import TaskContext
-from phpborg.tasks.registry import Outcome
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext_noop
+
+from dockerops.models import DockerRestore
+from dockerops.plan import DockerPlan, Step
+from dockerops.services import detecting, planning, protection, proving, undoing
+from dockerops.services.archive_reading import Count, Reader, reading
+from dockerops.services.carrying import Carrier
+from dockerops.services.engine_at import EngineAt
+from dockerops.services.extracting import Extraction, Portion, portion_of
+from phpborg.errors import PhpBorgError, describe
+from phpborg.tasks.context import Cancelled, TaskContext
+from phpborg.tasks.models import Lease
+from phpborg.tasks.registry import Finding, Outcome
+from servers.services.ways import open_way
+from servers.transport.base import Link
+
+PHASES = {"extract": "extracting", "load_image": "loading", "pull_image": "fetching", "healthy": "verifying"}
+
+
+class DockerRestoreRun:
+    """State of one run. `run` is the only entry."""
+
+    def __init__(self, context: TaskContext, restore: DockerRestore) -> None:
+        assert restore.archive is not None
+        assert restore.server is not None
+        self.context, self.restore = context, restore
+        self.archive, self.server = restore.archive, restore.server
+        self.plan = DockerPlan.from_json(restore.plan)
+        self.token = self.plan.token
+        self.engine = EngineAt(self.server, self.plan.socket, self.token)
+        self.at = ""  # the step that is carried out, for people
+        self.touched = False  # has anything been changed on the server?
+        self.portions: dict[int, Portion] = {}
+        self.proof: dict[str, Any] = {}
+        self._ways = ExitStack()
+        self._way: Link | None = None
+        self._view = ""
+
+    def run(self) -> Outcome:
+        """Everything, in order. What fails before the journal is open has touched nothing; later all is undone."""
+        with reading(self.context, self.archive) as reader, self._ways:
+            self._view = str(reader.view)
+            self._step("facts", gettext_noop("Look again: is the server as it was when the plan was shown?"), self._facts)
+            manifest = self._step(
+                "manifest", gettext_noop("Read from the archive how its containers are made"), lambda row: self._read(reader)
+            )
+            self._step("count", gettext_noop("Count what has to arrive"), lambda row: self._count(reader, row))
+            carrier = self._carrier(manifest)
+            self._open_journal()
+            for step in self.plan.steps:
+                self._carry(carrier, step)
+            self._step(
+                "verify",
+                gettext_noop("Compare what is there with the archive"),
+                lambda row: self._prove(carrier, row),
+            )
+        return self._finish()
+
+    def _step(self, code: str, title: str, body: Callable[[dict[str, Any]], Any], **facts: Any) -> Any:
+        self.context.stop.check()
+        self.at = title
+        with self.context.step(code, title, **facts) as row:
+            return body(row)
+
+    # --- before anything is touched --------------------------------------------------------------
+
+    def _facts(self, row: dict[str, Any]) -> None:
+        """Raises ConflictsOpen and PlanChanged."""
+        self.context.phase("preparing")
+        there = detecting.ask(self.restore, self.context.stop)
+        planning.check_unchanged(self.restore, self.plan, there)
+
+    def _read(self, reader: Reader) -> dict[str, Any]:
+        self.context.phase("planning")
+        return (reader.manifest() or {}) if self.plan.manifest else {}
+
+    def _count(self, reader: Reader, row: dict[str, Any]) -> None:
+        for step in self.plan.steps:
+            if step.op == "extract":
+                params = step.params
+                self.portions[step.number] = portion_of(params["directory"], params["sources"], reader.count)
+        total = self._expected()
+        row["detail"] = f"{total.entries} · {total.bytes} B"
+        self.context.progress(items_total=total.entries, expected_bytes=total.bytes)
+
+    def _expected(self) -> Count:
+        counts = [portion.expected for portion in self.portions.values()]
+        return Count(sum(one.entries for one in counts), sum(one.bytes for one in counts))
+
+    def _carrier(self, manifest: dict[str, Any]) -> Carrier:
+        extraction = Extraction(self.context, self.archive, self.engine.host, self.token, self._expected().bytes)
+        return Carrier(self.context, self.plan, self.engine, manifest, extraction, self.portions, self._open_way)
+
+    def _open_way(self) -> Link:
+        """To the view of the repository; opened once."""
+        if self._way is None:
+            way = open_way(
+                self.context, self.server, self.engine.host, self._view, mode="tunnel", token=self.context.task.pk.hex[:16]
+            )
+            self._way = self._ways.enter_context(way)
+        return self._way
+
+    # --- on the server ---------------------------------------------------------------------------
+
+    def _open_journal(self) -> None:
+        """Written down newest last: what is undone first is the engine, then private directories go."""
+        self.context.phase("connecting")
+        undoing.hold(self.context, self.restore, self.plan)
+        self.touched = True
+        self.engine.begin(self.context.stop)
+
+    def _carry(self, carrier: Carrier, step: Step) -> None:
+        self.context.phase(PHASES.get(step.op, "placing"))
+        self.context.stop.check()
+        self.at = step.title
+        with self.context.step(f"step-{step.number}", *_words(step)) as row:
+            carrier.carry(step, row)
+
+    def _prove(self, carrier: Carrier, row: dict[str, Any]) -> None:
+        """Raises NotAsInArchive: an end that is not what the plan says is a failure."""
+        self.context.phase("verifying")
+        self.proof = proving.prove(self.plan, self.engine, carrier, self.portions, self.context.stop)
+        row["detail"] = " · ".join(f"{name} {number}" for name, number in self.proof.items())
+
+    # --- the record ------------------------------------------------------------------------------
+
+    def so_far(self) -> dict[str, Any]:
+        """What was done, for the record."""
+        total = self._expected()
+        return {"expected_entries": total.entries, "expected_bytes": total.bytes, "proof": self.proof}
+
+    def _finish(self) -> Outcome:
+        """Done: from now on the former state is kept for its window, or goes at once."""
+        with transaction.atomic():
+            until = protection.keep(self.context, self.restore, self.plan)
+            DockerRestore.objects.filter(pk=self.restore.pk).update(
+                state=DockerRestore.State.DONE,
+                report=self.so_far(),
+                finished_at=timezone.now(),
+                protected_until=until,
+            )
+            undoing.cross_out(self.context)
+        return Outcome(result={"docker_restore": str(self.restore.pk), **self.so_far()})
+
+
+def _words(step: Step) -> tuple[str]:
+    return (step.title,)
 
 
 def carry_out(context: TaskContext) -> Outcome:
     """The function behind the task kind “docker_restore”."""
-    raise NotImplementedError
+    restore = DockerRestore.objects.select_related("archive__repository__pool", "archive__job", "server").get(
+        pk=context.params["docker_restore"]
+    )
+    run = DockerRestoreRun(context, restore)
+    try:
+        return run.run()
+    except BaseException as error:
+        undoing.after_failure(context, restore, run, error)
+        raise
+
+
+_ = (Lease, Cancelled, Finding, PhpBorgError, describe)

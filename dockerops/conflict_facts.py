@@ -1,0 +1,285 @@
+"""What meets what: an archive's things, chosen and renamed, beside an engine's. Rules judge it, plans use it."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from dockerops.choice import Choice
+from dockerops.inventory import Inventory, NetworkThere, Place, Running, VolumeThere
+from dockerops.manifest import MANIFEST, Container, Contents, Network, Volume
+from dockerops.naming import Names, base_of, files_only, names_for
+from dockerops.options import Options
+from dockerops.selecting import Selected, inside, select
+
+# Networks that every engine has.
+ALWAYS = frozenset(("bridge", "host", "none", "default", "nat", ""))
+DATA_ROOT = "/var/lib/docker"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One thing that is put in place: `source` of the archive at `path`, by way of a private directory in `stage`.
+
+    `volume` is the volume's name in the archive, empty for files outside of volumes. `whole`, `items`: see
+    docs/docker-plan.md. `made`: the volume is created first.
+    """
+
+    source: str
+    path: str
+    stage: str
+    volume: str = ""
+    whole: bool = True
+    items: tuple[str, ...] | None = None
+    made: bool = False
+    bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Situation:
+    """All that rules and plans ask about."""
+
+    contents: Contents
+    there: Inventory
+    choice: Choice
+    options: Options
+    selected: Selected
+    names: Names
+    consents: frozenset[str]
+    targets: tuple[Target, ...] = ()
+    new_volumes: tuple[Volume, ...] = ()
+    new_networks: tuple[Network, ...] = ()
+    missing_volumes: tuple[tuple[str, str], ...] = ()  # (name in the archive, container that needs it)
+    missing_networks: tuple[tuple[str, str], ...] = ()
+    created: tuple[Container, ...] = ()  # containers that are made anew
+    replaced: tuple[Running, ...] = ()  # those that are set aside for them
+    users: tuple[tuple[Running, Target], ...] = field(default=())  # active ones that use what is replaced
+
+    @property
+    def data_root(self) -> str:
+        """The target engine's."""
+        return data_root(self.there)
+
+    def place(self, path: str) -> Place:
+        """What is known of a path of the server."""
+        return self.there.paths.get(path, Place())
+
+    def shown_volume(self, target: Target) -> str:
+        """The volume's name on the target."""
+        return self.names.volume(target.volume)
+
+
+def data_root(there: Inventory) -> str:
+    """Where the engine keeps volumes."""
+    return there.engine.data_root.rstrip("/") or DATA_ROOT
+
+
+def situation(
+    contents: Contents, there: Inventory, choice: Choice, options: Options, consents: Iterable[str] = ()
+) -> Situation:
+    """Raises NothingChosen and NotInArchive."""
+    agreed = frozenset((*consents, *(f"stop:{name}" for name in options.stop)))
+    selected = select(contents, choice)
+    freed = [one.name for one in selected.networks if f"free:{one.name}" in agreed]
+    names = names_for(contents, selected, options, freed)
+    made = () if files_only(selected, options) else tuple(one for one in selected.containers if one.origin == MANIFEST)
+    volumes, missing_volumes = _volumes(contents, there, selected, names, options, made)
+    networks, missing_networks = _networks(contents, there, selected, names, options, made)
+    targets = (
+        *_volume_targets(contents, there, selected, names, options, volumes),
+        *_paths(contents, there, selected, names),
+    )
+    new_names = {names.container(one.name) for one in made}
+    replaced = tuple(one for one in there.containers if one.name in new_names)
+    return Situation(
+        contents=contents,
+        there=there,
+        choice=choice,
+        options=options,
+        selected=selected,
+        names=names,
+        consents=agreed,
+        targets=targets,
+        new_volumes=volumes,
+        new_networks=networks,
+        missing_volumes=missing_volumes,
+        missing_networks=missing_networks,
+        created=made,
+        replaced=replaced,
+        users=tuple(_users(there, names, targets, new_names)),
+    )
+
+
+Missing = tuple[tuple[str, str], ...]
+
+
+def _volumes(
+    contents: Contents,
+    there: Inventory,
+    selected: Selected,
+    names: Names,
+    options: Options,
+    made: tuple[Container, ...],
+) -> tuple[tuple[Volume, ...], Missing]:
+    """(those to create, those that are missing with who needs them)."""
+    if files_only(selected, options):
+        return (), ()
+    new = [one for one in contents.volumes if one.name in selected.volume_names]
+    found = {one.name: one for one in new if there.volume(names.volume(one.name)) is None}
+    missing: dict[str, str] = {}
+    for container in made:
+        for mount in container.mounts:
+            name = mount.name or ""
+            if mount.type != "volume" or name in selected.volume_names or there.volume(names.volume(name)):
+                continue
+            known = contents.volume(name)
+            if known is not None and options.create_missing:
+                found[name] = known
+            else:
+                missing.setdefault(name, container.name)
+    return tuple(found.values()), tuple(sorted(missing.items()))
+
+
+def _networks(
+    contents: Contents,
+    there: Inventory,
+    selected: Selected,
+    names: Names,
+    options: Options,
+    made: tuple[Container, ...],
+) -> tuple[tuple[Network, ...], Missing]:
+    if files_only(selected, options):
+        return (), ()
+    found = {}
+    for one in selected.networks:
+        asked = not one.external or one.name in selected.named or options.create_missing
+        if asked and one.origin == MANIFEST and there.network(names.network(one.name)) is None:
+            found[one.name] = one
+    missing: dict[str, str] = {}
+    for container in made:
+        for name in network_names(container):
+            if name in found or there.network(names.network(name)):
+                continue
+            known = contents.network(name)
+            if known is not None and (options.create_missing or not known.external):
+                found[name] = known
+            else:
+                missing.setdefault(name, container.name)
+    return tuple(found.values()), tuple(sorted(missing.items()))
+
+
+def network_names(container: Container) -> list[str]:
+    """Networks that somebody made, to which a container is connected."""
+    mode = container.shape.network_mode
+    first = [] if mode.startswith("container:") else [mode]
+    return [
+        name
+        for name in dict.fromkeys([*first, *(link.network for link in container.shape.links)])
+        if name not in ALWAYS
+    ]
+
+
+def _volume_targets(
+    contents: Contents,
+    there: Inventory,
+    selected: Selected,
+    names: Names,
+    options: Options,
+    new: tuple[Volume, ...],
+) -> list[Target]:
+    made = {one.name for one in new}
+    wanted = selected.volume_names | made
+    rows = [one for one in contents.volumes if one.name in wanted and one.path]
+    if files_only(selected, options):
+        return [_as_files(one, selected, options) for one in rows]
+    return [_volume_target(one, there, selected, names, one.name in made) for one in rows if not one.is_elsewhere]
+
+
+def _as_files(one: Volume, selected: Selected, options: Options) -> Target:
+    """A volume's content as a plain directory."""
+    source = one.path or ""
+    path = base_of(options).rstrip("/") + source
+    items = selected.files.get(one.name)
+    return Target(source, path, posixpath.dirname(path), "", items is None, items, False, one.size_bytes)
+
+
+def _volume_target(one: Volume, there: Inventory, selected: Selected, names: Names, made: bool) -> Target:
+    root, new = data_root(there), names.volume(one.name)
+    known = there.volume(new)
+    path = (known.mountpoint if known else "") or f"{root}/volumes/{new}/_data"
+    stage = root if inside(path, f"{root}/volumes") else posixpath.dirname(path)
+    if one.device is not None:
+        path = names.path(one.device)
+        stage = posixpath.dirname(path)
+    whole, stage = _way(there, path, stage)
+    items = selected.files.get(one.name)
+    return Target(one.path or "", path, stage, one.name, whole and items is None, items, made, one.size_bytes)
+
+
+def _way(there: Inventory, path: str, stage: str) -> tuple[bool, str]:
+    """(can it be renamed as a whole?, a directory on the same filesystem)."""
+    place = there.paths.get(path)
+    if place is not None and place.mountpoint == path:
+        return False, path
+    other = there.paths.get(stage)
+    if place is not None and other is not None and place.device != other.device:
+        return True, posixpath.dirname(path)
+    return True, stage
+
+
+def _paths(contents: Contents, there: Inventory, selected: Selected, names: Names) -> list[Target]:
+    found = []
+    for source in selected.paths:
+        path = names.path(source)
+        whole, stage = _way(there, path, posixpath.dirname(path))
+        found.append(Target(source, path, stage, whole=whole, bytes=size_of(contents, source)))
+    return found
+
+
+def size_of(contents: Contents, path: str) -> int | None:
+    """Bytes below a path of the archive, as far as anything says it."""
+    if path in contents.sizes:
+        return contents.sizes[path]
+    return next((one.size_bytes for one in contents.binds if one.path == path), None)
+
+
+def _users(
+    there: Inventory, names: Names, targets: tuple[Target, ...], replaced: set[str]
+) -> Iterable[tuple[Running, Target]]:
+    for container in there.containers:
+        if not container.is_active or container.name in replaced:
+            continue
+        used = next((target for target in targets if uses(container, target, names)), None)
+        if used is not None:
+            yield container, used
+
+
+def uses(container: Running, target: Target, names: Names) -> bool:
+    """Does this container see what is put in place?"""
+    for mount in container.mounts:
+        if mount.type == "volume" and target.volume and mount.name == names.volume(target.volume):
+            return True
+        source = mount.source or ""
+        if mount.type == "bind" and source != "/" and (inside(source, target.path) or inside(target.path, source)):
+            return True
+    return False
+
+
+def volume_there(facts: Situation, target: Target) -> VolumeThere | None:
+    """The volume that is there already."""
+    return facts.there.volume(facts.shown_volume(target)) if target.volume else None
+
+
+def network_there(facts: Situation, one: Network) -> NetworkThere | None:
+    """The network that is there already under the name that this one gets."""
+    return facts.there.network(facts.names.network(one.name))
+
+
+def paths_to_ask(contents: Contents, choice: Choice, options: Options, there: Inventory | None = None) -> list[str]:
+    """What the inventory has to be asked for, so that rules and plans know enough. Raises as `situation` does."""
+    facts = situation(contents, there or Inventory(), choice, options)
+    asked = {facts.data_root}
+    for target in facts.targets:
+        asked |= {target.path, target.stage}
+    return sorted(asked)

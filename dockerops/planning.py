@@ -1,0 +1,293 @@
+"""From facts to the plan: what is created, extracted, stopped, set aside, exchanged, made and started, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from dockerops import conflicts, ordering
+from dockerops.choice import Choice
+from dockerops.conflict_facts import ALWAYS, Situation, Target, situation
+from dockerops.conflict_machine import image_of
+from dockerops.errors import NotPlanned
+from dockerops.inventory import Inventory, Running
+from dockerops.manifest import MANIFEST, Container, Contents
+from dockerops.naming import base_of, files_only
+from dockerops.options import Options
+from dockerops.plan import DockerPlan, Note, Protected, Step
+
+# A database may need a while to write everything down; then it is killed.
+STOP_SECONDS = 60
+HEALTHY_SECONDS, RUNNING_SECONDS = 300, 60
+PLACE = "/var/lib/phpborg/docker"
+MANIFEST_PATH = f"{PLACE}/manifest.json"
+_STARTED = {"running": "running", "restarting": "running", "paused": "paused"}
+
+
+@dataclass(frozen=True)
+class About:
+    """Which archive and which engine: what a plan says of itself. `token` marks what is set aside (a restore's)."""
+
+    archive_name: str
+    archive_id: str
+    repository: str
+    server_name: str
+    socket: str
+    token: str
+
+
+def plan_docker(
+    contents: Contents,
+    target: Inventory,
+    choice: Choice,
+    options: Options,
+    about: About,
+    consents: Iterable[str] = (),
+) -> DockerPlan:
+    """The plan. Raises NotPlanned with what is still in the way, NothingChosen, NotInArchive."""
+    facts = situation(contents, target, choice, options, consents)
+    in_the_way = conflicts.open_ones(conflicts.find_in(facts), facts.consents)
+    if in_the_way:
+        raise NotPlanned(in_the_way)
+    builder = _Builder(facts, about)
+    builder.build()
+    return DockerPlan(
+        archive_name=about.archive_name,
+        archive_id=about.archive_id,
+        repository=about.repository,
+        server_name=about.server_name,
+        socket=about.socket,
+        steps=tuple(builder.steps),
+        renames=facts.names.as_renames(),
+        notes=tuple(_notes(facts)),
+        protected=tuple(builder.protected),
+        manifest=MANIFEST_PATH if contents.origin == MANIFEST else "",
+        token=about.token,
+        protect=options.protect,
+        window_hours=options.window_hours,
+    )
+
+
+@dataclass
+class _Builder:
+    facts: Situation
+    about: About
+    steps: list[Step] = field(default_factory=list)
+    protected: list[Protected] = field(default_factory=list)
+
+    def build(self) -> None:
+        """All steps in their order."""
+        self._images()
+        self._networks()
+        self._volumes()
+        self._extract()
+        stopped = self._stop()
+        self._archive_former()
+        self._set_aside()
+        self._exchange()
+        self._containers(stopped)
+        self._compose()
+
+    def _add(self, op: str, params: dict[str, Any], why: str = "", **more: Any) -> None:
+        facts = {name: value for name, value in more.items() if name not in ("touches", "bytes")}
+        touches = tuple(more.get("touches", ()))
+        self.steps.append(Step(len(self.steps) + 1, op, params, why, facts, touches, more.get("bytes")))
+
+    def _images(self) -> None:
+        seen: set[tuple[str, str]] = set()
+        for one in sorted(self.facts.created, key=lambda row: row.name):
+            key = (one.image, one.image_id)
+            if key not in seen:
+                seen.add(key)
+                self._image(one)
+
+    def _image(self, one: Container) -> None:
+        params: dict[str, Any] = {"reference": one.image, "id": one.image_id}
+        known = image_of(self.facts, one)
+        if self.facts.there.has_image(one.image_id) or known is None or self.facts.options.images == "present":
+            self._add("need_image", params, image=one.image)
+        elif self.facts.options.images == "pull":
+            digest = known.digests[0] if known.digests else ""
+            pulled = {"reference": digest or one.image, "id": one.image_id, "tag": one.image}
+            self._add("pull_image", pulled, "" if digest else "tag", image=one.image, touches=(one.image,))
+        else:
+            stream = f"{PLACE}/{known.stream}"
+            loaded = {**params, "images": list(known.tags), "stream": stream}
+            self._add("load_image", loaded, image=one.image, touches=(one.image,), bytes=known.size_bytes)
+
+    def _networks(self) -> None:
+        for one in sorted(self.facts.new_networks, key=lambda row: row.name):
+            name = self.facts.names.network(one.name)
+            free = one.name in self.facts.names.freed
+            why = "free" if free else "missing" if one.external else ""
+            self._add(
+                "create_network",
+                {"name": name, "manifest_name": one.name, "free": free},
+                why,
+                name=name,
+                touches=(name,),
+            )
+
+    def _volumes(self) -> None:
+        chosen = self.facts.selected.volume_names
+        for one in sorted(self.facts.new_volumes, key=lambda row: row.name):
+            name = self.facts.names.volume(one.name)
+            params: dict[str, Any] = {"name": name, "manifest_name": one.name}
+            if one.origin != MANIFEST:
+                params = {"name": name, "manifest_name": "", "labels": _labels(one.project, one.logical)}
+            why = "anonymous" if one.anonymous else "" if one.name in chosen else "missing"
+            user = ", ".join(map(self.facts.names.container, one.used_by)) or "–"
+            self._add("create_volume", params, why, name=name, container=user, touches=(name,))
+
+    def _extract(self) -> None:
+        stages: dict[str, list[Target]] = {}
+        for target in self.facts.targets:
+            stages.setdefault(target.stage, []).append(target)
+        for directory in sorted(stages):
+            rows = stages[directory]
+            sources = sorted(path for row in rows for path in _sources(row))
+            sizes = [row.bytes for row in rows]
+            total = None if None in sizes else sum(size or 0 for size in sizes)
+            params = {"directory": directory, "sources": sources}
+            self._add("extract", params, directory=directory, touches=(directory,), bytes=total)
+
+    def _stop(self) -> list[Running]:
+        """Everything active that is replaced or uses what is replaced; answers the latter, to be started again."""
+        users = [container for container, _ in self.facts.users]
+        replaced = {one.name for one in self.facts.replaced}
+        active = [*users, *(one for one in self.facts.replaced if one.is_active)]
+        for name in reversed(ordering.in_order(ordering.needs_there(active))):
+            params = {"container": name, "seconds": STOP_SECONDS}
+            self._add("stop_container", params, "replaced" if name in replaced else "uses", name=name, touches=(name,))
+        return users
+
+    def _archive_former(self) -> None:
+        paths = sorted(target.path for target in self.facts.targets if self._is_there(target))
+        if self.facts.options.protect == "archive" and paths:
+            name = f"before-{self.about.token[:8]}"
+            self._add("archive_former", {"archive": name, "paths": paths}, name=name)
+
+    def _set_aside(self) -> None:
+        for one in sorted(self.facts.replaced, key=lambda row: row.name):
+            kept = f"{one.name}.phpborg-{self.about.token[:8]}"
+            self._add(
+                "rename_container", {"container": one.name, "to": kept}, name=one.name, to=kept, touches=(one.name,)
+            )
+            for network in sorted(set(one.networks) - ALWAYS):
+                params = {"network": network, "container": kept}
+                self._add("disconnect", params, name=kept, network=network, touches=(kept, network))
+            self.protected.append(Protected("container", one.name, self._how(), kept))
+
+    def _exchange(self) -> None:
+        for target in sorted(self.facts.targets, key=lambda one: (one.path, one.volume)):
+            items = None if target.items is None else sorted(target.items)
+            params = {"target": target.path, "stage": target.stage, "source": target.source}
+            why = "path" if not target.volume else "files" if items is not None else "new" if target.made else "volume"
+            name = self.facts.shown_volume(target) if target.volume else target.path
+            touched = [target.path] if items is None else [f"{target.path}/{item}" for item in items]
+            self._add(
+                "exchange",
+                {**params, "whole": target.whole, "items": items},
+                why,
+                name=name,
+                path=target.path,
+                touches=touched,
+                bytes=target.bytes,
+            )
+            if self._is_there(target):
+                self.protected.append(Protected("path", target.path, self._how(), "", target.bytes))
+
+    def _is_there(self, target: Target) -> bool:
+        if target.volume and not target.made and self.facts.there.volume(self.facts.shown_volume(target)):
+            return True
+        return self.facts.place(target.path).exists
+
+    def _how(self) -> str:
+        return {"aside": "aside", "archive": "archive", "none": "dropped"}[self.facts.options.protect]
+
+    def _containers(self, stopped: list[Running]) -> None:
+        made = {one.name: one for one in self.facts.created}
+        order = ordering.in_order(ordering.needs(made.values()))
+        for old in order:
+            name = self.facts.names.container(old)
+            image = made[old].image
+            params = {"name": name, "manifest_name": old}
+            self._add("create_container", params, name=name, image=image, touches=(name,))
+        # Others wait for what they need among the new ones; these need none of those that stay.
+        if self.facts.options.start == "former":
+            for old in order:
+                self._start(made[old])
+        again = {one.name: one for one in stopped}
+        for name in ordering.in_order(ordering.needs_there(stopped)):
+            state = _STARTED[again[name].state]
+            why = "again_paused" if state == "paused" else "again"
+            self._add("start", {"container": name, "state": state}, why, name=name, touches=(name,))
+            if state == "running":
+                self._healthy(name, HEALTHY_SECONDS)
+
+    def _start(self, one: Container) -> None:
+        state = _STARTED.get(one.state)
+        if state is None:
+            return
+        name = self.facts.names.container(one.name)
+        why = "paused" if state == "paused" else ""
+        self._add("start", {"container": name, "state": state}, why, name=name, touches=(name,))
+        if state == "running":
+            self._healthy(name, HEALTHY_SECONDS if one.shape.health_checked else RUNNING_SECONDS)
+
+    def _healthy(self, name: str, seconds: int) -> None:
+        self._add("healthy", {"container": name, "seconds": seconds}, name=name, seconds=seconds)
+
+    def _compose(self) -> None:
+        """Projects of which only the files are known."""
+        if self.facts.contents.origin == MANIFEST or self.facts.options.start == "none":
+            return
+        if files_only(self.facts.selected, self.facts.options) and self.facts.options.placement == "other_path":
+            return
+        for one in sorted(self.facts.selected.projects, key=lambda row: row.name):
+            if not one.config_files or not one.working_dir:
+                continue
+            name = self.facts.names.project_of(one.name) or one.name
+            params = {
+                "project": name,
+                "working_dir": self.facts.names.path(one.working_dir),
+                "files": [self.facts.names.path(path) for path in one.config_files],
+                "env_files": [self.facts.names.path(path) for path in one.environment_files],
+            }
+            self._add("compose_up", params, name=name, touches=(name,))
+
+
+def _labels(project: str | None, logical: str | None) -> dict[str, str]:
+    """What Compose looks for in a volume of its own."""
+    if not project or not logical:
+        return {}
+    return {"com.docker.compose.project": project, "com.docker.compose.volume": logical}
+
+
+def _sources(target: Target) -> list[str]:
+    """What is extracted for a target: nothing that was not chosen."""
+    if target.items is None:
+        return [target.source]
+    return [f"{target.source.rstrip('/')}/{item}" for item in target.items]
+
+
+def _notes(facts: Situation) -> Iterator[Note]:
+    options = facts.options
+    yield Note("no_secret")
+    if files_only(facts.selected, options):
+        yield Note("files_only", {"path": base_of(options)})
+    elif facts.names.as_renames():
+        yield Note("environment_kept")
+    if any(path in facts.selected.paths for path in facts.contents.config_files):
+        yield Note("engine_config")
+    if facts.contents.dumps and any(one.container in facts.selected.container_names for one in facts.contents.dumps):
+        yield Note("dumps", {"count": len(facts.contents.dumps), "path": f"{PLACE}/dumps"})
+    for one in facts.created:
+        if one.state not in _STARTED and options.start == "former":
+            yield Note("not_started", {"name": facts.names.container(one.name), "state": one.state})
+    yield {
+        "aside": Note("kept_hours", {"hours": options.window_hours}),
+        "archive": Note("archived"),
+        "none": Note("dropped"),
+    }[options.protect]

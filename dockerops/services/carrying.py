@@ -1,0 +1,101 @@
+"""One step of a plan, carried out: filled from the manifest when it needs a body, extracted, or told to the engine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from backups.borg import argv as commands
+from backups.services import repositories
+from dockerops.errors import NoBodies
+from dockerops.plan import DockerPlan, Step
+from dockerops.scripts.filling import fill
+from dockerops.services.engine_at import EngineAt, Said
+from dockerops.services.extracting import Extraction, Portion
+from phpborg.tasks.context import TaskContext
+from servers.remote.dockers.bodies import rewrite
+from servers.transport.base import Link
+
+_FILLED = {"create_container": "container", "create_volume": "volume", "create_network": "network"}
+Way = Callable[[], Link]
+
+
+class Carrier:
+    """Carries out steps of one plan. `manifest` holds secrets and stays in this process."""
+
+    def __init__(
+        self,
+        context: TaskContext,
+        plan: DockerPlan,
+        engine: EngineAt,
+        manifest: Mapping[str, Any],
+        extraction: Extraction,
+        portions: Mapping[int, Portion],
+        way: Way,
+    ) -> None:
+        self.context, self.plan, self.engine = context, plan, engine
+        self._manifest = manifest
+        self._extraction = extraction
+        self._portions = portions
+        self._way = way
+        self.done: dict[int, Said] = {}
+
+    def carry(self, step: Step, row: dict[str, Any]) -> Said:
+        """The step's facts; `row` is its line on the page."""
+        if step.op == "extract":
+            facts: Said = dict(self._extraction.extract(self._portions[step.number], self._way()))
+        else:
+            facts = self._tell(step)
+        self.done[step.number] = facts
+        row["detail"] = _detail(step, facts)
+        return facts
+
+    def filled(self, step: Step) -> Said:
+        """The step as the helper gets it. Raises NoBodies."""
+        try:
+            params = fill(step.op, step.params, dict(self._manifest), self.plan.renames, rewrite)
+        except (LookupError, TypeError):
+            name = str(step.params.get("name") or step.params.get("manifest_name") or "")
+            raise NoBodies(kind=_FILLED.get(step.op, step.op), name=name) from None
+        return {**params, "op": step.op}
+
+    def _tell(self, step: Step) -> Said:
+        more: Said = {}
+        secrets: dict[str, str] = {}
+        link = None
+        if step.op == "load_image":
+            link = self._way()
+            archive = self._extraction.archive
+            words = commands.extract(
+                "borg", link.repository, archive.name, [os.fsencode(step.params["stream"])], to_stdout=True
+            )[1:]
+            more = {
+                "argv": [os.fsdecode(word) for word in words],
+                "env": repositories.told_there(archive.repository),
+            }
+            secrets = repositories.secrets_there(archive.repository)
+        return self.engine.do(
+            step.number,
+            self.filled(step),
+            stop=self.context.stop,
+            hear=self._hear,
+            secrets=secrets,
+            more=more,
+            link=link,
+        )
+
+    def _hear(self, said: Said) -> None:
+        """What a long step says of itself: a text, or how far it is."""
+        text = said.get("progress") or said.get("text")
+        if isinstance(text, str):
+            self.context.progress(path=text[:500])
+
+
+def _detail(step: Step, facts: Said) -> str:
+    """A few numbers for the page; never a body, an environment or an option."""
+    if step.op == "extract":
+        return f"{facts['entries']} · {facts['bytes']} B"
+    shown = ("state", "health", "entries", "kept", "existed", "image")
+    words = [f"{name} {facts[name]}" for name in shown if isinstance(facts.get(name), str | int | bool)]
+    return " · ".join(words)[:500]

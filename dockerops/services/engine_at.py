@@ -1,0 +1,101 @@
+"""The engine of a server, asked and told through the helper's verb `docker`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from backups.job_errors import ServerNotReady
+from dockerops.inventory import Inventory
+from dockerops.run_errors import EngineUnknown
+from phpborg.process import Stop
+from servers.errors import RemoteFailed
+from servers.models import Server
+from servers.services.capabilities import latest_report
+from servers.services.reach import host_for
+from servers.transport.base import Host, Link
+
+ASK_SECONDS = 300
+# As long as a pull or an exchange may take; the task's own limit ends it before.
+DO_SECONDS = 30 * 24 * 3600
+UNDO_SECONDS = 24 * 3600
+Said = dict[str, Any]
+
+
+def socket_of(server: Server) -> str:
+    """The socket of the engine that the newest report names. Raises EngineUnknown."""
+    report = latest_report(server)
+    docker = report.docker if report is not None else None
+    if docker is None or not docker.running or not docker.socket:
+        raise EngineUnknown((docker.problem or "") if docker else "", server=server.name)
+    return docker.socket
+
+
+class EngineAt:
+    """One engine, and the journal of one restore there (`token`)."""
+
+    def __init__(self, server: Server, socket: str, token: str = "", *, host: Host | None = None) -> None:
+        if not server.is_ready:
+            raise ServerNotReady(server=server.name)
+        self.server, self.socket, self.token = server, socket, token
+        self.host = host or host_for(server)
+
+    def inventory(self, paths: list[str], stop: Stop | None = None) -> Inventory:
+        """What is there now, and at these paths."""
+        return Inventory.from_json(self._call("inventory", ASK_SECONDS, stop, paths=paths))
+
+    def begin(self, stop: Stop | None = None) -> Said:
+        """Open the journal. Refused when it exists."""
+        return self._call("begin", ASK_SECONDS, stop, token=self.token)
+
+    def do(
+        self,
+        number: int,
+        step: Mapping[str, Any],
+        *,
+        stop: Stop | None,
+        hear: Callable[[Said], None],
+        secrets: Mapping[str, str] | None = None,
+        more: Mapping[str, Any] | None = None,
+        link: Link | None = None,
+    ) -> Said:
+        """Carry out one step; its facts. `hear` is given what it says on the way."""
+        done: list[Said] = []
+
+        def line(raw: bytes) -> None:
+            try:
+                said = json.loads(raw)
+            except ValueError:
+                return
+            if isinstance(said, dict):
+                done.append(said) if "done" in said else hear(said)
+
+        ended = self.host.run(
+            "docker",
+            {"action": "do", "socket": self.socket, "token": self.token, "number": number, "step": step, **(more or {})},
+            secrets=secrets,
+            on_stdout=line,
+            stop=stop,
+            timeout=DO_SECONDS,
+            link=link,
+        )
+        if not done or ended.exit.code != 0:
+            raise RemoteFailed(ended.exit.stderr_tail or "the step did not end", address=self.host.target.label)
+        facts = done[-1]["done"]
+        return facts if isinstance(facts, dict) else {}
+
+    def rollback(self) -> Said:
+        """Undo everything, in reverse; {"undone", "problems"}. Nothing ends it early."""
+        return self._call("rollback", UNDO_SECONDS, None, token=self.token)
+
+    def forget(self) -> Said:
+        """Let go what was kept aside, and the journal."""
+        return self._call("forget", UNDO_SECONDS, None, token=self.token)
+
+    def state(self) -> Said:
+        """{"exists", "steps", "kept_bytes"} of the journal."""
+        return self._call("state", ASK_SECONDS, None, token=self.token)
+
+    def _call(self, action: str, seconds: float, stop: Stop | None, **more: Any) -> Said:
+        return self.host.call("docker", {"action": action, "socket": self.socket, **more}, timeout=seconds, stop=stop)
