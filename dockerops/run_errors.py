@@ -118,3 +118,11 @@ class SafetyArchiveMissing(PhpBorgError):
     code = "DRS-14"
     title = _("The safety archive of what would be overwritten was not made. Nothing was touched.")
     advice = _("The detail has the words of the backup; mend that, or protect by keeping the former state aside.")
+
+
+class ForgetFailed(PhpBorgError):
+    """What was kept aside could not be removed completely; fact `server`."""
+
+    code = "DRS-15"
+    title = _("What was kept aside on {server} could not be removed completely.")
+    advice = _("The detail says what is left; it is tried again by itself.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -52,18 +53,23 @@ class Carrier:
         return facts
 
     def filled(self, step: Step) -> Said:
-        """The step as the helper gets it. Raises NoBodies."""
+        """The parameters as the helper gets them. Raises NoBodies."""
         try:
             params = fill(step.op, step.params, dict(self._manifest), self.plan.renames, rewrite)
         except (LookupError, TypeError):
             name = str(step.params.get("name") or step.params.get("manifest_name") or "")
             raise NoBodies(kind=_FILLED.get(step.op, step.op), name=name) from None
-        return {**params, "op": step.op}
+        if step.op == "exchange":
+            params["made"] = self._extraction.made.get(step.params["stage"], [])
+        return params
 
     def _tell(self, step: Step) -> Said:
         more: Said = {}
         secrets: dict[str, str] = {}
         link = None
+        params = self.filled(step)
+        if step.op in _FILLED:  # bodies hold environments, options hold passwords
+            secrets, params = {"params": json.dumps(params)}, {}
         if step.op == "load_image":
             link = self._way()
             archive = self._extraction.archive
@@ -74,10 +80,10 @@ class Carrier:
                 "argv": [os.fsdecode(word) for word in words],
                 "env": repositories.told_there(archive.repository),
             }
-            secrets = repositories.secrets_there(archive.repository)
+            secrets |= repositories.secrets_there(archive.repository)
         return self.engine.do(
             step.number,
-            self.filled(step),
+            {"op": step.op, "params": params},
             stop=self.context.stop,
             hear=self._hear,
             secrets=secrets,
@@ -86,10 +92,11 @@ class Carrier:
         )
 
     def _hear(self, said: Said) -> None:
-        """What a long step says of itself: a text, or how far it is."""
-        text = said.get("progress") or said.get("text")
-        if isinstance(text, str):
-            self.context.progress(path=text[:500])
+        """What a long step says of itself, for people who watch."""
+        if said.get("type") != "phpborg_docker":
+            return
+        words = [str(said[name]) for name in ("container", "state", "health", "image", "text") if said.get(name)]
+        self.context.progress(path=" · ".join(words)[:500])
 
 
 def _detail(step: Step, facts: Said) -> str:

@@ -62,40 +62,59 @@ class EngineAt:
     ) -> Said:
         """Carry out one step; its facts. `hear` is given what it says on the way."""
         done: list[Said] = []
-
-        def line(raw: bytes) -> None:
-            try:
-                said = json.loads(raw)
-            except ValueError:
-                return
-            if isinstance(said, dict):
-                done.append(said) if "done" in said else hear(said)
-
         ended = self.host.run(
             "docker",
-            {"action": "do", "socket": self.socket, "token": self.token, "number": number, "step": step, **(more or {})},
+            {
+                **(more or {}),
+                "action": "do",
+                "socket": self.socket,
+                "token": self.token,
+                "number": number,
+                "step": {"op": step["op"], "params": step["params"]},
+            },
             secrets=secrets,
-            on_stdout=line,
+            on_stdout=lambda line: _take(line, done.append),
+            on_stderr=lambda line: _take(line, hear),
             stop=stop,
             timeout=DO_SECONDS,
             link=link,
         )
-        if not done or ended.exit.code != 0:
+        answers = [said["done"] for said in done if "done" in said]
+        if not answers or ended.exit.code != 0:
             raise RemoteFailed(ended.exit.stderr_tail or "the step did not end", address=self.host.target.label)
-        facts = done[-1]["done"]
-        return facts if isinstance(facts, dict) else {}
+        return answers[-1] if isinstance(answers[-1], dict) else {}
 
     def rollback(self) -> Said:
-        """Undo everything, in reverse; {"undone", "problems"}. Nothing ends it early."""
+        """Undo everything, in reverse; {"undone": [{"number", "op"}], "problems", "notes"}. Nothing ends it early."""
         return self._call("rollback", UNDO_SECONDS, None, token=self.token)
 
     def forget(self) -> Said:
-        """Let go what was kept aside, and the journal."""
+        """Let go what was kept aside, and the journal; {"removed", "problems"}."""
         return self._call("forget", UNDO_SECONDS, None, token=self.token)
 
     def state(self) -> Said:
         """{"exists", "steps", "kept_bytes"} of the journal."""
         return self._call("state", ASK_SECONDS, None, token=self.token)
 
+    def compare(self, bodies: list[Mapping[str, Any]], stop: Stop | None = None) -> Said:
+        """{"differs": {container: [field]}} of containers and the bodies that they were made of; no value is told."""
+        return self.host.call(
+            "docker",
+            {"action": "compare", "socket": self.socket},
+            timeout=ASK_SECONDS,
+            stop=stop,
+            secrets={"params": json.dumps({"containers": bodies})},
+        )
+
     def _call(self, action: str, seconds: float, stop: Stop | None, **more: Any) -> Said:
         return self.host.call("docker", {"action": action, "socket": self.socket, **more}, timeout=seconds, stop=stop)
+
+
+def _take(line: bytes, take: Callable[[Said], object]) -> None:
+    """A line of JSON, among others."""
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return
+    if isinstance(said, dict):
+        take(said)

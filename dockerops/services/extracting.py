@@ -16,10 +16,11 @@ from backups.models import Archive
 from backups.services import repositories
 from dockerops.run_errors import NotAllExtracted
 from dockerops.services.archive_reading import Count
+from dockerops.services.engine_at import EngineAt
 from phpborg.tasks.context import TaskContext
 from phpborg.tasks.progress import Meter
 from recovery.errors import NotEnoughSpace
-from servers.transport.base import Host, Link
+from servers.transport.base import Link
 
 BATCH_BYTES = 100_000
 
@@ -48,8 +49,10 @@ class Portion:
 class Extraction:
     """All extractions of one restore, with one meter for them."""
 
-    def __init__(self, context: TaskContext, archive: Archive, host: Host, token: str, total: int) -> None:
-        self.context, self.archive, self.host, self.token = context, archive, host, token
+    def __init__(self, context: TaskContext, archive: Archive, engine: EngineAt, total: int) -> None:
+        self.context, self.archive, self.host, self.token = context, archive, engine.host, engine.token
+        self.made: dict[str, list[str]] = {}  # directories that staging had to make, by the directory it was for
+        self._server = str(engine.server.pk)
         self._meter = Meter(total)
         self._total = total
         self._before = 0  # bytes of portions that are done
@@ -58,7 +61,9 @@ class Extraction:
     def extract(self, portion: Portion, way: Link) -> dict[str, int]:
         """Stage and fill; {"entries", "bytes"} of what the archive has. Raises NotEnoughSpace, NotAllExtracted."""
         place = {"target": portion.directory, "token": self.token}
+        self.context.hold("restore_staging", server=self._server, **place)
         made = self.host.call("stage", place, timeout=60, stop=self.context.stop)
+        self.made[portion.directory] = [str(path) for path in made.get("created") or []]
         if made["free_bytes"] < portion.expected.bytes:
             raise NotEnoughSpace(needed=portion.expected.bytes, free=made["free_bytes"])
         for batch in portion.batches():

@@ -2,19 +2,102 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
 
+from backups.models import Archive
+from dockerops import conflicts
+from dockerops.choice import Choice
+from dockerops.errors import NotPlanned
+from dockerops.inventory import Inventory
 from dockerops.models import DockerRestore
+from dockerops.options import Options
+from dockerops.plan import DockerPlan
+from dockerops.planning import About, plan_docker
+from dockerops.run_errors import ConflictsOpen, ConflictsUnknown, PlanChanged
+from dockerops.services import looking
+from dockerops.services.engine_at import socket_of
+from recovery.errors import ArchiveGone
+
+SHOWN = 20
 
 
-def plan_of(restore: DockerRestore) -> Any:
-    """plan.DockerPlan for the contents, the choice, the options and the target as it was seen with the conflicts.
+def plan_of(restore: DockerRestore, there: Inventory | None = None) -> DockerPlan:
+    """The plan for the contents, the choice, the options and the target, `there` or as it was seen with the conflicts.
 
-    Raises NotLookedYet, ConflictsUnknown, and NotPlanned with the conflicts that forbid it.
+    Raises NotLookedYet, ConflictsUnknown, EngineUnknown, ArchiveGone, and NotPlanned with what is in the way.
     """
-    raise NotImplementedError
+    contents = looking.contents_of(restore)
+    if there is None:
+        if restore.conflicts_at is None:
+            raise ConflictsUnknown()
+        there = Inventory.from_json(restore.inventory)
+    return plan_docker(
+        contents,
+        there,
+        Choice.from_json(restore.choice),
+        Options.from_json(restore.options),
+        about(restore),
+        restore.consents,
+    )
 
 
-def script_of(restore: DockerRestore, form: str) -> str:
-    """The plan as bash, `form` is simple or advanced; of a started restore the plan that was carried out."""
-    raise NotImplementedError
+def about(restore: DockerRestore) -> About:
+    """Which archive, which engine, which token. Raises ArchiveGone, EngineUnknown."""
+    archive, server = restore.archive, restore.server
+    if archive is None or archive.missing_at or archive.trashed_at:
+        raise ArchiveGone(name=restore.archive_name)
+    assert server is not None
+    return About(
+        archive_name=archive.name,
+        archive_id=archive.borg_id,
+        repository=_repository(archive),
+        server_name=server.name,
+        socket=socket_of(server),
+        token=restore.token,
+    )
+
+
+def _repository(archive: Archive) -> str:
+    """For people and for the script: where the repository lies on the backup host."""
+    return str(archive.repository.path)
+
+
+def stored_plan(restore: DockerRestore) -> DockerPlan:
+    """The plan that was started."""
+    return DockerPlan.from_json(restore.plan)
+
+
+def check_unchanged(restore: DockerRestore, shown: DockerPlan, there: Inventory) -> None:
+    """Do the facts of now still give the plan that was shown? Raises ConflictsOpen, PlanChanged."""
+    try:
+        now = plan_of(restore, there)
+    except NotPlanned as error:
+        raise ConflictsOpen(_told(error.conflicts), subjects=_subjects(error.conflicts)) from None
+    if now.hash != shown.hash:
+        raise PlanChanged(_difference(shown, now))
+
+
+def check_consents(restore: DockerRestore) -> None:
+    """Raises ConflictsUnknown and ConflictsOpen."""
+    if restore.conflicts_at is None:
+        raise ConflictsUnknown()
+    known = [conflicts.Conflict.from_json(row) for row in restore.conflicts]
+    if found := conflicts.open_ones(known, restore.consents):
+        raise ConflictsOpen(_told(found), subjects=_subjects(found))
+
+
+def _subjects(found: Iterable[conflicts.Conflict]) -> str:
+    return ", ".join(dict.fromkeys(one.subject for one in found))[:300]
+
+
+def _told(found: Iterable[conflicts.Conflict]) -> str:
+    return "\n".join(f"{one.sentence} {one.remedy}".strip() for one in list(found)[:SHOWN])
+
+
+def _difference(shown: DockerPlan, now: DockerPlan) -> str:
+    """The first steps of either that the other has not."""
+    before = {(step.op, step.sentence) for step in shown.steps}
+    after = {(step.op, step.sentence) for step in now.steps}
+    gone = [f"- {step.sentence}" for step in shown.steps if (step.op, step.sentence) not in after]
+    new = [f"+ {step.sentence}" for step in now.steps if (step.op, step.sentence) not in before]
+    return "\n".join([*gone[:SHOWN], *new[:SHOWN]]) or f"{shown.hash[:12]} → {now.hash[:12]}"

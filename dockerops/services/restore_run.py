@@ -98,7 +98,7 @@ class DockerRestoreRun:
         return Count(sum(one.entries for one in counts), sum(one.bytes for one in counts))
 
     def _carrier(self, manifest: dict[str, Any]) -> Carrier:
-        extraction = Extraction(self.context, self.archive, self.engine.host, self.token, self._expected().bytes)
+        extraction = Extraction(self.context, self.archive, self.engine, self._expected().bytes)
         return Carrier(self.context, self.plan, self.engine, manifest, extraction, self.portions, self._open_way)
 
     def _open_way(self) -> Link:
@@ -113,7 +113,6 @@ class DockerRestoreRun:
     # --- on the server ---------------------------------------------------------------------------
 
     def _open_journal(self) -> None:
-        """Written down newest last: what is undone first is the engine, then private directories go."""
         self.context.phase("connecting")
         undoing.hold(self.context, self.restore, self.plan)
         self.touched = True
@@ -131,6 +130,8 @@ class DockerRestoreRun:
         self.context.phase("verifying")
         self.proof = proving.prove(self.plan, self.engine, carrier, self.portions, self.context.stop)
         row["detail"] = " · ".join(f"{name} {number}" for name, number in self.proof.items())
+        for lease in undoing.held(self.context, undoing.STAGING):
+            self.context.release(lease)
 
     # --- the record ------------------------------------------------------------------------------
 

@@ -1,12 +1,21 @@
-"""Undoing a Docker restore: at once when it fails, by one click while its former state is kept, after a kill."""
+"""Undoing a Docker restore by one click, while its former state is kept."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from django.db import transaction
+from django.utils.translation import gettext_noop
+
 from dockerops.models import DockerRestore
+from dockerops.plan import DockerPlan
+from dockerops.run_errors import RollbackFailed
+from dockerops.services import protection, undoing
+from dockerops.services.engine_at import EngineAt
+from phpborg.tasks import leases
 from phpborg.tasks.context import TaskContext
 from phpborg.tasks.models import Task
+from phpborg.tasks.queue import enqueue
 from phpborg.tasks.registry import Outcome
 from phpborg.tasks.states import Trigger
 
@@ -14,8 +23,24 @@ KIND = "docker_rollback"
 
 
 def start(*, restore: DockerRestore, by: Any = None, trigger: Trigger = Trigger.MANUAL) -> Task:
-    """Queue the rollback; the one that is going on when there is one. Raises NothingKept, StillUndoing."""
-    raise NotImplementedError
+    """Queue the rollback. Raises NothingKept, StillUndoing."""
+    restore.refresh_from_db()
+    protection.check_kept(restore)
+    with transaction.atomic():
+        task = enqueue(
+            KIND,
+            params={"docker_restore": str(restore.pk)},
+            subject=f"{restore.archive_name} → {restore.server_name}",
+            server=restore.server,
+            archive=restore.archive,
+            exclusive=f"docker:{restore.server_id}",
+            by=by,
+            trigger=trigger,
+            unless_active=True,
+        )
+        DockerRestore.objects.filter(pk=restore.pk).update(rollback_task=task.pk)
+    restore.refresh_from_db()
+    return task
 
 
 def task_of(restore: DockerRestore) -> Task | None:
@@ -24,5 +49,21 @@ def task_of(restore: DockerRestore) -> Task | None:
 
 
 def carry_out(context: TaskContext) -> Outcome:
-    """Everything back in reverse. Raises RollbackFailed with what is left."""
-    raise NotImplementedError
+    """Everything back in reverse. Raises RollbackFailed with what is left; that is kept, and can be tried again."""
+    restore = DockerRestore.objects.select_related("server").get(pk=context.params["docker_restore"])
+    assert restore.server is not None
+    plan = DockerPlan.from_json(restore.plan)
+    engine = EngineAt(restore.server, plan.socket, plan.token)
+    context.phase("connecting")
+    with context.step("rollback", gettext_noop("Undo everything, the last step first")) as row:
+        # Nothing ends it half way: what has begun is brought to its end.
+        said = undoing.undo(engine)
+        row["detail"] = undoing.shown(said)
+        if said["problems"]:
+            problem = {"complete": False, **said}
+            DockerRestore.objects.filter(pk=restore.pk).update(report={**restore.report, "rollback": problem})
+            raise RollbackFailed(undoing.words(said), server=restore.server.name)
+    undoing.record(str(restore.pk), said, undone_later=True)
+    for lease in protection.kept(restore):
+        leases.cross_out(lease)
+    return Outcome(result={"docker_restore": str(restore.pk), "undone": len(said["undone"])})

@@ -33,6 +33,7 @@ VERBS: Dict[str, Tuple[str, str]] = {
     "stream_dir": ("streams", "stream_dir"),
     "load": ("loading", "load"),
     "instant": ("instant", "instant"),
+    "docker": ("dockers", "docker"),
 }
 
 

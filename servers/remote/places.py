@@ -8,6 +8,8 @@ POLICY = CONFIG + "/policy.json"
 RUN = "/run/phpborg"
 # What is written over an archive by databases that run out of it: on a disk, since nobody knows how much it will be.
 INSTANT = "/var/lib/phpborg/instant"
+# What restores of Docker have changed and how that is undone, one directory each: it must survive a restart.
+DOCKER_RESTORE = "/var/lib/phpborg/docker-restore"
 # Where an extraction sees its staging directory; a mount point, and only for that one process.
 RESTORE = RUN + "/restore"
 

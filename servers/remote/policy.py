@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, List
 
 from . import places, wire
 
-_KEYS = {"restore_roots", "read_roots", "hooks", "confine", "databases", "sessions"}
+_KEYS = {"restore_roots", "read_roots", "hooks", "confine", "databases", "sessions", "docker"}
 
 
 def load() -> Dict[str, Any]:
@@ -136,6 +136,13 @@ def _check_said(key: str, what: str) -> None:
 def check_sessions() -> None:
     """May databases run out of archives here? Where roots are listed, only when it is said."""
     _check_said("sessions", "Instant Recovery")
+
+
+def check_docker() -> None:
+    """May containers, volumes and networks be restored? Where roots are listed, only when it is said: a container may
+    be given any path of the machine.
+    """
+    _check_said("docker", "that containers are restored")
 
 
 def check_hooks() -> None:

@@ -1,0 +1,47 @@
+"""The verb `docker`: what an engine has, and a restore into it, step by step, each of which can be undone.
+
+Arguments: `action` and, but for `state`, `socket`.
+  inventory {"paths": [path]}   containers, volumes, networks, images, ports and paths (looking.py); no environment
+  begin {"token"}               a journal for a restore; refuses when there is one
+  do {"token", "number", "step": {"op", "params"}}   one step of the closed set in steps.py; {"done": facts}. Bodies of
+                                containers are secret: secrets["params"] is JSON of further parameters
+  rollback {"token"}            everything undone, the last first: {"undone", "problems", "notes"}; may be repeated
+  forget {"token"}              what was kept aside is removed: {"removed", "problems"}; may be repeated
+  state {"token"}               {"exists", "steps", "kept_bytes"}
+"""
+
+import os
+
+from .. import policy, validate, wire
+
+_ACTIONS = ["inventory", "begin", "do", "rollback", "forget", "state"]
+
+
+def docker(request: wire.Request, control: wire.Control) -> None:
+    """Carry out one action; see above. Raises Refused."""
+    if os.geteuid():
+        raise wire.Refused("invalid", "Docker is asked by root alone")
+    action = validate.choice(request.args.get("action"), "action", _ACTIONS)
+    from . import looking, restoring
+    from .engine import Engine
+
+    if action == "inventory":
+        with Engine(_socket(request), control.check) as engine:
+            wire.answer(looking.inventory(engine, request.args, control))
+        return
+    token = validate.token(request.args.get("token"))
+    if action == "state":
+        wire.answer(restoring.state(token))
+    # Both only end what was begun: they are allowed whatever the policy says by now.
+    elif action == "rollback":
+        wire.answer(restoring.rollback(_socket(request), token))
+    elif action == "forget":
+        wire.answer(restoring.forget(_socket(request), token, control))
+    else:
+        policy.check_docker()
+        with Engine(_socket(request), control.check) as engine:
+            wire.answer(restoring.begin(token) if action == "begin" else restoring.do(engine, token, request, control))
+
+
+def _socket(request: wire.Request) -> str:
+    return wire.shown(validate.absolute(request.args.get("socket"), "socket"))

@@ -12,6 +12,7 @@ from ..probes import docker as probe
 from ..probes.databases import address_of
 from . import reading
 from .engine import Engine
+from .exchanging import cannot_be_renamed
 
 _MOST_PATHS = 5000
 _TABLES = (("tcp", "tcp", "0A"), ("tcp6", "tcp", "0A"), ("udp", "udp", "07"), ("udp6", "udp", "07"))
@@ -84,7 +85,11 @@ def _engine_process(path: str) -> int:
 
 
 def places(paths: List[bytes], control: wire.Control) -> Dict[str, Dict[str, Any]]:
-    """For each path: what is there, on which filesystem, and how much room that has; also for one that is not there."""
+    """For each path: what is there, on which filesystem, and how much room that has; also for one that is not there.
+
+    `renamable`: false for a mount point or subvolume, whose staging directory must lie inside it; `links`: a link is on
+    the way, so nothing is restored by this path; `allowed`: by the policy.
+    """
     mounts = [one for one in tree.mounted() if not re.match(r"autofs", one.kind)]
     holders = {path: _holder(path, mounts) for path in paths}
     asked = sorted({(wire.shown(one.path), one.kind) for one in holders.values() if one is not None})
@@ -108,7 +113,7 @@ def _holder(path: bytes, mounts: List[tree.Mounted]) -> Optional[tree.Mounted]:
 
 def _place(path: bytes, holder: Optional[tree.Mounted], rooms: Dict[str, Dict[str, Any]]) -> Dict[str, Any]:
     row: Dict[str, Any] = {"exists": False, "kind": "", "mountpoint": "", "device": "", "empty": None, "allowed": True}
-    row.update(free_bytes=None, total_bytes=None, links=_has_links(path))
+    row.update(free_bytes=None, total_bytes=None, links=_has_links(path), renamable=True)
     try:
         policy.check_restore(path)
     except wire.Refused:
@@ -122,6 +127,7 @@ def _place(path: bytes, holder: Optional[tree.Mounted], rooms: Dict[str, Dict[st
     try:
         status = os.lstat(path)
         row.update(exists=True, kind=_kind(status.st_mode))
+        row["renamable"] = row["links"] or not cannot_be_renamed(path)
         if row["kind"] == "directory":
             with os.scandir(path) as entries:
                 row["empty"] = next(iter(entries), None) is None

@@ -8,10 +8,10 @@ do no more than read and change the throw-away layers.
 import csv
 import io
 import os
-import stat
 from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .. import children, wire
+from ..dockers.engine import check_socket as check_socket
 from .asked import ADMINER, ETC, INSIDE, RUN, Session
 
 _TEMPORARY = "rw,nosuid,nodev,size=256m,mode=1777"
@@ -45,17 +45,6 @@ def opened(socket: str) -> Docker:
 def shown(socket: str) -> Docker:
     """An engine of another machine, for a plan: nothing is looked at."""
     return Docker(["docker", "--host", "unix://" + socket])
-
-
-def check_socket(path: str) -> str:
-    """An engine that root or nobody's account runs: another account's would be asked to be root for us."""
-    try:
-        status = os.stat(path)
-    except OSError as error:
-        raise wire.Refused("docker-away", "{}: {}".format(path, error.strerror)) from None
-    if not stat.S_ISSOCK(status.st_mode) or status.st_uid != 0:
-        raise wire.Refused("unsafe", "{} is not the socket of an engine that root runs".format(path))
-    return path
 
 
 def container(token: str, stage: int) -> str:

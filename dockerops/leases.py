@@ -1,0 +1,20 @@
+"""What this room makes outside, and how it is removed: a restore that is not done is undone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dockerops.services import protection, undoing
+from phpborg.tasks.registry import lease_kind
+
+
+@lease_kind("docker_restore")
+def remove_restore(data: dict[str, Any]) -> None:
+    """A restore that is not done: it is undone."""
+    undoing.remove_restore(data)
+
+
+@lease_kind("docker_kept")
+def remove_kept(data: dict[str, Any]) -> None:
+    """What was kept aside of the former state, after its window."""
+    protection.let_go(data)

@@ -1,0 +1,73 @@
+"""The proof of a Docker restore: what is there now is what the plan and the archive say, or it was no success."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dockerops.inventory import Inventory
+from dockerops.plan import DockerPlan
+from dockerops.run_errors import NotAsInArchive
+from dockerops.services.carrying import Carrier
+from dockerops.services.engine_at import EngineAt
+from dockerops.services.extracting import Portion
+from phpborg.process import Stop
+
+_NAMED = 30
+
+
+def prove(
+    plan: DockerPlan, engine: EngineAt, carrier: Carrier, portions: Mapping[int, Portion], stop: Stop | None
+) -> dict[str, int]:
+    """Counts of what was compared. Raises NotAsInArchive for the first thing that is not as it has to be."""
+    there = engine.inventory([], stop)
+    states = _states(plan, there)
+    _made_things(plan, there)
+    compared = _bodies(plan, engine, carrier, stop)
+    return {
+        "containers": compared,
+        "states": states,
+        "volumes": sum(step.op == "create_volume" for step in plan.steps),
+        "networks": sum(step.op == "create_network" for step in plan.steps),
+        "places": sum(step.op == "exchange" for step in plan.steps),
+        "entries": sum(portion.expected.entries for portion in portions.values()),
+    }
+
+
+def _states(plan: DockerPlan, there: Inventory) -> int:
+    """Every container that was started is in the state that was asked for, every other new one is not running."""
+    wanted = {str(step.params["name"]): "" for step in plan.steps if step.op == "create_container"}
+    wanted |= {str(step.params["container"]): str(step.params["state"]) for step in plan.steps if step.op == "start"}
+    for name, state in wanted.items():
+        found = there.container(name)
+        if found is None:
+            raise NotAsInArchive("it is not there", subject=name)
+        good = found.state == state if state else not found.is_active
+        if not good:
+            raise NotAsInArchive(f"{found.state} ≠ {state or 'created'}", subject=name)
+    return len(wanted)
+
+
+def _made_things(plan: DockerPlan, there: Inventory) -> None:
+    """Volumes and networks that were made are there."""
+    for step in plan.steps:
+        name = str(step.params.get("name"))
+        missing = (step.op == "create_volume" and there.volume(name) is None) or (
+            step.op == "create_network" and there.network(name) is None
+        )
+        if missing:
+            raise NotAsInArchive("it is not there", subject=name)
+
+
+def _bodies(plan: DockerPlan, engine: EngineAt, carrier: Carrier, stop: Stop | None) -> int:
+    """What the engine says of each new container is what the archive says, in every field; values stay there."""
+    bodies: list[Mapping[str, Any]] = [
+        carrier.filled(step) for step in plan.steps if step.op == "create_container"
+    ]
+    if not bodies:
+        return 0
+    said = engine.compare(bodies, stop)
+    for name, fields in sorted((said.get("differs") or {}).items()):
+        if fields:
+            raise NotAsInArchive(", ".join(map(str, fields[:_NAMED])), subject=name)
+    return len(bodies)

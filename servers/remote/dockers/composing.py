@@ -1,0 +1,106 @@
+"""Compose brings a project up from its restored files: for archives that do not say how a container was made."""
+
+import re
+from typing import Any, Dict, List, Optional
+
+from .. import children, validate, wire
+from . import bodies, containers, looking, reading
+from .engine import Engine
+from .journal import Record
+from .steps import Context, Kind, Note, Problem, Table
+
+_PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]{0,200}")
+_SECONDS = 1800.0
+_WORDS = 3000
+_MOST = 100
+_LABEL = bodies.COMPOSE + "project"
+
+
+class ComposeUp(Kind):
+    """{"project", "working_dir", "files": [path], "env_files": [path]}: up, without making anew what is there"""
+
+    holds = True
+
+    def __init__(self, context: Context, params: Table) -> None:
+        super().__init__(context, params)
+        self._project = validate.text(params.get("project"), "project", _PROJECT)
+        self._directory = validate.absolute(params.get("working_dir"), "working_dir")
+        self._files = _paths(params.get("files"), "files")
+        self._env_files = _paths(params.get("env_files"), "env_files")
+        self._lines: List[bytes] = []
+
+    def prepare(self) -> Table:
+        there = of_project(self.engine, self._project)
+        networks = self.engine.get("/networks", filters={"label": [_filter(self._project)]})
+        return {
+            "project": self._project,
+            "states": {said["Id"]: containers.state_of(said) for said in there},
+            "networks": [one["Id"] for one in networks],
+        }
+
+    def apply(self, note: Note) -> Table:
+        code, words = self._up()
+        if code != 0:
+            raise wire.Refused("engine", "Compose ended with exit {}: {}".format(code, words or "it said nothing"))
+        there = of_project(self.engine, self._project)
+        return {"containers": sorted(map(reading.name_of, there)), "said": words}
+
+    def _up(self) -> Any:
+        found = looking.compose(self.context.control)
+        if found is None:
+            raise wire.Refused("missing", "there is no Compose on this server")
+        command = str(found["command"]).split()
+        argv = [children.find(command[0]) or command[0], *command[1:]]
+        argv += ["--project-name", self._project, "--project-directory", wire.shown(self._directory)]
+        for option, paths in (("--file", self._files), ("--env-file", self._env_files)):
+            for path in paths:
+                argv += [option, wire.shown(path)]
+        env = children.environment({"DOCKER_HOST": "unix://" + self.engine.path})
+        control = self.context.control
+        code, _ = children.capture(
+            [*argv, "up", "--detach", "--no-recreate"], control, env=env, on_line=self._hear, timeout=_SECONDS
+        )
+        return code, b"\n".join(self._lines).decode("utf-8", "replace")[-_WORDS:]
+
+    def _hear(self, line: bytes) -> None:
+        self._lines = [*self._lines[-50:], line]
+        self.context.tell(step="compose_up", project=self._project, line=line.decode("utf-8", "replace")[:500])
+
+    @staticmethod
+    def undo(engine: Engine, record: Record) -> Optional[str]:
+        former: Dict[str, str] = record.undo["states"]
+        problems = []
+        for said in of_project(engine, record.undo["project"]):
+            try:
+                _back(engine, said, former.get(said["Id"]))
+            except wire.Refused as refusal:
+                problems.append("{}: {}".format(reading.name_of(said), refusal.message))
+        if problems:
+            raise Problem("; ".join(problems))
+        for one in engine.get("/networks", filters={"label": [_filter(record.undo["project"])]}):
+            if one["Id"] not in record.undo["networks"]:
+                engine.delete("/networks/" + one["Id"])
+        return None
+
+
+def _back(engine: Engine, said: Table, former: Optional[str]) -> None:
+    """As it was; one that was not there is removed, its volumes stay."""
+    if containers.is_active(said) and former not in ("running", "paused", "restarting"):
+        containers.stop(engine, said)
+    if former is None:
+        engine.delete("/containers/" + said["Id"], force=True, v=False)
+
+
+def of_project(engine: Engine, project: str) -> List[Table]:
+    """Its inspected containers."""
+    rows = engine.get("/containers/json", all=True, filters={"label": [_filter(project)]})
+    found = [engine.container(row["Id"]) for row in rows]
+    return [said for said in found if said is not None]
+
+
+def _filter(project: str) -> str:
+    return "{}={}".format(_LABEL, project)
+
+
+def _paths(value: Any, what: str) -> List[bytes]:
+    return [validate.absolute(path, what) for path in validate.texts(value or [], what, _MOST)]

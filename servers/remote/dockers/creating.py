@@ -1,0 +1,89 @@
+"""A container made again from its body, in all of its networks."""
+
+from calendar import timegm
+from time import strptime, time
+from typing import Any, List, Optional
+
+from .. import validate, wire
+from . import bodies, containers, reading
+from .engine import Engine, part
+from .journal import Record
+from .steps import Context, Kind, Note, Problem, Table
+
+_SEVERAL_NETWORKS = (1, 44)
+_MOST = 100
+
+
+class CreateContainer(Kind):
+    """{"name", "body", "networks": {name: endpoint}, "disconnect": [name]}, as `bodies.rewrite` answers"""
+
+    holds = True
+
+    def __init__(self, context: Context, params: Table) -> None:
+        super().__init__(context, params)
+        self._name = containers.named(params.get("name"), "name")
+        body, networks = params.get("body"), params.get("networks") or {}
+        if not isinstance(body, dict) or not isinstance(body.get("HostConfig"), dict) or not body.get("Image"):
+            raise wire.Refused("invalid", "the body of a container is not of the form that is known")
+        if not isinstance(networks, dict) or not all(isinstance(one, dict) for one in networks.values()):
+            raise wire.Refused("invalid", "networks must be a table of tables")
+        self._body = body
+        self._networks = networks
+        self._left: List[str] = validate.texts(params.get("disconnect") or [], "disconnect", _MOST)
+
+    def prepare(self) -> Table:
+        if self.engine.container(self._name) is not None:
+            raise wire.Refused("exists", "there is a container {} already".format(self._name))
+        return {"name": self._name, "id": None, "since": time()}
+
+    def apply(self, note: Note) -> Table:
+        said = self.engine.post("/containers/create", self._for_engine(), name=self._name)
+        note({"id": said["Id"], "shares": bool(self._body["HostConfig"].get("VolumesFrom"))})
+        for network, endpoint in sorted(self._networks.items()):
+            path = "/networks/{}/connect".format(part(network))
+            self.engine.post(path, {"Container": said["Id"], "EndpointConfig": endpoint})
+        for network in self._left:
+            path = "/networks/{}/disconnect".format(part(network))
+            self.engine.post(path, {"Container": said["Id"], "Force": True})
+        return {"id": said["Id"], "warnings": said.get("Warnings") or []}
+
+    def _for_engine(self) -> Table:
+        """Newer engines take the address of the card at the network that it is for."""
+        body = dict(self._body)
+        endpoints = (body.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}
+        first = bodies._first(body["HostConfig"])
+        if self.engine.api < _SEVERAL_NETWORKS or not body.get("MacAddress") or not first:
+            return body
+        mac = body.pop("MacAddress")
+        endpoint = dict(endpoints.get(first) or {}, MacAddress=mac)
+        body["NetworkingConfig"] = {"EndpointsConfig": dict(endpoints, **{first: endpoint})}
+        return body
+
+    @staticmethod
+    def undo(engine: Engine, record: Record) -> Optional[str]:
+        said = engine.container(record.undo["id"] or record.undo["name"])
+        if said is None:
+            return None
+        if not record.undo["id"] and not _is_fresh(said, record.undo["since"]):
+            return "{} is there, and is not ours: it stays".format(record.undo["name"])
+        try:
+            if containers.is_active(said):
+                containers.stop(engine, said)
+            # With what it made for itself without a name; a volume that was named stays, also one named by its number.
+            engine.delete("/containers/" + said["Id"], force=True, v=not record.undo.get("shares", True))
+        except wire.Refused as refusal:
+            raise Problem("{} could not be removed: {}".format(reading.name_of(said), refusal.message)) from None
+        return None
+
+
+def _is_fresh(said: Table, since: float) -> bool:
+    """Made after we were about to make one of this name, and never started: nobody else's."""
+    return containers.state_of(said) == "created" and _seconds(said.get("Created")) >= since - 1
+
+
+def _seconds(text: Any) -> float:
+    """A moment as the engine writes it, always in UTC."""
+    try:
+        return float(timegm(strptime(str(text)[:19], "%Y-%m-%dT%H:%M:%S")))
+    except ValueError:
+        return 0.0

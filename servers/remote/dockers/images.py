@@ -1,0 +1,175 @@
+"""Images: looked for, loaded out of the archive, or pulled. One more harms nobody; a name that moved is given back."""
+
+import os
+import select
+import tempfile
+import time
+from typing import Any, Dict, Iterator, List, Optional
+
+from .. import borg, children, validate, wire
+from .engine import Engine, part
+from .journal import Record
+from .steps import Context, Kind, Note, Table
+
+_CHUNK = 1 << 18
+_TELL_SECONDS = 1.0
+_LOG_BYTES = 1 << 16
+_MOST = 1000
+
+
+def find(engine: Engine, name: str) -> Optional[Table]:
+    """An image by its id, tag or digest."""
+    found: Optional[Table] = engine.find("/images/{}/json".format(part(name)))
+    return found
+
+
+def split(reference: str) -> Dict[str, str]:
+    """{"repo", "tag"} of a name; the tag is "latest" where none is said, and a digest counts as one."""
+    name, at, digest = reference.partition("@")
+    if at:
+        return {"repo": name, "tag": digest}
+    head, colon, tag = reference.rpartition(":")
+    return {"repo": head, "tag": tag} if colon and "/" not in tag else {"repo": reference, "tag": "latest"}
+
+
+def _give_name(engine: Engine, identity: str, name: str) -> None:
+    words = split(name)
+    engine.post("/images/{}/tag".format(part(identity)), repo=words["repo"], tag=words["tag"])
+
+
+class _Named(Kind):
+    """`reference`: a name or null; `id`: the image's own or null; one of them must be there."""
+
+    def __init__(self, context: Context, params: Table) -> None:
+        super().__init__(context, params)
+        self._reference = validate.text(params.get("reference") or "", "reference", limit=1024)
+        self._id = validate.text(params.get("id") or "", "id", limit=128)
+        if not self._reference and not self._id:
+            raise wire.Refused("invalid", "no image is named")
+        self._tags: List[str] = []
+
+    @property
+    def _shown(self) -> str:
+        return self._reference or self._id
+
+    def prepare(self) -> Table:
+        there = {tag: find(self.engine, tag) for tag in self._tags}
+        return {"tags": {tag: said["Id"] for tag, said in there.items() if said is not None}}
+
+    @staticmethod
+    def undo(engine: Engine, record: Record) -> Optional[str]:
+        for tag, former in sorted(record.undo.get("tags", {}).items()):
+            now = find(engine, tag)
+            if (now is None or now["Id"] != former) and find(engine, former) is not None and "@" not in tag:
+                _give_name(engine, former, tag)
+        return None
+
+    def _tag(self, identity: str, tag: str) -> None:
+        now = find(self.engine, tag)
+        if tag and "@" not in tag and not tag.startswith("sha256:") and (now is None or now["Id"] != identity):
+            _give_name(self.engine, identity, tag)
+
+
+class NeedImage(_Named):
+    """{"reference", "id"}: it is there already"""
+
+    def apply(self, note: Note) -> Table:
+        said = find(self.engine, self._id or self._reference)
+        if said is None:
+            raise wire.Refused("missing", "there is no image {}".format(self._shown), image=self._shown)
+        return {"id": said["Id"], "tags": said.get("RepoTags") or []}
+
+
+class PullImage(_Named):
+    """{"reference", "id", "tag": the name that containers use}: pulled unless the image is there"""
+
+    def __init__(self, context: Context, params: Table) -> None:
+        super().__init__(context, params)
+        tag = validate.text(params.get("tag") or "", "tag", limit=1024)
+        self._tags = [name for name in dict.fromkeys([tag, self._reference]) if name and "@" not in name]
+        self._wanted = tag
+
+    def apply(self, note: Note) -> Table:
+        said = find(self.engine, self._id) if self._id else None
+        pulled = said is None
+        if said is None:
+            self._pull()
+            said = find(self.engine, self._reference)
+        if said is None:
+            raise wire.Refused("missing", "{} was pulled and is not there".format(self._shown))
+        if self._wanted:
+            self._tag(said["Id"], self._wanted)
+        return {"id": said["Id"], "pulled": pulled, "same": not self._id or said["Id"] == self._id}
+
+    def _pull(self) -> None:
+        if not self._reference or self._reference.startswith("sha256:"):
+            raise wire.Refused("missing", "the image {} has no name by which it could be pulled".format(self._shown))
+        name = split(self._reference)
+        told = 0.0
+        for said in self.engine.messages("/images/create", fromImage=name["repo"], tag=name["tag"]):
+            self.context.control.check()
+            if time.monotonic() - told > _TELL_SECONDS:
+                told = time.monotonic()
+                self.context.tell(step="pull_image", image=self._reference, state=str(said.get("status", ""))[:200])
+
+
+class LoadImage(_Named):
+    """{"reference", "id", "images": [tags], "stream"}: out of the archive, unless it is there
+
+    Beside the step the request has what `extract --stdout` of the stream needs: argv, link, env, and the passphrase.
+    """
+
+    def __init__(self, context: Context, params: Table) -> None:
+        named = validate.texts(params.get("images") or [], "images", _MOST)
+        if not params.get("reference") and not params.get("id") and named:
+            params = dict(params, reference=named[0])
+        super().__init__(context, params)
+        self._tags = [tag for tag in named if "@" not in tag and not tag.startswith("sha256:")]
+
+    def apply(self, note: Note) -> Table:
+        said = find(self.engine, self._id) if self._id else None
+        loaded = 0
+        if said is None:
+            loaded = self._load()
+            said = find(self.engine, self._id or self._reference)
+        if said is None:
+            text = "{} was loaded and is not there: the archive holds another image"
+            raise wire.Refused("missing", text.format(self._shown), image=self._shown)
+        for tag in self._tags:
+            self._tag(said["Id"], tag)
+        return {"id": said["Id"], "loaded": bool(loaded), "bytes": loaded}
+
+    def _load(self) -> int:
+        with tempfile.TemporaryFile() as log:
+            tool = borg.reader(self.context.request, self.context.token, log.fileno())()
+            count: Dict[str, Any] = {"bytes": 0}
+            try:
+                self.engine.send("/images/load", self._chunks(tool, count), quiet=True)
+            finally:
+                assert tool.process.stdout is not None
+                tool.process.stdout.close()
+                tool.end()
+                log.seek(0)
+                wire.write_all(2, log.read(_LOG_BYTES))
+        return int(count["bytes"])
+
+    def _chunks(self, tool: children.Tool, count: Dict[str, Any]) -> Iterator[bytes]:
+        """What borg prints. Raises Refused when it was not all: then the engine is never told that it was."""
+        assert tool.process.stdout is not None
+        source, told = tool.process.stdout.fileno(), 0.0
+        while True:
+            self.context.control.check()
+            if not select.select([source], [], [], 0.5)[0]:
+                continue
+            chunk = os.read(source, _CHUNK)
+            if not chunk:
+                break
+            count["bytes"] += len(chunk)
+            yield chunk
+            if time.monotonic() - told > _TELL_SECONDS:
+                told = time.monotonic()
+                self.context.tell(step="load_image", image=self._shown, bytes=count["bytes"])
+        code, number = tool.wait(self.context.control)
+        if code != 0:
+            status = "signal {}".format(number) if code is None else "exit {}".format(code)
+            raise wire.Refused("stream", "the archive could not be read to its end (borg ended with {})".format(status))

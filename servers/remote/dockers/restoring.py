@@ -1,0 +1,176 @@
+"""The actions of a restore: one step after the other with its undo written first, all of it undone, or forgotten."""
+
+import json
+import os
+from typing import Any, Dict, List, Optional
+
+from .. import places, validate, wire
+from . import containers, exchanging, keeping
+from .engine import Engine
+from .journal import Journal, Record
+from .steps import Context, Problem, kind_of
+
+_MOST_STEPS = 100000
+# Without an engine that answers no container runs on what these put in place.
+_WITHOUT_ENGINE = ("exchange", "need_image", "healthy")
+Table = Dict[str, Any]
+
+
+def begin(token: str) -> Table:
+    """A journal for this restore. Raises Refused when there is one."""
+    Journal(token).make()
+    return {"begun": True}
+
+
+def do(engine: Engine, token: str, request: wire.Request, control: wire.Control) -> Table:
+    """One step. One that was carried out under its number is not carried out again, a part of one is undone first."""
+    number = validate.number(request.args.get("number"), "number", 0, _MOST_STEPS)
+    op, params = _asked(request)
+    with Journal(token) as journal:
+        record = journal.record(number)
+        if record is not None and record.op != op:
+            raise wire.Refused("invalid", "step {} is another one: {}".format(number, record.op))
+        if record is not None and record.facts is not None:
+            return {"done": record.facts}
+        if record is not None:
+            _undo(engine, record)
+            journal.undone(number)
+        context = Context(engine, token, control, request, journal.records(), number)
+        step = kind_of(op)(context, params)
+        journal.begin(number, op, step.prepare())
+        control.check()
+        facts = step.apply(lambda more: journal.note(number, more))
+        journal.done(number, facts)
+    return {"done": facts}
+
+
+def _asked(request: wire.Request) -> Any:
+    """(kind, parameters). Those that are secret come as JSON among the secrets, and are never written down."""
+    step = request.args.get("step")
+    if not isinstance(step, dict):
+        raise wire.Refused("invalid", "the request has no step")
+    params = step.get("params") or {}
+    text = request.secrets.get("params")
+    more = {} if text is None else _table(validate.text(text, "params", limit=wire.REQUEST_LIMIT))
+    if not isinstance(params, dict):
+        raise wire.Refused("invalid", "the parameters of a step are a table")
+    return validate.text(step.get("op"), "op", limit=64), dict(params, **more)
+
+
+def _table(text: str) -> Table:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise wire.Refused("invalid", "the secret parameters of a step are a table as JSON")
+    return found
+
+
+def _undo(engine: Optional[Engine], record: Record) -> Optional[str]:
+    if engine is None and record.op not in _WITHOUT_ENGINE:
+        raise Problem("the engine does not answer")
+    return kind_of(record.op).undo(engine, record)  # type: ignore[arg-type]
+
+
+def rollback(socket: str, token: str) -> Table:
+    """Undo everything, the last first. Nothing interrupts it; what could not be undone is tried again the next time."""
+    journal = Journal(token)
+    if not journal.exists:
+        return {"undone": [], "problems": [], "notes": []}
+    engine, problem = _engine(socket)
+    answer: Dict[str, List[Any]] = {"undone": [], "problems": [problem] if problem else [], "notes": []}
+    with journal:
+        records = journal.records()
+        held = ""
+        for record in reversed([one for one in records if not one.undone]):
+            row = {"number": record.number, "op": record.op}
+            if held:
+                answer["problems"].append("step {} waits: {}".format(record.number, held))
+                continue
+            try:
+                remark = _undo(engine, record)
+            except (Problem, wire.Refused, OSError) as error:
+                words = error.message if isinstance(error, wire.Refused) else str(error)
+                answer["problems"].append("step {} ({}): {}".format(record.number, record.op, words))
+                held = words if kind_of(record.op).holds else ""
+                continue
+            journal.undone(record.number)
+            answer["undone"].append(row)
+            answer["notes"] += [remark] if remark else []
+        if not answer["problems"]:
+            answer["notes"] += _clean(records)
+            journal.remove()
+    return answer
+
+
+def _engine(socket: str) -> Any:
+    """(engine, problem); an engine that is away keeps nobody from putting files back."""
+    try:
+        return Engine(socket), None
+    except wire.Refused as refusal:
+        return None, refusal.message
+
+
+def _clean(records: List[Record]) -> List[str]:
+    """What was extracted and is not in place any more; directories that were made on the way."""
+    quiet = wire.Control(0)  # it listens to nobody
+    found = [exchanging.finish_undo(one, quiet) for one in reversed(records) if one.op == "exchange"]
+    return list(dict.fromkeys(remark for remark in found if remark))
+
+
+def forget(socket: str, token: str, control: wire.Control) -> Table:
+    """Remove what was kept aside, and the journal. What cannot be removed is told, and tried the next time."""
+    journal = Journal(token)
+    if not journal.exists:
+        return {"removed": [], "problems": []}
+    engine, problem = _engine(socket)
+    removed: List[str] = []
+    problems: List[str] = []
+    with journal:
+        for record in journal.records():
+            if record.undone:
+                continue
+            try:
+                told = _forget(engine, record, control, problem)
+            except (wire.Refused, OSError) as error:
+                told = error.message if isinstance(error, wire.Refused) else str(error)
+            if record.op in ("exchange", "rename_container"):
+                (problems if told else removed).append(told or _shown(record))
+        if not problems:
+            journal.remove()
+    return {"removed": removed, "problems": problems}
+
+
+def _forget(engine: Optional[Engine], record: Record, control: wire.Control, problem: Optional[str]) -> Optional[str]:
+    if record.op == "exchange":
+        return exchanging.forget(record, control)
+    if record.op == "rename_container":
+        return problem if engine is None else containers.forget(engine, record)
+    return None
+
+
+def _shown(record: Record) -> str:
+    if record.op == "rename_container":
+        return str(record.undo["to"])
+    return wire.shown(os.path.join(wire.raw(record.undo["above"]), keeping.name_of(record.undo["token"])))
+
+
+def state(token: str) -> Table:
+    """{"exists", "steps": [{"number", "op", "done", "undone"}], "kept_bytes"}"""
+    journal = Journal(token)
+    records = journal.records() if journal.exists else []
+    above = {one.undo["above"] for one in records if one.op == "exchange" and not one.undone}
+    return {
+        "exists": journal.exists,
+        "steps": [{"number": one.number, "op": one.op, "done": one.done, "undone": one.undone} for one in records],
+        "kept_bytes": sum(keeping.size(wire.raw(path), token) for path in sorted(above)),
+    }
+
+
+def all_of_them() -> List[str]:
+    """Tokens of all restores that have a journal here."""
+    try:
+        return sorted(os.listdir(places.DOCKER_RESTORE))
+    except FileNotFoundError:
+        return []
