@@ -17,7 +17,9 @@ from phpborg.tasks.models import Task
 class DockerRestoreQuerySet(models.QuerySet["DockerRestore"]):
     def visible_to(self, user: object) -> Self:
         """Drafts are their maker's alone; what was started is everybody's who may see restores."""
-        return self.filter(~models.Q(state=DockerRestore.State.DRAFT) | models.Q(requested_by=getattr(user, "pk", None)))
+        return self.filter(
+            ~models.Q(state=DockerRestore.State.DRAFT) | models.Q(requested_by=getattr(user, "pk", None))
+        )
 
     def protected(self) -> Self:
         """Those whose former state is still kept aside."""

@@ -127,8 +127,12 @@ class DockerPlan:
     @property
     def hash(self) -> str:
         """SHA-256 of the plan's canonical JSON: two plans with the same hash do the same."""
-        text = json.dumps(typed.written(self), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-        return hashlib.sha256(text.encode("ascii")).hexdigest()
+        return hashlib.sha256(self.canonical.encode("ascii")).hexdigest()
+
+    @property
+    def canonical(self) -> str:
+        """The plan as one line of ASCII, always the same for the same plan."""
+        return json.dumps(typed.written(self), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
     @property
     def bytes(self) -> int:

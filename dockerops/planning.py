@@ -17,8 +17,6 @@ from dockerops.naming import base_of, files_only
 from dockerops.options import Options
 from dockerops.plan import DockerPlan, Note, Protected, Step
 
-# A database may need a while to write everything down; then it is killed.
-STOP_SECONDS = 60
 HEALTHY_SECONDS, RUNNING_SECONDS = 300, 60
 PLACE = "/var/lib/phpborg/docker"
 MANIFEST_PATH = f"{PLACE}/manifest.json"
@@ -158,7 +156,7 @@ class _Builder:
         replaced = {one.name for one in self.facts.replaced}
         active = [*users, *(one for one in self.facts.replaced if one.is_active)]
         for name in reversed(ordering.in_order(ordering.needs_there(active))):
-            params = {"container": name, "seconds": STOP_SECONDS}
+            params = {"container": name, "seconds": None}
             self._add("stop_container", params, "replaced" if name in replaced else "uses", name=name, touches=(name,))
         return users
 

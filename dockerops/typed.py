@@ -10,9 +10,10 @@ import types
 from dataclasses import MISSING, Field, asdict, fields, is_dataclass
 from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
-from urllib.parse import quote_from_bytes, unquote_to_bytes
+from urllib.parse import quote_from_bytes
 
-_MARK = "\ufffd%:"
+from dockerops.scripts import filling
+from dockerops.scripts.filling import MARK
 
 
 def read(kind: Any, raw: Any) -> Any:
@@ -34,7 +35,7 @@ def stored(value: Any) -> Any:
 
 def restored(value: Any) -> Any:
     """What `stored` was given."""
-    return _each(value, _restored_text)
+    return filling.restored(value)
 
 
 def _each(value: Any, change: Any) -> Any:
@@ -48,24 +49,14 @@ def _each(value: Any, change: Any) -> Any:
 
 
 def _stored_text(text: str) -> str:
-    if text.startswith(_MARK) or "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
-        return _MARK + quote_from_bytes("".join(map(_byte_or_letter, text)).encode("utf-8", "surrogateescape"))
+    if text.startswith(MARK) or "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+        return MARK + quote_from_bytes("".join(map(_byte_or_letter, text)).encode("utf-8", "surrogateescape"))
     return text
 
 
 def _byte_or_letter(letter: str) -> str:
     """Surrogates that stand for no byte, which JSON of a stranger may hold, are lost."""
     return "\ufffd" if "\ud800" <= letter < "\udc80" or "\udcff" < letter <= "\udfff" else letter
-
-
-def _restored_text(text: str) -> str:
-    if not text.startswith(_MARK):
-        return text
-    raw = unquote_to_bytes(text[len(_MARK) :])
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return raw.decode("utf-8", "surrogateescape")
 
 
 def _plain(value: Any) -> Any:

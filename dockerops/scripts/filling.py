@@ -6,7 +6,10 @@ helper's verb gets. Raises LookupError when the manifest does not know the name.
 """
 
 from typing import Any, Callable, Dict
+from urllib.parse import unquote_to_bytes
 
+# Begins a text that no database would take: its bytes follow percent-encoded (see dockerops/typed.py).
+MARK = "\ufffd%:"
 _PROJECT = "com.docker.compose.project"
 # Two bridges of one machine cannot have the same name.
 _BRIDGE_NAME = "com.docker.network.bridge.name"
@@ -19,6 +22,8 @@ def fill(
     """The parameters of one step, with the bodies that the plan does not hold."""
     if op == "create_container":
         return rewrite(_row(manifest, "containers", params["manifest_name"]), renames)
+    if op == "create_volume" and not params.get("manifest_name"):
+        return {"name": params["name"], "driver": "local", "options": {}, "labels": _labels(params["labels"], renames)}
     if op == "create_volume":
         return _volume(params, _row(manifest, "volumes", params["manifest_name"]), renames)
     if op == "create_network":
@@ -69,3 +74,20 @@ def _network(params: Dict[str, Any], row: Dict[str, Any], renames: Dict[str, Any
     if params.get("free"):
         body["IPAM"] = {key: value for key, value in (body.get("IPAM") or {}).items() if key != "Config"}
     return {"name": params["name"], "body": body}
+
+
+def restored(value: Any) -> Any:
+    """JSON of a stored plan with its real texts."""
+    if isinstance(value, str):
+        return _restored_text(value)
+    if isinstance(value, dict):
+        return {restored(key): restored(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [restored(one) for one in value]
+    return value
+
+
+def _restored_text(text: str) -> str:
+    if not text.startswith(MARK):
+        return text
+    return unquote_to_bytes(text[len(MARK) :]).decode("utf-8", "surrogateescape")

@@ -33,7 +33,12 @@ def start(*, restore: DockerRestore, by: Any = None, trigger: Trigger = Trigger.
     assert restore.server is not None
     socket_of(restore.server)
     known = task_of(restore)
-    if known is not None and known.is_active and restore.conflicts_at is None and known.params.get("of") == asked(restore):
+    if (
+        known is not None
+        and known.is_active
+        and restore.conflicts_at is None
+        and known.params.get("of") == asked(restore)
+    ):
         return known
     task = queue.enqueue(
         KIND,

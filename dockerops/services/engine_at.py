@@ -96,6 +96,11 @@ class EngineAt:
         """{"exists", "steps", "kept_bytes"} of the journal."""
         return self._call("state", ASK_SECONDS, None, token=self.token)
 
+    def staged(self, directory: str, sources: list[str], stop: Stop | None = None) -> int:
+        """How many entries of these paths lie in the private directory."""
+        said = self._call("staged", UNDO_SECONDS, stop, token=self.token, target=directory, sources=sources)
+        return int(said.get("entries") or 0)
+
     def compare(self, bodies: list[Mapping[str, Any]], stop: Stop | None = None) -> Said:
         """{"differs": {container: [field]}} of containers and the bodies that they were made of; no value is told."""
         return self.host.call(

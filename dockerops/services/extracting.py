@@ -51,6 +51,7 @@ class Extraction:
 
     def __init__(self, context: TaskContext, archive: Archive, engine: EngineAt, total: int) -> None:
         self.context, self.archive, self.host, self.token = context, archive, engine.host, engine.token
+        self._engine = engine
         self.made: dict[str, list[str]] = {}  # directories that staging had to make, by the directory it was for
         self._server = str(engine.server.pk)
         self._meter = Meter(total)
@@ -69,6 +70,9 @@ class Extraction:
         for batch in portion.batches():
             self.context.stop.check()
             self._run(batch, place, way, portion)
+        arrived = self._engine.staged(portion.directory, list(portion.sources), self.context.stop)
+        if arrived != portion.expected.entries:
+            raise NotAllExtracted(path=portion.directory, placed=arrived, expected=portion.expected.entries)
         self._before += portion.expected.bytes
         self._say(0)
         return {"entries": portion.expected.entries, "bytes": portion.expected.bytes}

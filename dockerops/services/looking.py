@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import gettext_noop
+
+from backups.models import Archive
+from dockerops.manifest import Contents
 from dockerops.models import DockerRestore
+from dockerops.run_errors import NothingOfDocker, NotLookedYet
+from dockerops.services.archive_reading import Reader, reading
 from phpborg.tasks import queue
 from phpborg.tasks.context import TaskContext
 from phpborg.tasks.models import Task
@@ -39,11 +45,31 @@ def task_of(restore: DockerRestore) -> Task | None:
     return Task.objects.filter(pk=restore.look_task).first() if restore.look_task else None
 
 
-def contents_of(restore: DockerRestore) -> Any:
-    """manifest.Contents of the row. Raises NotLookedYet."""
-    raise NotImplementedError
+def contents_of(restore: DockerRestore) -> Contents:
+    """What the archive holds, without any secret. Raises NotLookedYet."""
+    if not restore.contents:
+        raise NotLookedYet()
+    return Contents.from_json(restore.contents)
 
 
 def carry_out(context: TaskContext) -> Outcome:
-    """View, manifest or listing, analysis, row. Raises NothingOfDocker, ManifestDamaged."""
-    raise NotImplementedError
+    """View, manifest or listing, analysis, row. Raises NothingOfDocker, ManifestUnreadable."""
+    restore = DockerRestore.objects.select_related("archive__repository__pool", "archive__job").get(
+        pk=context.params["docker_restore"]
+    )
+    assert restore.archive is not None
+    with reading(context, restore.archive) as reader:
+        context.phase("planning")
+        with context.step("look", gettext_noop("Read what the archive says of itself, or list it")) as row:
+            contents = read(reader, restore.archive)
+            row["detail"] = f"{len(contents.projects)} · {len(contents.containers)} · {len(contents.volumes)}"
+    public = contents.public()
+    DockerRestore.objects.filter(pk=restore.pk, state=DockerRestore.State.DRAFT).update(contents=public.as_json())
+    return Outcome(result={"docker_restore": str(restore.pk), "origin": contents.origin, "notes": list(contents.notes)})
+
+
+def read(reader: Reader, archive: Archive) -> Contents:
+    """By the surest source that the archive has: its manifest, its record, its listing. Raises NothingOfDocker."""
+    from dockerops import analysis  # noqa: PLC0415
+
+    return analysis

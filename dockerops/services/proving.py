@@ -61,9 +61,7 @@ def _made_things(plan: DockerPlan, there: Inventory) -> None:
 
 def _bodies(plan: DockerPlan, engine: EngineAt, carrier: Carrier, stop: Stop | None) -> int:
     """What the engine says of each new container is what the archive says, in every field; values stay there."""
-    bodies: list[Mapping[str, Any]] = [
-        carrier.filled(step) for step in plan.steps if step.op == "create_container"
-    ]
+    bodies: list[Mapping[str, Any]] = [carrier.filled(step) for step in plan.steps if step.op == "create_container"]
     if not bodies:
         return 0
     said = engine.compare(bodies, stop)

@@ -50,9 +50,13 @@ class DockerRestoreRun:
         """Everything, in order. What fails before the journal is open has touched nothing; later all is undone."""
         with reading(self.context, self.archive) as reader, self._ways:
             self._view = str(reader.view)
-            self._step("facts", gettext_noop("Look again: is the server as it was when the plan was shown?"), self._facts)
+            self._step(
+                "facts", gettext_noop("Look again: is the server as it was when the plan was shown?"), self._facts
+            )
             manifest = self._step(
-                "manifest", gettext_noop("Read from the archive how its containers are made"), lambda row: self._read(reader)
+                "manifest",
+                gettext_noop("Read from the archive how its containers are made"),
+                lambda row: self._read(reader),
             )
             self._step("count", gettext_noop("Count what has to arrive"), lambda row: self._count(reader, row))
             carrier = self._carrier(manifest)
@@ -105,7 +109,12 @@ class DockerRestoreRun:
         """To the view of the repository; opened once."""
         if self._way is None:
             way = open_way(
-                self.context, self.server, self.engine.host, self._view, mode="tunnel", token=self.context.task.pk.hex[:16]
+                self.context,
+                self.server,
+                self.engine.host,
+                self._view,
+                mode="tunnel",
+                token=self.context.task.pk.hex[:16],
             )
             self._way = self._ways.enter_context(way)
         return self._way

@@ -8,13 +8,15 @@ Arguments: `action` and, but for `state`, `socket`.
   rollback {"token"}            everything undone, the last first: {"undone", "problems", "notes"}; may be repeated
   forget {"token"}              what was kept aside is removed: {"removed", "problems"}; may be repeated
   state {"token"}               {"exists", "steps", "kept_bytes"}
+  compare {}                    {"differs": {container: [field]}} of what secrets["params"] says (comparing.py)
+  staged {"target", "token", "sources"}   {"entries"} that were extracted into that private directory
 """
 
 import os
 
 from .. import policy, validate, wire
 
-_ACTIONS = ["inventory", "begin", "do", "rollback", "forget", "state"]
+_ACTIONS = ["inventory", "begin", "do", "rollback", "forget", "state", "compare", "staged"]
 
 
 def docker(request: wire.Request, control: wire.Control) -> None:
@@ -22,15 +24,21 @@ def docker(request: wire.Request, control: wire.Control) -> None:
     if os.geteuid():
         raise wire.Refused("invalid", "Docker is asked by root alone")
     action = validate.choice(request.args.get("action"), "action", _ACTIONS)
-    from . import looking, restoring
+    from . import comparing, looking, restoring
     from .engine import Engine
 
     if action == "inventory":
         with Engine(_socket(request), control.check) as engine:
             wire.answer(looking.inventory(engine, request.args, control))
         return
+    if action == "compare":
+        with Engine(_socket(request), control.check) as engine:
+            wire.answer(comparing.compare(engine, restoring.secret_params(request)))
+        return
     token = validate.token(request.args.get("token"))
-    if action == "state":
+    if action == "staged":
+        wire.answer(comparing.staged(request.args, control))
+    elif action == "state":
         wire.answer(restoring.state(token))
     # Both only end what was begun: they are allowed whatever the policy says by now.
     elif action == "rollback":

@@ -50,11 +50,16 @@ def _asked(request: wire.Request) -> Any:
     if not isinstance(step, dict):
         raise wire.Refused("invalid", "the request has no step")
     params = step.get("params") or {}
-    text = request.secrets.get("params")
-    more = {} if text is None else _table(validate.text(text, "params", limit=wire.REQUEST_LIMIT))
+    more = secret_params(request)
     if not isinstance(params, dict):
         raise wire.Refused("invalid", "the parameters of a step are a table")
     return validate.text(step.get("op"), "op", limit=64), dict(params, **more)
+
+
+def secret_params(request: wire.Request) -> Table:
+    """What came as JSON among the secrets; {} for nothing. Raises Refused."""
+    text = request.secrets.get("params")
+    return {} if text is None else _table(validate.text(text, "params", limit=wire.REQUEST_LIMIT))
 
 
 def _table(text: str) -> Table:

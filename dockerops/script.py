@@ -1,0 +1,194 @@
+"""A plan as a bash script: the same steps in the same order. It holds no secret and asks for the passphrase.
+
+`simple` is short; `advanced` undoes everything when it fails, logs, and can be run dry. Both carry bodies.py and
+filling.py, so what the engine is asked for is what the worker asks for. Every name is quoted; bytes that are no text
+are written as \\xNN.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+import servers.remote.dockers
+from dockerops.plan import DockerPlan, Step
+
+FORMS = ("simple", "advanced")
+_HERE = Path(__file__).parent / "scripts"
+_BODIES = Path(servers.remote.dockers.__path__[0]) / "bodies.py"
+_FUNCTION = re.compile(
+    r"^(?:# [^\n]*\n)*([a-z_]+)\(\) \{\n.*?^\}\n|^(?:# [^\n]*\n)*([a-z_]+)\(\) \{[^\n]*\}\n", re.M | re.S
+)
+_RUN = "main(sys.argv[1:], from_inspect, rewrite, fill, restored)\n"
+
+
+def script(plan: DockerPlan, form: str = "simple") -> str:
+    """The script's text, without any secret. Every byte of it is UTF-8."""
+    advanced = form == "advanced"
+    calls = [(step, _call(step)) for step in plan.steps]
+    main = "\n".join(_main(plan, calls, advanced))
+    needed = _needed(main, [(_HERE / name).read_text() for name in ("common.sh", f"{form}.sh")])
+    parts = (
+        _header(plan, form),
+        _settings(plan, advanced),
+        "\n".join(needed),
+        main,
+        _data("PYTHON_CODE", "PHPBORG_PYTHON", _python()),
+        _data("PLAN", "PHPBORG_PLAN", plan.canonical),
+        'main "$@"\n',
+    )
+    return "\n".join(parts)
+
+
+def quoted(text: str) -> str:
+    """As one word of bash, whatever is in it."""
+    if all(letter.isprintable() for letter in text):
+        return shlex.quote(text)
+    raw = text.encode("utf-8", "surrogateescape")
+    plain = (chr(byte) if 32 <= byte < 127 and byte not in b"'\\" else f"\\x{byte:02x}" for byte in raw)
+    # Each escape ends after two digits, also before a letter that is a digit.
+    return "$'" + "".join(plain) + "'"
+
+
+def _comment(text: str) -> str:
+    """As the rest of a line after `#`."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def _header(plan: DockerPlan, form: str) -> str:
+    lines = (
+        _("Puts Docker contents of the archive {archive} back on {server}.").format(
+            archive=plan.archive_name, server=plan.server_name
+        ),
+        _("It holds no secret and asks for the passphrase of the repository. Run it as root on the server."),
+        *(note.sentence for note in plan.notes),
+    )
+    words = "".join(f"# {_comment(line)}\n" for line in lines)
+    return f"#!/usr/bin/env bash\n{words}#\n# Plan: {plan.hash}\n# Form: {form}\n"
+
+
+def _settings(plan: DockerPlan, advanced: bool) -> str:
+    names = {
+        "PLAN_HASH": plan.hash,
+        "SOCKET": plan.socket,
+        "REPOSITORY": plan.repository,
+        "ARCHIVE": plan.archive_name,
+        "MANIFEST_PATH": plan.manifest,
+        "PROTECT": plan.protect,
+        "STAGING": f".phpborg-restore-{plan.token}",
+        "KEPT": f".phpborg-kept-{plan.token[:8]}",
+    }
+    lines = ["set -euo pipefail", "umask 022", *(f"readonly {name}={quoted(value)}" for name, value in names.items())]
+    lines += ["declare -A STOPPED_POLICY=() KEPT_PLACES=()", "KEPT_CONTAINERS=() STAGINGS=()"]
+    if advanced:
+        lines += ["UNDO=()", "DRY_RUN=no", "AGREED=no", "FINISHED=no", "STEP=0", "LOG="]
+    return "\n".join(lines) + "\n"
+
+
+def _main(plan: DockerPlan, calls: list[tuple[Step, str]], advanced: bool) -> Iterator[str]:
+    yield "main() {"
+    if advanced:
+        yield '    read_options "$@"'
+        yield "    trap ended EXIT\n    trap interrupted INT TERM HUP"
+    else:
+        yield "    trap stopped_early EXIT"
+    yield "    check_plan"
+    yield from _checks(plan, advanced)
+    for step, call in calls:
+        sentence = _comment(step.sentence)
+        if advanced:
+            yield f"    step {step.number} {quoted(sentence)} {call}"
+        else:
+            yield f"\n    # {step.number}. {sentence}\n    {call}"
+    if advanced:
+        yield '    FINISHED=yes\n    [ "$DRY_RUN" = yes ] || finish'
+    else:
+        yield "\n    trap - EXIT\n    finish"
+    yield "}\n"
+
+
+def _checks(plan: DockerPlan, advanced: bool) -> list[str]:
+    """What happens before the first step; a dry run needs no repository."""
+    checks = ["check_tools", "ask_passphrase", *(["read_manifest"] if plan.manifest else [])]
+    if not advanced:
+        return [f"    {check}" for check in checks]
+    return ['    if [ "$DRY_RUN" != yes ]; then', *(f"        {check}" for check in (*checks, "agree")), "    fi"]
+
+
+def _call(step: Step) -> str:
+    """The function of a step with its words."""
+    params = step.params
+    words = _WORDS[step.op](step, params)
+    return " ".join(quoted("" if word is None else str(word)) for word in words)
+
+
+def _exchange(step: Step, params: dict[str, object]) -> list[object]:
+    three = [params["target"], params["stage"], params["source"]]
+    items = params["items"]
+    if isinstance(items, list | tuple):
+        return ["exchange_items", *three, *items]
+    return ["exchange_whole" if params["whole"] else "exchange_entries", *three]
+
+
+def _listed(value: object) -> list[object]:
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+_WORDS: dict[str, Callable[[Step, dict[str, Any]], list[Any]]] = {
+    "need_image": lambda step, params: ["need_image", params["reference"], params["id"]],
+    "load_image": lambda step, params: [
+        "load_image", params["reference"], params["id"], params["stream"], *_listed(params["images"]),
+    ],
+    "pull_image": lambda step, params: ["pull_image", params["reference"], params["id"], params["tag"]],
+    "create_network": lambda step, params: ["create_network", step.number, params["name"]],
+    "create_volume": lambda step, params: ["create_volume", step.number, params["name"]],
+    "create_container": lambda step, params: ["create_container", step.number, params["name"]],
+    "extract": lambda step, params: ["extract", params["directory"], *_listed(params["sources"])],
+    "stop_container": lambda step, params: ["stop_container", params["container"], params["seconds"]],
+    "archive_former": lambda step, params: ["archive_former", params["archive"], *_listed(params["paths"])],
+    "rename_container": lambda step, params: ["rename_container", params["container"], params["to"]],
+    "disconnect": lambda step, params: ["disconnect", params["network"], params["container"]],
+    "exchange": _exchange,
+    "start": lambda step, params: ["start_container", params["container"], params["state"]],
+    "healthy": lambda step, params: ["healthy", params["container"], params["seconds"]],
+    "compose_up": lambda step, params: [
+        "compose_up", params["project"], params["working_dir"], *_listed(params["files"]), "--",
+        *_listed(params["env_files"]),
+    ],
+}  # fmt: skip
+
+
+def _functions(texts: Iterable[str]) -> dict[str, str]:
+    """{name: text with its comment}, in the order of the files."""
+    found = {}
+    for text in texts:
+        for match in _FUNCTION.finditer(text):
+            found[match[1] or match[2]] = match[0]
+    return found
+
+
+def _needed(main: str, texts: list[str]) -> list[str]:
+    """The functions that are used, in the order of the files."""
+    known = _functions(texts)
+    wanted: set[str] = set()
+    waiting = [main]
+    while waiting:
+        words = set(re.findall(r"[a-z_]+", waiting.pop()))
+        for name in sorted(words & set(known) - wanted):
+            wanted.add(name)
+            waiting.append(known[name])
+    return [text for name, text in known.items() if name in wanted]
+
+
+def _python() -> str:
+    texts = (_BODIES, _HERE / "filling.py", _HERE / "asking.py")
+    return "\n".join(path.read_text() for path in texts) + "\n" + _RUN
+
+
+def _data(name: str, mark: str, text: str) -> str:
+    return f"{name}=$(\n    cat <<'{mark}'\n{text.rstrip()}\n{mark}\n)\nreadonly {name}\n"

@@ -1,0 +1,327 @@
+# The steps of a restore of Docker, one function each. script.py carries those that a plan needs into its scripts.
+# Before: SOCKET, REPOSITORY, ARCHIVE, TOKEN, MANIFEST_PATH, PLAN, PYTHON_CODE. `remember` notes an undo.
+
+say() {
+    printf '%s\n' "$*"
+}
+
+die() {
+    printf '%s\n' "$*" >&2
+    exit 1
+}
+
+# The engine of this plan, whatever this shell is set to.
+d() {
+    command docker --host "unix://$SOCKET" "$@"
+}
+
+check_tools() {
+    local tool
+    for tool in borg docker curl python3 sha256sum; do
+        command -v "$tool" >/dev/null || die "$tool is needed and not installed."
+    done
+    [ "$(id -u)" = 0 ] || die "Only root can put owners and volumes back."
+    [ -S "$SOCKET" ] || die "There is no Docker engine at $SOCKET."
+    d version >/dev/null || die "The Docker engine at $SOCKET does not answer."
+}
+
+check_plan() {
+    local seen
+    seen=$(printf '%s' "$PLAN" | sha256sum)
+    [ "${seen%% *}" = "$PLAN_HASH" ] || die "This script was changed: its plan is not $PLAN_HASH."
+}
+
+ask_passphrase() {
+    export BORG_REPO="${BORG_REPO:-$REPOSITORY}"
+    if [ -z "${BORG_PASSPHRASE+x}${BORG_PASSCOMMAND+x}${BORG_PASSPHRASE_FD+x}" ]; then
+        read -rs -p "Passphrase of $BORG_REPO: " BORG_PASSPHRASE || true
+        printf '\n' >&2
+        export BORG_PASSPHRASE
+    fi
+    borg info "::$ARCHIVE" >/dev/null || die "The archive cannot be read."
+}
+
+# Bodies of containers hold secrets: they are kept in a variable, and go from pipe to pipe.
+read_manifest() {
+    MANIFEST=$(borg extract --stdout "::$ARCHIVE" "pp:${MANIFEST_PATH#/}") || die "The archive's manifest cannot be read."
+    [ -n "$MANIFEST" ] || die "The archive has no manifest."
+}
+
+api() {
+    local answer status
+    answer=$(curl --silent --show-error --unix-socket "$SOCKET" --request POST --header 'Content-Type: application/json' \
+        --data-binary @- --write-out '\n%{http_code}' "http://localhost$1") || return 1
+    status=${answer##*$'\n'}
+    if [ "$status" -ge 300 ]; then
+        printf 'The engine refuses %s: %s\n' "$1" "${answer%$'\n'*}" >&2
+        return 1
+    fi
+}
+
+# Lines in pairs: a path of the engine, and what is posted to it.
+post_all() {
+    local path body
+    while IFS= read -r path && IFS= read -r body; do
+        printf '%s' "$body" | api "$path" || return 1
+    done
+}
+
+create() {
+    local asked
+    asked=$(printf '%s\n%s' "$PLAN" "${MANIFEST:-}" | python3 -c "$PYTHON_CODE" ask "$1") || return 1
+    printf '%s\n' "$asked" | post_all
+}
+
+need_image() {
+    d image inspect "${2:-$1}" >/dev/null || die "The image $1 is not there."
+}
+
+load_image() {
+    local reference=$1 id=$2 stream=$3 tag
+    shift 3
+    if ! d image inspect "${id:-$reference}" >/dev/null 2>&1; then
+        borg extract --stdout "::$ARCHIVE" "pp:${stream#/}" | d load || return 1
+    fi
+    d image inspect "${id:-$reference}" >/dev/null || return 1
+    for tag in "$@"; do
+        d tag "${id:-$reference}" "$tag" || return 1
+    done
+}
+
+pull_image() {
+    local reference=$1 id=$2 tag=$3
+    if ! d image inspect "${id:-$reference}" >/dev/null 2>&1; then
+        d pull "$reference" || return 1
+        d tag "$reference" "$tag" || return 1
+    fi
+}
+
+create_network() {
+    if d network inspect "$2" >/dev/null 2>&1; then
+        say "The network $2 is there already."
+        return 0
+    fi
+    remember d network rm "$2"
+    create "$1"
+}
+
+create_volume() {
+    if d volume inspect "$2" >/dev/null 2>&1; then
+        say "The volume $2 is there already."
+        return 0
+    fi
+    remember d volume rm "$2"
+    create "$1"
+}
+
+# Everything of this restore in one directory is extracted beside it first: nothing is replaced yet.
+extract() {
+    local directory=$1 source wanted=() status=0
+    shift
+    for source in "$@"; do
+        wanted+=("pp:${source#/}")
+    done
+    mkdir -p -- "$directory"
+    remember rm -rf --one-file-system -- "$directory/$STAGING"
+    STAGINGS+=("$directory/$STAGING")
+    rm -rf --one-file-system -- "${directory:?}/$STAGING"
+    (umask 077 && mkdir -- "$directory/$STAGING") || return 1
+    (cd -- "$directory/$STAGING" && borg extract --progress --numeric-ids --sparse "::$ARCHIVE" "${wanted[@]}") || status=$?
+    [ "$status" -le 1 ] || return "$status"
+    for source in "$@"; do
+        if [ ! -e "$directory/$STAGING/${source#/}" ] && [ ! -L "$directory/$STAGING/${source#/}" ]; then
+            printf 'Not in the archive: %s\n' "$source" >&2
+            return 1
+        fi
+    done
+}
+
+stop_container() {
+    local name=$1 state policy seconds=()
+    state=$(d inspect --type container --format '{{.State.Status}}' "$name") || return 1
+    policy=$(d inspect --type container --format '{{.HostConfig.RestartPolicy.Name}}' "$name") || return 1
+    [ -z "$2" ] || seconds=(--time "$2")
+    remember bring_back "$name" "$state" "$policy"
+    [ "$policy" != always ] || d update --restart no "$name" >/dev/null || return 1
+    [ "$state" != paused ] || d unpause "$name" >/dev/null || return 1
+    d stop "${seconds[@]}" "$name" >/dev/null || return 1
+    STOPPED_POLICY[$name]=$policy
+}
+
+bring_back() {
+    [ "$3" != always ] || d update --restart always "$1" >/dev/null || return 1
+    case $2 in
+        running | restarting) d start "$1" >/dev/null ;;
+        paused) d start "$1" >/dev/null && d pause "$1" >/dev/null ;;
+    esac
+}
+
+archive_former() {
+    local name=$1
+    shift
+    borg create --numeric-ids --stats "::$name" "$@"
+}
+
+rename_container() {
+    remember d rename "$2" "$1"
+    d rename "$1" "$2"
+    KEPT_CONTAINERS+=("$2")
+}
+
+disconnect() {
+    local network=$1 name=$2 asked
+    asked=$({
+        printf '\n'
+        d inspect --type container "$name"
+    } | python3 -c "$PYTHON_CODE" reconnect "$network") || return 1
+    [ -n "$asked" ] || return 0
+    remember connect_again "$asked"
+    d network disconnect --force "$network" "$name"
+}
+
+connect_again() {
+    printf '%s\n' "$1" | post_all
+}
+
+# TARGET STAGE SOURCE: the entry itself is exchanged by a rename; what was there is kept.
+exchange_whole() {
+    local target=$1 staged="$2/$STAGING/${3#/}" kept="$2/$KEPT/${3#/}"
+    mkdir -p -- "${target%/*}/"
+    exchange_entry "$target" "$staged" "$kept" "$2"
+}
+
+exchange_entry() {
+    local target=$1 staged=$2 kept=$3
+    (umask 077 && mkdir -p -- "$4/$KEPT") || return 1
+    KEPT_PLACES["$4/$KEPT"]=1
+    remember exchange_back "$target" "$staged" "$kept"
+    if [ -e "$target" ] || [ -L "$target" ]; then
+        mkdir -p -- "${kept%/*}"
+        mv -T -- "$target" "$kept" || return 1
+    fi
+    mv -T -- "$staged" "$target"
+}
+
+exchange_back() {
+    if [ ! -e "$2" ] && [ ! -L "$2" ] && { [ -e "$1" ] || [ -L "$1" ]; }; then
+        mv -T -- "$1" "$2" || return 1
+    fi
+    if [ -e "$3" ] || [ -L "$3" ]; then
+        mv -T -- "$3" "$1"
+    fi
+}
+
+# The same for single entries: all others stay.
+exchange_items() {
+    local target=$1 stage=$2 source=$3 item
+    shift 3
+    for item in "$@"; do
+        mkdir -p -- "$(dirname -- "$target/$item")"
+        exchange_entry "$target/$item" "$stage/$STAGING/${source#/}/$item" "$stage/$KEPT/${source#/}/$item" "$stage" || return 1
+    done
+}
+
+# The target is a mount point: its entries are exchanged one by one.
+exchange_entries() {
+    local target=$1 stage=$2 source=$3 entry name
+    local staged="$stage/$STAGING/${source#/}" kept="$stage/$KEPT/${source#/}"
+    (umask 077 && mkdir -p -- "$kept") || return 1
+    KEPT_PLACES["$stage/$KEPT"]=1
+    for entry in "$target"/* "$target"/.[!.]* "$target"/..?*; do
+        name=${entry##*/}
+        if [ "$name" = "$STAGING" ] || [ "$name" = "$KEPT" ] || { [ ! -e "$entry" ] && [ ! -L "$entry" ]; }; then
+            continue
+        fi
+        remember mv -T -- "$kept/$name" "$entry"
+        mv -T -- "$entry" "$kept/$name" || return 1
+    done
+    for entry in "$staged"/* "$staged"/.[!.]* "$staged"/..?*; do
+        if [ -e "$entry" ] || [ -L "$entry" ]; then
+            remember mv -T -- "$target/${entry##*/}" "$entry"
+            mv -T -- "$entry" "$target/${entry##*/}" || return 1
+        fi
+    done
+    chown --reference="$staged" -- "$target" && chmod --reference="$staged" -- "$target"
+}
+
+create_container() {
+    if d container inspect "$2" >/dev/null 2>&1; then
+        printf 'There is a container %s already.\n' "$2" >&2
+        return 1
+    fi
+    remember d rm --force "$2"
+    create "$1"
+}
+
+start_container() {
+    local name=$1 state=$2
+    remember d stop "$name"
+    [ "${STOPPED_POLICY[$name]:-}" != always ] || d update --restart always "$name" >/dev/null || return 1
+    d start "$name" >/dev/null || return 1
+    [ "$state" != paused ] || d pause "$name" >/dev/null
+}
+
+# Running and, where it has a health check, healthy; without one: still the same run after three seconds.
+healthy() {
+    local name=$1 last=$((SECONDS + $2)) seen health first='' since=$SECONDS
+    while [ "$SECONDS" -le "$last" ]; do
+        seen=$(d inspect --type container --format '{{.State.Status}} {{.State.StartedAt}}' "$name") || return 1
+        health=$(d inspect --type container --format '{{if .State.Health}}{{.State.Health.Status}}{{end}}' "$name") || return 1
+        [ "$seen" = "$first" ] || since=$SECONDS
+        first=$seen
+        case "$seen:$health" in
+            running*:healthy) return 0 ;;
+            running*:) [ $((SECONDS - since)) -lt 4 ] || return 0 ;;
+            exited* | dead*) break ;;
+        esac
+        sleep 0.5
+    done
+    printf '%s is not healthy after %s s.\n' "$name" "$2" >&2
+    return 1
+}
+
+compose() {
+    if d compose version >/dev/null 2>&1; then
+        d compose "$@"
+    else
+        DOCKER_HOST="unix://$SOCKET" docker-compose "$@"
+    fi
+}
+
+# PROJECT DIRECTORY FILES… -- ENVIRONMENT FILES…
+compose_up() {
+    local project=$1 directory=$2 words=() option=--file word
+    shift 2
+    for word in "$@"; do
+        if [ "$word" = -- ]; then
+            option=--env-file
+        else
+            words+=("$option" "$word")
+        fi
+    done
+    remember compose --project-name "$project" --project-directory "$directory" "${words[@]}" down
+    compose --project-name "$project" --project-directory "$directory" "${words[@]}" up --detach --no-recreate
+}
+
+# What was replaced goes when everything is back; otherwise the script says where it is.
+finish() {
+    local place
+    for place in "${STAGINGS[@]}"; do
+        rm -rf --one-file-system -- "$place"
+    done
+    for place in "${!KEPT_PLACES[@]}"; do
+        if [ "$PROTECT" != aside ]; then
+            rm -rf --one-file-system -- "$place"
+        else
+            say "Kept: $place"
+        fi
+    done
+    for place in "${KEPT_CONTAINERS[@]}"; do
+        if [ "$PROTECT" != aside ]; then
+            d rm "$place" >/dev/null
+        else
+            say "Kept: container $place"
+        fi
+    done
+    say "Everything is back."
+}
