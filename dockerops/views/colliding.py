@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
+from dockerops import typed
 from dockerops.models import DockerRestore
 from dockerops.services import detecting, drafts
 from dockerops.views.frame import Step, draft_of, forward, frame, missing_before, task_context, to_step
@@ -41,13 +42,13 @@ def docker_conflicts(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         return to_step(row, missing)
     if request.method == "POST":
         return _answered(request, row)
-    conflicts = detecting.conflicts_of(row)
+    conflicts, agreed = detecting.conflicts_of(row), set(typed.restored(row.consents))
     task = task_context(row.conflicts_task)
     context = frame(
         request,
         row,
         Step.CONFLICTS,
-        conflicts=[(one, one.consent in row.consents) for one in conflicts],
+        conflicts=[(one, one.consent in agreed) for one in conflicts],
         counts=_counts(conflicts),
         is_current=detecting.is_current(row),
         is_blocked=any(one.severity == "block" for one in conflicts),
@@ -59,7 +60,7 @@ def docker_conflicts(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 def _answered(request: HttpRequest, row: DockerRestore) -> HttpResponse:
     then = {"then": "review"} if request.POST.get("then") == "review" else {}
     known = {one.consent for one in detecting.conflicts_of(row) if one.consent}
-    drafts.consent(restore=row, keys=sorted(known & set(request.POST.getlist("consent"))))
+    drafts.consent(restore=row, keys=sorted(known & set(typed.restored(request.POST.getlist("consent")))))
     if "check" in request.POST:
         try:
             detecting.start(restore=row, by=request.user)

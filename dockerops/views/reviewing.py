@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods
 
+from dockerops import script
 from dockerops.choice import Choice
 from dockerops.conflict import Conflict
 from dockerops.errors import NotPlanned
@@ -65,7 +66,7 @@ def _page(request: HttpRequest, row: DockerRestore, *, has_changed: bool = False
         error=error,
         detail=detail,
         open_conflicts=open_conflicts,
-        **_script(row, plan, form),
+        **_script(plan, form),
     )
     return page(request, "dockerops/review.html", context, status=422 if error and status == 200 else status)
 
@@ -75,15 +76,15 @@ def _form(request: HttpRequest) -> str:
     return wanted if wanted in FORMS else FORMS[0]
 
 
-def _script(row: DockerRestore, plan: DockerPlan | None, form: str) -> dict[str, Any]:
+def _script(plan: DockerPlan | None, form: str) -> dict[str, Any]:
     """The script for the page; a reason instead where there is none."""
-    script, problem = "", None
+    text, problem = "", None
     if plan is not None:
         try:
-            script = planning.script_of(row, form)
+            text = script.script(plan, form)
         except PhpBorgError as error:
             problem = describe(error.code, error.facts)
-    return {"script": script, "script_form": form, "script_problem": problem}
+    return {"script": text, "script_form": form, "script_problem": problem}
 
 
 @require_GET
@@ -94,7 +95,8 @@ def docker_script(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     if row.is_draft and (missing := missing_before(row, Step.REVIEW)) is not None:
         return to_step(row, missing)
     form = _form(request)
-    answer = HttpResponse(planning.script_of(row, form).encode(), content_type="text/x-shellscript; charset=utf-8")
+    plan = planning.plan_of(row) if row.is_draft else planning.stored_plan(row)
+    answer = HttpResponse(script.script(plan, form).encode(), content_type="text/x-shellscript; charset=utf-8")
     answer["Content-Disposition"] = disposition(f"docker-restore-{form}-{row.pk.hex[:8]}.sh".encode())
     answer["Cache-Control"] = "no-store"
     return answer

@@ -7,12 +7,19 @@ from typing import Any
 from django.utils import timezone
 
 from backups.models import Archive, Repository, StoragePool
+from dockerops import conflicts
 from dockerops.choice import Choice
 from dockerops.manifest import Contents
 from dockerops.models import DockerRestore
 from dockerops.options import Options
+from dockerops.services import planning
+from phpborg.tasks.models import Task
+from phpborg.tasks.states import State as TaskState
+from servers.capabilities.report import parse
 from servers.models import Server
+from servers.services import capabilities
 from tests.dockerops import sample
+from tests.support import reports
 
 Step = DockerRestore.Step
 
@@ -21,6 +28,8 @@ def server(name: str = "shop-1") -> Server:
     found, _made = Server.objects.get_or_create(
         name=name, defaults={"kind": Server.Kind.LOCAL if name == "shop-1" else "ssh", "state": Server.State.READY}
     )
+    if capabilities.latest(found) is None:
+        capabilities.record(server=found, report=parse(reports.debian()), taken_at=timezone.now())
     return found
 
 
@@ -52,5 +61,40 @@ def draft(by: Any, step: Step = Step.ARCHIVE, contents: Contents | None = None, 
         answers |= {"choice": Choice().as_json(), "options": Options().as_json()}
     if step >= Step.OPTIONS:
         answers |= {"conflicts": [], "conflicts_at": timezone.now(), "inventory": sample.empty()}
+    answers |= {"token": "a1" * 16}
     answers |= {"archive_name": answers["archive"].name, "server": server(), "server_name": "shop-1", **more}
     return DockerRestore.objects.create(requested_by=by, step=step, **answers)
+
+
+def conflicting(by: Any, there: dict[str, Any] | None = None, **more: Any) -> DockerRestore:
+    """A draft whose target was checked: on the engine of the sample everything is in the way."""
+    inventory = sample.inventory(there if there is not None else sample.there())
+    contents, options = sample.contents(), more.pop("options", Options())
+    found = conflicts.find(contents, inventory, Choice(), options)
+    consents = [one.consent for one in found if one.consent] if more.pop("agreed", False) else []
+    return draft(
+        by,
+        Step.OPTIONS,
+        contents,
+        **{
+            "conflicts": [one.as_json() for one in found],
+            "inventory": inventory.as_json(),
+            "options": options.as_json(),
+            "consents": consents,
+            **more,
+        },
+    )
+
+
+def record(by: Any, state: str = "done", **more: Any) -> DockerRestore:
+    """One that was carried out, with its task and its plan."""
+    row = conflicting(by, agreed=True)
+    plan = planning.plan_of(row)
+    outcome = {"done": TaskState.SUCCESS, "started": TaskState.RUNNING}.get(state, TaskState.FAILED)
+    task = Task.objects.create(
+        kind="docker_restore", queue="restore", state=outcome, subject="shop", server_ref=row.server_id
+    )
+    values = {"state": state, "plan": plan.as_json(), "plan_hash": plan.hash, "task_ref": task.pk, **more}
+    DockerRestore.objects.filter(pk=row.pk).update(**values)
+    row.refresh_from_db()
+    return row
