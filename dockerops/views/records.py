@@ -17,7 +17,7 @@ from dockerops.models import DockerRestore
 from dockerops.options import Options
 from dockerops.plan import DockerPlan
 from dockerops.services import drafts, protection, rollback
-from dockerops.views.frame import Step, address, restores, task_context
+from dockerops.views.frame import LABELS, Step, address, restores, task_context
 from phpborg.accounts.rights import Right, permission
 from phpborg.tasks.models import Task
 from phpborg.ui import confirm
@@ -40,7 +40,7 @@ def docker_restores(request: HttpRequest) -> HttpResponse:
         "page_obj": shown,
         "rows": [(row, tasks.get(row.task_ref) if row.task_ref else None) for row in shown.object_list],
         "drafts": [
-            (row, address(row, Step(row.step)), Step(row.step).label)
+            (row, address(row, Step(row.step)), LABELS[Step(row.step)])
             for row in rows.filter(state=State.DRAFT)[:DRAFTS_SHOWN]
         ],
     }
