@@ -18,7 +18,7 @@ from backups.borg.report import Report
 from backups.borg.results import ArchiveFact
 from backups.job_errors import JobGone, SnapshotOverflowed, StreamsUnproven
 from backups.models import BackupJob
-from backups.services import key_guard, recording, runs, sync
+from backups.services import docker_record, key_guard, recording, runs, sync
 from backups.services.creation import Creation
 from backups.services.freezing import Frozen, not_asked
 from backups.services.greeting import greet, look_at
@@ -151,11 +151,9 @@ class BackupRun:
         self.frozen = Frozen(self.context, self.job, self.host, self.plan.source.freeze)
         self.frozen.make()
         self.doubt.begin(self.plan.archive)
-        row["detail"] = str(self.frozen.facts.get("name") or "")
-        self.context.log(f"frozen: {self.frozen.facts}")
-        for name in self.frozen.facts.get("left_out") or ():
-            if self.plan.source.freeze.kind == "elasticsearch":
-                self.notes.append(Finding("unproven", "not in the node's own snapshot", str(name)))
+        row["detail"] = self.frozen.words
+        self.context.log(f"frozen: {docker_record.kept(self.frozen.facts)}")
+        self.notes += self.frozen.notes(self.notes)
 
     def _thaw(self, frozen: Frozen, verdict: Verdict) -> Verdict:
         """Was it whole until the last byte was read? Only then what was read from it is a restore point."""
@@ -174,9 +172,11 @@ class BackupRun:
             finally:
                 frozen.remove()
             self.doubt.end()
-            if finding is not None:
-                row.update(state=StepState.WARNING, detail=finding.message)
-                self.notes.append(finding)
+            found = [*frozen.notes(self.notes), *filter(None, [finding])]
+            row["detail"] = frozen.words if docker_record.still(frozen.facts) else ""
+            if found:
+                row.update(state=StepState.WARNING, detail="\n".join(note.message for note in found))
+                self.notes += found
         return verdict
 
     # --- borg ------------------------------------------------------------------------------------

@@ -6,12 +6,14 @@ The name on the server follows from a token, so that it can be removed after any
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from backups.docker_errors import NotKept
 from backups.job_errors import SnapshotOverflowed
 from backups.models import BackupJob
-from backups.services import credentials
+from backups.services import credentials, docker_record
 from backups.sources.base import Freeze
 from phpborg.crypto import redact
 from phpborg.errors import PhpBorgError
@@ -39,6 +41,8 @@ class Frozen:
         self._freeze = freeze
         self._token = new_token()
         self._lease: Lease | None = None
+        self._made_at: float | None = None
+        self._changed: Any = None
 
     def make(self) -> None:
         """Raises SnapshotFailed, SnapshotNoRoom, and what the way to the server does."""
@@ -50,6 +54,7 @@ class Frozen:
             arguments=_naming(self._freeze.arguments),
         )
         self.facts = self._call("make", MAKE_SECONDS, self._freeze.arguments)
+        self._made_at = time.monotonic()
         self._context.stop.check()
 
     @property
@@ -58,12 +63,15 @@ class Frozen:
         return [{"token": self._token, "inside": view.inside, "at": view.at} for view in self._freeze.views]
 
     def check(self) -> Finding | None:
-        """After the last byte was read. Raises SnapshotOverflowed; a finding when the server cannot be asked."""
+        """After the last byte was read. Raises SnapshotOverflowed, NotKept; a finding when nobody can be asked."""
         try:
             state = self._call("state", ASK_SECONDS, _naming(self._freeze.arguments))
         except PhpBorgError as error:
             return Finding("freeze_unknown", f"{error.code} {error}")
         self.facts["used_percent"] = state.get("used_percent")
+        self._changed = state.get("changed")
+        if state.get("valid") is not True and self._freeze.kind == "docker":
+            raise NotKept(str(state.get("problem") or ""), server=self._job.server.name, used="?")
         if state.get("valid") is not True:
             used = state.get("used_percent")
             detail = str(state.get("problem") or "")
@@ -72,9 +80,33 @@ class Frozen:
 
     def remove(self) -> None:
         """What resists is tried again by the reaper; the run's own result does not change by it."""
-        if self._lease is not None and not self._context.release(self._lease):
-            self._context.log("what was frozen could not be removed yet; it is tried again")
+        if self._lease is not None:
+            if not self._context.release(self._lease):
+                self._context.log("what was frozen could not be removed yet; it is tried again")
+            elif self._made_at is not None and docker_record.still(self.facts):
+                self.facts["quiet_seconds"] = time.monotonic() - self._made_at
         self._lease = None
+
+    def notes(self, known: Sequence[Finding]) -> list[Finding]:
+        """What the server told of its work, after `make` and after `check`, without what is `known` already."""
+        found: list[Finding] = []
+        if self._freeze.kind == "elasticsearch":
+            names = self.facts.get("left_out") or ()
+            found = [Finding("unproven", "not in the node's own snapshot", str(name)) for name in names]
+        elif self._freeze.kind == "docker":
+            found = docker_record.findings([*(self.facts.get("findings") or ()), *(self._changed or ())])
+        seen = {(finding.kind, finding.path) for finding in known}
+        return [finding for finding in found if (finding.kind, finding.path) not in seen]
+
+    @property
+    def words(self) -> str:
+        """What was made, in a line: its name; of an engine, who keeps still, and in the end for how long."""
+        still = docker_record.still(self.facts)
+        if not still:
+            return str(self.facts.get("name") or "")
+        seconds = self.facts.get("quiet_seconds")
+        lines = [f"docker {how}: {', '.join(names)}" for how, names in still.items()]
+        return "\n".join([*lines, f"{seconds:.1f} s"] if seconds is not None else lines)
 
     def _call(self, action: str, seconds: float, arguments: Mapping[str, Any]) -> dict[str, Any]:
         args = {**credentials.named(self._job, arguments), "action": action, "token": self._token}
@@ -94,7 +126,7 @@ def not_asked(context: TaskContext, error: Exception) -> Finding:
 
 def _naming(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """What names the frozen state again, without what only its making needs."""
-    return {name: value for name, value in arguments.items() if name not in ("hold", "size_bytes")}
+    return {name: value for name, value in arguments.items() if name not in ("hold", "size_bytes", "plan")}
 
 
 def remove(host: Host, job: BackupJob | None, data: Mapping[str, Any]) -> None:

@@ -177,7 +177,7 @@ def _steps(job: BackupJob, source: SourcePlan, archive: str, location: str, link
     steps = [_connect(server)]
     if job.hook_before:
         steps.append(_hook("hook_before", gettext_lazy("Hook before"), job, job.hook_before))
-    steps.append(_look(source, of_database=job.source_kind in offers.KINDS))
+    steps.append(_look_of_engine() if job.source_kind == "docker" else _look(source, job.source_kind in offers.KINDS))
     if source.freeze is not None:
         steps.append(_freeze(source.freeze))
     steps.append(_open_link(job, link))
@@ -245,7 +245,12 @@ def _thaw(freeze: Freeze) -> PlanStep:
     return PlanStep("thaw", gettext_lazy("Check and remove what was frozen"), " ".join([*sentences, str(freeze.undo)]))
 
 
-def _look(source: SourcePlan, *, of_database: bool) -> PlanStep:
+def _look_of_engine() -> PlanStep:
+    sentence = _("Asks Docker's engine again what it holds; the plan is made of that answer.")
+    return PlanStep("look", gettext_lazy("Look at Docker's engine"), sentence)
+
+
+def _look(source: SourcePlan, of_database: bool) -> PlanStep:
     if of_database:
         sentence = _("Asks the server again what is there and which logins work; the plan is made of that answer.")
         return PlanStep("look", gettext_lazy("Look at the database server"), sentence)

@@ -17,6 +17,7 @@ from backups.borg.outcome import Verdict
 from backups.borg.repository import BorgRepository
 from backups.borg.results import ArchiveFact, CreateResult
 from backups.models import Archive, BackupJob, Repository
+from backups.services import docker_record
 from backups.services.plan import BackupPlan
 from backups.services.repositories import borg_of
 from backups.sources import paths as spelling
@@ -206,7 +207,8 @@ def _final_counters(context: TaskContext, graded: Graded) -> None:
 def describe(job: BackupJob, plan: BackupPlan, graded: Graded, made_of: MadeOf) -> dict[str, Any]:
     """What the archive holds and how it was made: kept with it, whatever becomes of the job.
 
-    Of a database server there is `database` (DatabaseRecord), and `streams` or `frozen` as it was made.
+    Of a database server there is `database` (DatabaseRecord), and `streams` or `frozen` as it was made; of an engine
+    `docker` (docker_record.py).
     """
     source = plan.source
     missing = {finding.path for finding in graded.findings if finding.kind == "missing_source"}
@@ -230,6 +232,9 @@ def describe(job: BackupJob, plan: BackupPlan, graded: Graded, made_of: MadeOf) 
         described["streams"] = list(made_of.streams)
     if made_of.frozen:
         described["frozen"] = made_of.frozen
+    if job.source_kind == "docker":
+        described["docker"] = docker_record.describe(source, made_of.frozen)
+        described["frozen"] = docker_record.kept(made_of.frozen)
     return described
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from backups.job_errors import SourceKindUnknown
 from backups.sources.base import Source
+from backups.sources.docker import DockerSource
 from backups.sources.elasticsearch import ElasticsearchSource
 from backups.sources.files import FilesSource
 from backups.sources.mongodb import MongodbSource
@@ -19,6 +20,7 @@ _SOURCES: dict[str, Source[Any]] = {
     "mysql": MysqlSource(),
     "mongodb": MongodbSource(),
     "elasticsearch": ElasticsearchSource(),
+    "docker": DockerSource(),
     "system": SystemSource(),
 }
 

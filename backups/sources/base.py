@@ -155,6 +155,8 @@ class SourcePlan:
     feed: Feed | None = None
     freeze: Freeze | None = None
     database: DatabaseRecord | None = None
+    # Of an engine: what is not read, rows of "kind", "name" and "reason".
+    left_out: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def shown_paths(self) -> list[str]:

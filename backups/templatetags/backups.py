@@ -5,7 +5,11 @@ from __future__ import annotations
 from django import template
 from django.utils.translation import gettext_lazy as _
 
+from backups.services.docker_offers import ENGINES
 from backups.sources.base import Consistency
+from backups.sources.docker_config import WAYS
+from backups.sources.docker_words import KINDS, reason_words
+from servers.capabilities import sayings
 
 register = template.Library()
 
@@ -25,6 +29,15 @@ FINDINGS = {
     "login_unproven": _("The login was not tried yet"),
     "not_transactional": _("Tables that may change while they are dumped"),
     "overlap": _("The run before was still going on"),
+    "docker_volume_unread": _("This volume was not read"),
+    "docker_volume_empty": _("This volume is used and empty"),
+    "docker_project_directory": _("This project's directory was not read as a whole"),
+    "docker_left_out": _("Was not read"),
+    "docker_swarm": _("A task of a Swarm: it was left running"),
+    "docker_not_running": _("It did not run, so it was not dumped"),
+    "docker_unclear": _("Its Compose files are not understood in all"),
+    "docker_changed": _("Somebody changed it during the backup"),
+    "docker": _("While Docker was written down"),
     "other": _("Borg warned"),
 }
 
@@ -33,6 +46,31 @@ FINDINGS = {
 def finding_kind(kind: str) -> str:
     """The words for a kind of finding; an unknown one is shown as it is."""
     return str(FINDINGS.get(kind, kind))
+
+
+@register.filter
+def finding_message(text: str) -> str:
+    """What is told of a finding, in the reader's language where it is a sentence of ours."""
+    words = reason_words(text)
+    return words if words != text else sayings.shown(text)
+
+
+@register.filter
+def left_out_kind(kind: str) -> str:
+    """What was left out, of an engine."""
+    return str(KINDS.get(kind, kind))
+
+
+@register.filter
+def way_words(way: str) -> str:
+    """How a container is kept still."""
+    return str(WAYS[way][0]) if way in WAYS else way
+
+
+@register.filter
+def database_engine(engine: str) -> str:
+    """The product's name."""
+    return ENGINES.get(engine, engine)
 
 
 CONSISTENCY = {

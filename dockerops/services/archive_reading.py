@@ -49,14 +49,21 @@ class Reader:
         self._access = runner.Access(settings.BORG_BINARY, mode.value, repository.passphrase.reveal(), base)
         self._where = Where(repository=repository.path, archive=archive.name)
 
-    def manifest(self) -> dict[str, Any] | None:
-        """The manifest as it was written; None for an archive without one. Raises ManifestUnreadable."""
+    def manifest_bytes(self) -> bytes | None:
+        """The manifest as it was written; None for an archive without one. It holds secrets."""
         if not self.count([MANIFEST]).entries:
             return None
         command = commands.extract(settings.BORG_BINARY, str(self.view), self.archive.name, [MANIFEST], to_stdout=True)
         ended, _report = runner.run(command, self._access, self._where, stop=self._stop, timeout=None)
+        return ended.stdout
+
+    def manifest(self) -> dict[str, Any]:
+        """The same, read; {} for an archive without one. Raises ManifestUnreadable."""
+        written = self.manifest_bytes()
+        if written is None:
+            return {}
         try:
-            read = json.loads(ended.stdout)
+            read = json.loads(written)
         except ValueError as error:
             raise ManifestUnreadable(str(error)) from None
         if not isinstance(read, dict) or read.get("format") != FORMAT:
@@ -68,6 +75,10 @@ class Reader:
         command = commands.list_files(
             settings.BORG_BINARY, str(self.view), self.archive.name, paths=paths, format=listing.FORMAT
         )
+
+        def hear(line: bytes) -> None:
+            take(listing.entry(line))
+
         try:
             runner.run(
                 command,
@@ -76,7 +87,7 @@ class Reader:
                 stop=self._stop,
                 timeout=None,
                 only_lists=True,
-                on_stdout=lambda line: take(listing.entry(line)),
+                on_stdout=hear,
             )
         except NothingRestored:
             return

@@ -9,9 +9,10 @@ from django.utils.translation import gettext as _
 from backups.models import Archive
 from dockerops.models import DockerRestore
 from phpborg.errors import InvalidInput
+from phpborg.tasks.leases import new_token
 from servers.models import Server
 
-_STALE = {"conflicts": [], "conflicts_at": None, "inventory": {}, "plan": {}, "plan_hash": ""}
+_STALE: dict[str, Any] = {"conflicts": [], "conflicts_at": None, "inventory": {}, "plan": {}, "plan_hash": ""}
 
 
 def open_draft(*, archive: Archive, by: Any = None) -> DockerRestore:
@@ -27,6 +28,7 @@ def open_draft(*, archive: Archive, by: Any = None) -> DockerRestore:
         server=archive.server,
         server_name=archive.server_name,
         requested_by=owner,
+        token=new_token(),
         step=DockerRestore.Step.CONTENTS,
     )
 

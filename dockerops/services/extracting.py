@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from backups.borg import argv as commands
 from backups.borg.explain import Where
@@ -61,7 +62,7 @@ class Extraction:
 
     def extract(self, portion: Portion, way: Link) -> dict[str, int]:
         """Stage and fill; {"entries", "bytes"} of what the archive has. Raises NotEnoughSpace, NotAllExtracted."""
-        place = {"target": portion.directory, "token": self.token}
+        place: dict[str, Any] = {"target": portion.directory, "token": self.token}
         self.context.hold("restore_staging", server=self._server, **place)
         made = self.host.call("stage", place, timeout=60, stop=self.context.stop)
         self.made[portion.directory] = [str(path) for path in made.get("created") or []]

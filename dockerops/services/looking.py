@@ -7,7 +7,7 @@ from typing import Any
 from django.utils.translation import gettext_noop
 
 from backups.models import Archive
-from dockerops.manifest import Contents
+from dockerops.manifest import Contents, parse
 from dockerops.models import DockerRestore
 from dockerops.run_errors import NothingOfDocker, NotLookedYet
 from dockerops.services.archive_reading import Reader, reading
@@ -70,6 +70,7 @@ def carry_out(context: TaskContext) -> Outcome:
 
 def read(reader: Reader, archive: Archive) -> Contents:
     """By the surest source that the archive has: its manifest, its record, its listing. Raises NothingOfDocker."""
-    from dockerops import analysis  # noqa: PLC0415
-
-    return analysis
+    written = reader.manifest_bytes()
+    if written is not None:
+        return parse(written)
+    raise NothingOfDocker(archive=archive.name)

@@ -29,7 +29,12 @@ KEPT = "docker_kept"
 
 def keep(context: TaskContext, restore: DockerRestore, plan: DockerPlan) -> datetime | None:
     """Write down that the journal stays until its window ends; None when it goes at once, with the task."""
-    data = {"server": str(restore.server_id), "socket": plan.socket, "token": plan.token, "restore": str(restore.pk)}
+    data: dict[str, Any] = {
+        "server": str(restore.server_id),
+        "socket": plan.socket,
+        "token": plan.token,
+        "restore": str(restore.pk),
+    }
     if plan.protect != "aside":
         context.hold(KEPT, **data)
         return None

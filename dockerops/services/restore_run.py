@@ -10,6 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
+from dockerops import sentences
 from dockerops.models import DockerRestore
 from dockerops.plan import DockerPlan, Step
 from dockerops.services import detecting, planning, protection, proving, undoing
@@ -17,10 +18,8 @@ from dockerops.services.archive_reading import Count, Reader, reading
 from dockerops.services.carrying import Carrier
 from dockerops.services.engine_at import EngineAt
 from dockerops.services.extracting import Extraction, Portion, portion_of
-from phpborg.errors import PhpBorgError, describe
-from phpborg.tasks.context import Cancelled, TaskContext
-from phpborg.tasks.models import Lease
-from phpborg.tasks.registry import Finding, Outcome
+from phpborg.tasks.context import TaskContext
+from phpborg.tasks.registry import Outcome
 from servers.services.ways import open_way
 from servers.transport.base import Link
 
@@ -86,7 +85,7 @@ class DockerRestoreRun:
 
     def _read(self, reader: Reader) -> dict[str, Any]:
         self.context.phase("planning")
-        return (reader.manifest() or {}) if self.plan.manifest else {}
+        return reader.manifest() if self.plan.manifest else {}
 
     def _count(self, reader: Reader, row: dict[str, Any]) -> None:
         for step in self.plan.steps:
@@ -131,7 +130,8 @@ class DockerRestoreRun:
         self.context.phase(PHASES.get(step.op, "placing"))
         self.context.stop.check()
         self.at = step.title
-        with self.context.step(f"step-{step.number}", *_words(step)) as row:
+        text, facts = _words(step)
+        with self.context.step(f"step-{step.number}", text, **facts) as row:
             carrier.carry(step, row)
 
     def _prove(self, carrier: Carrier, row: dict[str, Any]) -> None:
@@ -163,8 +163,11 @@ class DockerRestoreRun:
         return Outcome(result={"docker_restore": str(self.restore.pk), **self.so_far()})
 
 
-def _words(step: Step) -> tuple[str]:
-    return (step.title,)
+def _words(step: Step) -> tuple[str, dict[str, Any]]:
+    """The sentence of a step before it is translated, and what fills it."""
+    text = sentences.SENTENCES.get((step.op, step.why)) or sentences.SENTENCES.get((step.op, ""))
+    facts = {name: sentences._shown(name, value) for name, value in step.facts.items()}
+    return text or sentences.TITLES[step.op], facts
 
 
 def carry_out(context: TaskContext) -> Outcome:
@@ -178,6 +181,3 @@ def carry_out(context: TaskContext) -> Outcome:
     except BaseException as error:
         undoing.after_failure(context, restore, run, error)
         raise
-
-
-_ = (Lease, Cancelled, Finding, PhpBorgError, describe)

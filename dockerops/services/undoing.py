@@ -64,7 +64,7 @@ def remove_restore(data: Mapping[str, Any]) -> None:
 
 
 def undo(engine: EngineAt) -> Said:
-    """{"undone": [kind of step], "problems": [text], "notes": [text]}. A journal that is not there has nothing to undo."""
+    """{"undone": [kind of step], "problems": [text], "notes": [text]}; nothing for a journal that is not there."""
     said = engine.rollback()
     found = {name: [str(one)[:500] for one in said.get(name) or []] for name in ("problems", "notes")}
     return {**found, "undone": [str(row.get("op")) for row in said.get("undone") or [] if isinstance(row, dict)]}

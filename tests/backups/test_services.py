@@ -93,7 +93,7 @@ def test_bad_values_never_reach_a_row(make_job: MakeJob, repository: Repository,
 
 def test_an_unknown_source_is_never_run_as_something_else(make_job: MakeJob, repository: Repository) -> None:
     with pytest.raises(SourceKindUnknown):
-        make_job(repository, b"/etc", source_kind="docker")
+        make_job(repository, b"/etc", source_kind="floppy")
     with pytest.raises(SourceKindUnknown):
         source_of("files ")
 

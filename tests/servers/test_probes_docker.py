@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from servers.remote.probes import base, docker, docker_api
+from servers.remote.probes import base, docker, docker_api, docker_said
+from servers.remote.probes.docker_disk import Disk, uncounted
 
 LABEL = "com.docker.compose."
 ANONYMOUS = "a" * 64
@@ -25,6 +26,7 @@ def inspected(
     return {
         "Id": (name * 64)[:64],
         "Name": f"/{name}",
+        "Image": f"sha256:{name}",
         "State": {"Status": status, "Running": status == "running"},
         "Config": {"Image": f"{name}:1", "Env": ["POSTGRES_PASSWORD=never-told"], "Labels": labels or {}},
         "HostConfig": {"RestartPolicy": {"Name": "", "MaximumRetryCount": 0}},
@@ -84,22 +86,27 @@ ANSWERS: dict[str, Any] = {
     **{f"/v1.41/containers/{one['Id']}/json": one for one in CONTAINERS},
     "/v1.41/volumes": VOLUMES,
     "/v1.41/networks": [{"Name": "bridge", "Driver": "bridge", "Internal": False}],
+    "/v1.41/images/json": [
+        {"Id": "sha256:web", "RepoTags": ["web:1"], "RepoDigests": ["<none>@<none>"], "Size": 5},
+        {"Id": "sha256:other", "RepoTags": ["<none>:<none>"], "Size": 7},
+    ],
 }
 
 
+def recorded(*files: str) -> Disk:
+    """A disk on which only these files are."""
+    return uncounted(files.__contains__)
+
+
 def test_a_project_of_two_files():
-    there = {"/srv/shop/.env"}
-    assert docker.projects(CONTAINERS, there.__contains__) == [
-        {
-            "name": "shop",
-            "working_dir": "/srv/shop",
-            "config_files": ["/srv/shop/docker-compose.yml", "/srv/a,b/override.yml"],
-            "environment_files": ["/srv/shop/prod.env", "/srv/shop/.env"],
-            "services": ["db", "web"],
-            "running": 1,
-            "total": 2,
-        }
-    ]
+    (found,) = docker_said.projects(CONTAINERS, recorded("/srv/shop/.env"))
+    assert (found["name"], found["working_dir"]) == ("shop", "/srv/shop")
+    assert found["config_files"] == ["/srv/shop/docker-compose.yml", "/srv/a,b/override.yml"]
+    assert found["environment_files"] == ["/srv/shop/prod.env", "/srv/shop/.env"]
+    assert (found["services"], found["running"], found["total"]) == (["db", "web"], 1, 2)
+    # None of it is on this machine.
+    assert (found["directory"], found["size_bytes"]) == ("missing", None)
+    assert len(found["missing_files"]) == 4
 
 
 @pytest.mark.parametrize(
@@ -112,11 +119,11 @@ def test_a_project_of_two_files():
     ],
 )
 def test_files_of_a_label_as_both_versions_of_compose_write_them(label, expected):
-    assert docker.files(label, "/srv/p") == expected
+    assert docker_said.files(label, "/srv/p") == expected
 
 
 def test_a_container_that_stands_alone_has_a_dockerfile_beside_its_mounts():
-    found = docker.container(CONTAINERS[3], {"/srv/alone/Dockerfile"}.__contains__)
+    found = docker_said.container(CONTAINERS[3], recorded("/srv/alone/Dockerfile"))
     assert (found["name"], found["image"], found["dockerfile"]) == ("alone", "alone:1", "/srv/alone/Dockerfile")
     assert (found["restart"], found["project"]) == ("unless-stopped", None)
     assert found["mounts"][0] == {
@@ -126,13 +133,13 @@ def test_a_container_that_stands_alone_has_a_dockerfile_beside_its_mounts():
         "destination": "/etc/app.conf",
         "writable": False,
     }
-    assert docker.container(CONTAINERS[3], lambda _: False)["dockerfile"] is None
-    assert docker.container(CONTAINERS[0], lambda _: True)["dockerfile"] is None
+    assert docker_said.container(CONTAINERS[3], recorded())["dockerfile"] is None
+    assert docker_said.container(CONTAINERS[0], recorded("/srv/alone/Dockerfile"))["dockerfile"] is None
 
 
 def test_volumes_with_their_users_and_without_passwords():
-    containers = [docker.container(one, lambda _: False) for one in CONTAINERS]
-    found = {volume["name"]: volume for volume in docker.volumes(VOLUMES, containers)}
+    containers = [docker_said.container(one, recorded()) for one in CONTAINERS]
+    found = {volume["name"]: volume for volume in docker_said.volumes(VOLUMES, containers, recorded())}
     assert [found[name]["anonymous"] for name in ("shop_data", ANONYMOUS, "marked", "share")] == [
         False,
         True,
@@ -223,8 +230,13 @@ def test_a_whole_inventory(engine: _Server):
     assert (found["data_root"], found["storage_driver"]) == ("/data2", "overlay2")
     # One was removed between the list and the look at it.
     assert [one["name"] for one in found["containers"]] == ["db", "web", "task", "alone"]
-    assert found["networks"] == [{"name": "bridge", "driver": "bridge", "internal": False}]
+    assert [(one["name"], one["internal"], one["subnets"]) for one in found["networks"]] == [("bridge", False, [])]
     assert len(found["volumes"]) == 4
+    image = {"id": "sha256:web", "tags": ["web:1"], "digests": [], "size_bytes": 5, "used_by": ["web"]}
+    assert found["images"] == [image]
+    assert [(one["source"], one["kind"], one["inside"]) for one in found["binds"]] == [
+        ("/srv/alone/etc/app.conf", "missing", False)
+    ]
 
 
 def test_an_answer_that_fails_is_quoted_and_the_others_count(engine: _Server):
@@ -253,3 +265,98 @@ def test_a_socket_that_nobody_serves_is_no_running_engine(tmp_path: Path, monkey
     found = facts()
     assert (found["installed"], found["running"]) == (True, False)
     assert "Connection refused" in found["problem"]
+
+
+# --- what lies on the disk -------------------------------------------------------------------------
+
+
+def test_what_only_the_compose_files_name(tmp_path: Path):
+    (tmp_path / "app/img").mkdir(parents=True)
+    (tmp_path / "app/.env").write_text("SECRET=never-told\n")
+    (tmp_path / "shared.env").write_text("PASSWORD=never-told\n")
+    (tmp_path / "app/one.yml").write_text(
+        "x-common: &common\n  env_file: [../shared.env]\n  profiles: [debug]\n"
+        "services:\n  web:\n    <<: *common\n    build: ./img\n    environment:\n      PASSWORD: never-told\n"
+        "secrets:\n  key:\n    file: ./key.txt\n"
+    )
+    (tmp_path / "app/two.yml").write_text(
+        "services:\n  db:\n    env_file: ${WHERE:-x}.env\n    build: {context: ../gone}\n"
+    )
+    labels = compose("web")
+    labels[LABEL + "project.working_dir"] = f"{tmp_path}/app"
+    labels[LABEL + "project.config_files"] = f"{tmp_path}/app/one.yml,{tmp_path}/app/two.yml"
+    labels[LABEL + "project.environment_file"] = ""
+    (found,) = docker_said.projects([inspected("web", labels=labels)], Disk(base.Look({})))
+    assert "never-told" not in json.dumps(found)
+    assert (found["directory"], found["problem"], found["profiles"]) == ("directory", None, ["debug"])
+    assert found["environment_files"] == [f"{tmp_path}/shared.env", f"{tmp_path}/app/.env"]
+    assert (found["files"], found["missing_files"]) == ([f"{tmp_path}/app/key.txt"], [f"{tmp_path}/app/key.txt"])
+    assert [(one["service"], one["context"], one["exists"]) for one in found["builds"]] == [
+        ("web", f"{tmp_path}/app/img", True),
+        ("db", f"{tmp_path}/gone", False),
+    ]
+    assert found["unclear"] == ["${WHERE:-x}.env"]
+    assert found["size_bytes"] > 0
+
+
+def test_a_compose_file_that_is_not_understood_is_a_problem_and_no_guess(tmp_path: Path):
+    (tmp_path / "odd.yml").write_text("services:\n  web:\n   - [\n")
+    labels = {LABEL + "project": "odd", LABEL + "project.working_dir": str(tmp_path)}
+    labels[LABEL + "project.config_files"] = f"{tmp_path}/odd.yml"
+    (found,) = docker_said.projects([inspected("web", labels=labels)], Disk(base.Look({})))
+    assert found["problem"] == f"{tmp_path}/odd.yml is not understood: a bracket is not closed"
+    assert found["builds"] == []
+
+
+def test_places_that_containers_see(tmp_path: Path):
+    (tmp_path / "app/data").mkdir(parents=True)
+    (tmp_path / "app.conf").write_text("12345")
+    (tmp_path / "link").symlink_to(tmp_path / "app.conf")
+    sources = [f"{tmp_path}/app/data", f"{tmp_path}/app.conf", f"{tmp_path}/link", f"{tmp_path}/none", "/dev/null"]
+    mounts = [{"Type": "bind", "Source": one, "Destination": "/d", "RW": True} for one in sources]
+    labels = {LABEL + "project": "p", LABEL + "project.working_dir": f"{tmp_path}/app"}
+    disk = Disk(base.Look({}))
+    said = [inspected("a", labels=labels, Mounts=mounts), inspected("b", Mounts=mounts[:1])]
+    containers = [docker_said.container(one, disk) for one in said]
+    found = {one["source"]: one for one in docker_said.binds(containers, docker_said.projects(said, disk), disk)}
+    assert [found[one]["kind"] for one in sources] == ["directory", "file", "file", "missing", "other"]
+    assert found[sources[0]]["containers"] == ["a", "b"]
+    assert [found[one]["inside"] for one in sources[:2]] == [True, False]
+    assert (found[sources[1]]["size_bytes"], found[sources[2]]["target"]) == (5, f"{tmp_path}/app.conf")
+
+
+def test_a_volume_that_is_mounted_only_while_it_is_used_is_not_taken_for_an_empty_one(tmp_path: Path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/file").write_text("x")
+    (tmp_path / "empty").mkdir()
+
+    def volume(folder: str, **more: Any) -> dict[str, Any]:
+        return Disk(base.Look({})).volume({"Driver": "local", "Mountpoint": f"{tmp_path}/{folder}", **more})
+
+    assert (volume("full")["readable"], volume("full")["empty"]) == (True, False)
+    assert (volume("empty")["readable"], volume("empty")["empty"]) == (True, True)
+    nfs = volume("empty", Options={"type": "nfs", "device": ":/x"})
+    assert nfs == {"readable": False, "empty": None, "size_bytes": None}
+    assert volume("empty", Driver="rexray")["readable"] is None
+    assert volume("gone")["readable"] is False
+
+
+@pytest.mark.parametrize(
+    ("image", "env", "engine"),
+    [
+        ("postgres:15", [], "postgresql"),
+        ("registry.example:5000/team/mariadb@sha256:ab", [], "mysql"),
+        ("shop-db", ["PG_MAJOR=15", "POSTGRES_PASSWORD=never-told"], "postgresql"),
+        ("shop-db", ["MONGO_VERSION=6"], "mongodb"),
+        ("prom/mysqld-exporter", ["MYSQL_MAJOR=8"], None),
+        ("mongo-express", [], None),
+        ("wordpress", ["WORDPRESS_DB_PASSWORD=never-told"], None),
+    ],
+)
+def test_a_database_is_recognised_by_its_image(image, env, engine):
+    assert docker_said.database({"Config": {"Image": image, "Env": env}}) == engine
+
+
+def test_a_task_of_a_swarm_is_recognised():
+    labels = {"com.docker.swarm.service.id": "x1", "com.docker.swarm.service.name": "shop_web"}
+    assert docker_said.container(inspected("t", labels=labels), recorded())["stack"] == "shop_web"

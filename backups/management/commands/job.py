@@ -37,7 +37,9 @@ class Command(commands.Command):
         super().add_arguments(delete)
         delete.add_argument("job", help="name or id of the job")
         delete.add_argument("--yes", action="store_true", help="do not ask")
-        self._add_create(actions.add_parser("create", help="a new job: files, the whole system or a database server"))
+        self._add_create(
+            actions.add_parser("create", help="a new job: files, the whole system, Docker or a database server")
+        )
 
     def _add_create(self, parser: CommandParser) -> None:
         super().add_arguments(parser)

@@ -9,10 +9,12 @@ import http.client
 import json
 import os
 import select
+import signal
 import socket
 import stat
 import struct
 import time
+from contextlib import suppress
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 from urllib.parse import quote, urlencode
 
@@ -96,6 +98,13 @@ class _Connection(http.client.HTTPConnection):
             self.connect()
         assert self._made is not None
         self._made.patience = seconds
+
+    def feed(self, data: bytes) -> None:
+        """What the program at the other side reads, and its end."""
+        assert self._made is not None
+        # The answer has the socket by now; it lives as long as that is read.
+        self._made.sendall(data)
+        self._made.shutdown(socket.SHUT_WR)
 
 
 class Engine:
@@ -186,9 +195,14 @@ class Engine:
         err: Callable[[bytes], Any],
         env: Optional[Dict[str, str]] = None,
         user: str = "",
+        stdin: bytes = b"",
     ) -> int:
-        """Run a program in a running container to its end; its exit status. Secrets go into `env`, never `argv`."""
+        """Run a program in a running container to its end; its exit status.
+
+        Secrets go into `env` or `stdin`, never `argv`. When it is not waited for to its end, it is told to end.
+        """
         asked = {"AttachStdout": True, "AttachStderr": True, "Tty": False, "Cmd": list(argv), "User": user}
+        asked["AttachStdin"] = bool(stdin)
         asked["Env"] = ["{}={}".format(*pair) for pair in sorted((env or {}).items())]
         made = self.post("/containers/{}/exec".format(part(container)), asked)["Id"]
         headers = {"Content-Type": "application/json"}
@@ -196,13 +210,30 @@ class Engine:
         path = "/exec/{}/start".format(part(made))
         connection, response = self._open("POST", path, start, _SILENT_SECONDS, {}, headers)
         try:
+            if stdin:
+                connection.feed(stdin)
             for stream, data in _frames(response):
                 (err if stream == 2 else out)(data)
         except (OSError, http.client.HTTPException) as error:
             raise self._broken(error) from None
+        except BaseException:
+            self._end_program(container, made)
+            raise
         finally:
             connection.close()
         return self._exit_status(made)
+
+    def _end_program(self, container: str, made: str) -> None:
+        """The engine lets it run on when nobody listens any more."""
+        with suppress(wire.Refused, OSError):
+            with Engine(self.path) as quiet:
+                said = quiet.get("/exec/{}/json".format(part(made)))
+            pid = said.get("Pid")
+            if said.get("Running") and pid:
+                with open("/proc/{}/cgroup".format(int(pid))) as file:
+                    ours = str(said.get("ContainerID") or container) in file.read()
+                if ours:
+                    os.kill(int(pid), signal.SIGTERM)
 
     def _exit_status(self, made: str) -> int:
         """The engine notes the end of a program a moment after its streams have ended."""

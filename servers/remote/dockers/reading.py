@@ -8,7 +8,8 @@ import re
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from .. import wire
-from ..probes import docker as probe
+from ..probes import docker_said as probe
+from ..probes.docker_disk import plainly_a_file, uncounted
 from . import bodies
 from .engine import Engine
 
@@ -103,7 +104,7 @@ def container_row(said: Table, seen: Seen, is_file: Callable[[str], bool]) -> Ta
         "image": (said.get("Config") or {}).get("Image"),
         "image_id": said.get("Image"),
         "stack": {"service": service, "id": labels.get(SWARM + "service.id")} if service else None,
-        "dockerfile": probe.container(said, is_file)["dockerfile"],
+        "dockerfile": probe.container(said, uncounted(is_file))["dockerfile"],
         "depends_on": depends_on(said, seen),
     }
     return dict(row, **bodies.from_inspect(said, seen.names, seen.hostname))
@@ -135,7 +136,7 @@ def depends_on(said: Table, seen: Seen) -> List[str]:
 def project_rows(seen: Seen, is_file: Callable[[str], bool]) -> List[Table]:
     """Compose projects with the names of what they have; `paths` is for whoever decides what is read."""
     rows = []
-    for project in probe.projects(seen.containers, is_file):
+    for project in probe.projects(seen.containers, uncounted(is_file)):
         name = project["name"]
         own = [said for said in seen.containers if labels_of(said).get(COMPOSE + "project") == name]
         used = {mount["Name"] for said in own for mount in said.get("Mounts") or [] if mount.get("Name")}
@@ -175,9 +176,9 @@ def volume_rows(seen: Seen) -> List[Table]:
             "options": one.get("Options") or {},
             "labels": one.get("Labels") or {},
             "scope": one.get("Scope"),
-            "anonymous": probe._is_anonymous(one),
+            "anonymous": probe.is_anonymous(one),
             "project": (one.get("Labels") or {}).get(COMPOSE + "project")
-            or (projects.get(one["Name"]) if probe._is_anonymous(one) else None),
+            or (projects.get(one["Name"]) if probe.is_anonymous(one) else None),
             "logical": (one.get("Labels") or {}).get(COMPOSE + "volume"),
             "used_by": sorted(set(users.get(one["Name"], []))),
             "mountpoint": one.get("Mountpoint") or None,
@@ -317,7 +318,7 @@ def _network_there(one: Table, seen: Seen) -> Table:
 
 def is_file(path: str) -> bool:
     """Is there a file at this path of the machine?"""
-    return probe._is_file(path)
+    return plainly_a_file(path)
 
 
 def raw(path: str) -> bytes:

@@ -26,7 +26,7 @@ from .tools import Place, act, check, mount, mounts_of, run, show, unmount
 
 __all__ = ["Place", "act", "check", "mount", "mounts_of", "run", "show", "snapshot", "unmount"]
 
-KINDS = ["lvm", "btrfs", "zfs", "elasticsearch", "mariabackup"]
+KINDS = ["lvm", "btrfs", "zfs", "elasticsearch", "mariabackup", "docker"]
 
 
 def snapshot(request: wire.Request, control: wire.Control) -> None:

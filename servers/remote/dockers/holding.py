@@ -1,0 +1,151 @@
+"""Volumes that are not mounted by themselves (driver options, plugins): held mounted while they are read.
+
+Each by a container of ours that sleeps, made of an image without a file, with this machine's own programs seen
+read-only in it. It has no network, no rights, and nothing else of this machine. Its name is phpborg-TOKEN-NUMBER, its
+label phpborg.docker=TOKEN: whoever has the token can take it away.
+"""
+
+import os
+from typing import Any, Dict, List, Optional
+
+from .. import tree, wire
+from .engine import Engine, part
+
+LABEL = "phpborg.docker"
+_IMAGE = "phpborg-holder"
+_INSIDE = "/volume"
+_PROGRAM = "/usr/bin/sleep"
+_DIRECTORIES = ("/usr", "/lib", "/lib32", "/lib64", "/libx32")
+# Two blocks of nothing are the end of a tar.
+_EMPTY = b"\0" * 1024
+_MEMORY = 64 << 20
+
+
+def needs_holding(volume: Dict[str, Any]) -> bool:
+    """Is its content only there while a container uses it? `volume`: as the engine says it."""
+    return volume.get("Driver") != "local" or bool(volume.get("Options"))
+
+
+class Holder:
+    """The containers of one token."""
+
+    def __init__(self, engine: Engine, token: str) -> None:
+        self._engine = engine
+        self._token = token
+        self._number = 0
+        self._image: Optional[str] = None
+
+    def hold(self, volume: Dict[str, Any]) -> Dict[str, Any]:
+        """{"volume", "holder", "source": where its content is on this machine from now on, "mounted"}.
+
+        Raises Refused with the engine's words. Never makes a volume: one that is gone meanwhile is refused.
+        """
+        name = str(volume["Name"])
+        self._number += 1
+        own = "phpborg-{}-{}".format(self._token, self._number)
+        body = dict(_body(name), Image=self._image_of_nothing(), Labels={LABEL: self._token})
+        self._check_same(volume)
+        made = self._engine.post("/containers/create", body, name=own)["Id"]
+        path = "/containers/{}".format(part(made))
+        self._check_not_made(volume, made)
+        self._engine.post(path + "/start")
+        said = self._engine.container(made) or {}
+        if (said.get("State") or {}).get("Status") != "running":
+            words = (said.get("State") or {}).get("Error") or "exit {}".format(
+                (said.get("State") or {}).get("ExitCode")
+            )
+            raise wire.Refused("snapshot", "what should hold it does not run: {}".format(words))
+        source = next(
+            (one.get("Source") for one in said.get("Mounts") or [] if one.get("Destination") == _INSIDE), None
+        )
+        if not source or not os.path.isdir(wire.raw(source)):
+            raise wire.Refused("snapshot", "the engine mounts it where nobody else sees it")
+        if volume.get("Driver") == "local" and not tree.is_mounted(wire.raw(source)):
+            raise wire.Refused("snapshot", "the engine mounts it at {} where nobody else sees it".format(source))
+        mounted = tree.is_mounted(wire.raw(source))
+        return {"volume": name, "holder": own, "source": str(source), "mounted": mounted}
+
+    def _image_of_nothing(self) -> str:
+        if self._image is None:
+            self._engine.send("/images/create", [_EMPTY], fromSrc="-", repo=_IMAGE, tag=self._token)
+            self._image = "{}:{}".format(_IMAGE, self._token)
+        return self._image
+
+    def _check_same(self, volume: Dict[str, Any]) -> None:
+        now = self._engine.find("/volumes/{}".format(part(str(volume["Name"]))))
+        if now is None or now.get("CreatedAt") != volume.get("CreatedAt"):
+            raise wire.Refused("snapshot", "somebody removed it meanwhile")
+
+    def _check_not_made(self, volume: Dict[str, Any], container: str) -> None:
+        """The engine makes a volume that a container asks for: one removed at that very moment goes again."""
+        try:
+            self._check_same(volume)
+        except wire.Refused:
+            self._engine.delete("/containers/{}".format(part(container)), force=True)
+            self._engine.delete("/volumes/{}".format(part(str(volume["Name"]))))
+            raise
+
+
+def _body(volume: str) -> Dict[str, Any]:
+    mounts: List[Dict[str, Any]] = [
+        {"Type": "bind", "Source": path, "Target": path, "ReadOnly": True, "BindOptions": {"Propagation": "rprivate"}}
+        for path in _DIRECTORIES
+        if os.path.isdir(path)
+    ]
+    content = {"Type": "volume", "Source": volume, "Target": _INSIDE, "ReadOnly": True}
+    mounts.append(dict(content, VolumeOptions={"NoCopy": True}))
+    return {
+        "Cmd": [_PROGRAM, "2147483647"],
+        "Entrypoint": [],
+        "User": "65534:65534",
+        "WorkingDir": "/",
+        "NetworkDisabled": True,
+        "StopSignal": "SIGKILL",
+        "HostConfig": {
+            "Mounts": mounts,
+            "NetworkMode": "none",
+            "ReadonlyRootfs": True,
+            "CapDrop": ["ALL"],
+            "SecurityOpt": ["no-new-privileges"],
+            "Memory": _MEMORY,
+            "PidsLimit": 8,
+            "RestartPolicy": {"Name": "no"},
+            "LogConfig": {"Type": "none"},
+        },
+    }
+
+
+def listing(engine: Engine, token: str) -> List[Dict[str, Any]]:
+    """Our containers of this token, whatever state they are in, as the engine lists them."""
+    found: List[Dict[str, Any]] = engine.get(
+        "/containers/json", all=True, filters={"label": ["{}={}".format(LABEL, token)]}
+    )
+    return found
+
+
+def release(engine: Engine, token: str) -> List[str]:
+    """Our containers and the image go; the names of what was there. Never a volume."""
+    removed = []
+    for listed in listing(engine, token):
+        engine.delete("/containers/{}".format(part(str(listed["Id"]))), force=True)
+        removed.append(str((listed.get("Names") or [listed["Id"]])[0]).lstrip("/"))
+    image = "{}:{}".format(_IMAGE, token)
+    if engine.find("/images/{}/json".format(part(image))) is not None:
+        engine.delete("/images/{}".format(part(image)), force=True)
+        removed.append(image)
+    return removed
+
+
+def lost(engine: Engine, token: str, held: List[Dict[str, Any]]) -> List[str]:
+    """The names of volumes that are not held any more."""
+    running = {str((one.get("Names") or [""])[0]).lstrip("/") for one in listing(engine, token) if _runs(one)}
+    return [str(row["volume"]) for row in held if row.get("holder") not in running or not is_there(row)]
+
+
+def _runs(listed: Dict[str, Any]) -> bool:
+    return listed.get("State") == "running"
+
+
+def is_there(row: Dict[str, Any]) -> bool:
+    """Is the content of a held volume still where it was?"""
+    return os.path.isdir(wire.raw(row["source"])) and (not row["mounted"] or tree.is_mounted(wire.raw(row["source"])))

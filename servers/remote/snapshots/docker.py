@@ -1,0 +1,234 @@
+"""What an engine of Docker holds, written down for an archive, while its containers keep still as they were asked to.
+
+Arguments: `socket`, and for `make` the `plan` (dockers/planned.py). What is made lies on the disk (dockers/ondisk.py)
+and is seen by borg at /var/lib/phpborg/docker: manifest.json, images/N.tar, dumps/NAME. Volumes are read by borg where
+the engine has them; those that are not mounted by themselves are held mounted meanwhile (dockers/holding.py).
+
+Beside the usual facts `make` answers "engine", "actual", "not_included", "findings" ({"kind", "code", "name",
+"message"}), "quiesced" and "made_bytes"; `state` answers "changed": findings about containers that somebody started,
+made anew or removed while they were kept still. `remove` needs the token and the socket alone.
+"""
+
+import json
+import os
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from .. import policy, tree, validate, wire
+from ..dockers import dumping, holding, quiesce, reading, saving, scope, writing
+from ..dockers.engine import Engine, part
+from ..dockers.ondisk import SEEN, Kept, write_whole
+from ..dockers.measuring import Counting, is_empty
+from ..dockers.planned import Plan, plan
+from ..dockers.quiesce import Finding
+from .tools import Place, show
+
+_COUNT_SECONDS = 120.0
+_MANIFEST = "manifest.json"
+Row = Dict[str, Any]
+
+
+class Volume(NamedTuple):
+    """The engine, and what is asked of it; None but for `make`."""
+
+    socket: str
+    plan: Optional[Plan]
+
+
+def volume(args: Dict[str, Any], secrets: Dict[str, Any]) -> Volume:
+    """`socket`, and `plan` for `make`."""
+    socket = wire.shown(validate.absolute(args.get("socket"), "socket"))
+    if args.get("action") != "make":
+        return Volume(socket, None)
+    policy.check_read(wire.raw(SEEN))
+    asked = plan(args.get("plan"))
+    if asked.dumps:
+        policy.check_databases()
+    return Volume(socket, asked)
+
+
+def make(place: Place, volume: Volume, args: Dict[str, Any], hold: Any, control: wire.Control) -> Row:
+    """The files, then the containers keep still, then the dumps: they are of the moment that the volumes are of."""
+    assert volume.plan is not None
+    with Engine(volume.socket, control.check) as engine:
+        kept = Kept(place.token)
+        kept.make(volume.socket)
+        making = _Making(engine, kept, volume.plan, control)
+        making.all()
+    show(wire.raw(kept.made), place)
+    return dict(making.facts, origins=[SEEN], device=volume.socket, type="docker")
+
+
+class _Making:
+    def __init__(self, engine: Engine, kept: Kept, asked: Plan, control: wire.Control) -> None:
+        self.facts: Row = {}
+        self._engine = engine
+        self._kept = kept
+        self._plan = asked
+        self._control = control
+        self._holder = holding.Holder(engine, kept.token)
+        self._counting = Counting(_COUNT_SECONDS, control.check)
+        self._seen = reading.read(engine)
+        self._there = scope.by_name(self._seen)
+        self._scope, self._told = scope.of(asked, self._seen)
+
+    def all(self) -> None:
+        """In the order that keeps everybody still for the shortest time."""
+        kept, seen = self._kept, self._seen
+        kept.rows, told = quiesce.rows(self._plan.quiesce, seen)
+        self._told += told
+        wanted = saving.look(self._engine, self._plan.images)
+        self._check_room(wanted)
+        rows = {row["name"]: row for row in reading.volume_rows(seen)}
+        said = {str(one["Name"]): one for one in seen.volumes}
+        volumes = [self._volume(rows[name], said[name]) for name in self._scope.volumes]
+        pictures = self._images(wanted)
+        self._told += quiesce.keep_still(self._engine, kept.rows, kept.save, self._control)
+        dumps = self._dumps()
+        quiesced = [{key: row[key] for key in ("container", "how", "from")} for row in kept.rows]
+        made = writing.Made(volumes, pictures, dumps, quiesced)
+        table = writing.manifest(seen, self._plan, self._scope, made, self._counting)
+        write_whole(os.path.join(kept.made, _MANIFEST), json.dumps(table, indent=1).encode())
+        self._told += writing.findings(table)
+        self.facts = {
+            "engine": table["engine"],
+            "actual": writing.actual(table),
+            "not_included": table["not_included"],
+            "findings": self._told,
+            "quiesced": quiesced,
+            "made_bytes": sum(int(row["bytes"]) for row in [*dumps, *pictures] if row.get("bytes")),
+        }
+
+    def _check_room(self, wanted: List[Row]) -> None:
+        """Images as the engine counts them; a dump takes about what its database takes, of which more is known."""
+        needed = saving.needed(wanted)
+        for asked in self._plan.dumps:
+            said = self._there.get(asked.container)
+            if said is None:
+                raise wire.Refused("missing", "there is no container {} to be dumped".format(asked.container))
+            for mount in said.get("Mounts") or []:
+                if mount.get("Type") == "volume" and mount.get("Source"):
+                    needed += self._counting.directory(str(mount["Source"]))["size_bytes"] or 0
+        self._kept.check_room(needed, "what is saved beside the volumes")
+
+    def _volume(self, row: Row, said: Row) -> Row:
+        """A row of the manifest; from now on its content is there to be read."""
+        path, read, problem = self._reached(said, row["used_by"])
+        sized = {"size_bytes": None, "files": None} if path is None else self._counting.directory(path)
+        row = {key: value for key, value in row.items() if key != "mountpoint"}
+        return dict(row, path=path, read=read, problem=problem, empty=path is not None and is_empty(path), **sized)
+
+    def _reached(self, said: Row, users: List[str]) -> "tuple[Optional[str], str, Optional[str]]":
+        """(where it is read, how, what is in the way)."""
+        path, read = str(said.get("Mountpoint") or ""), "path"
+        try:
+            if holding.needs_holding(said):
+                path, read = self._held(said, users)
+        except wire.Refused as refusal:
+            if refusal.code == "docker-away":
+                raise
+            return None, "not", refusal.message
+        if not path or not os.path.isdir(wire.raw(path)):
+            return None, "not", "there is no directory {}".format(path or "of it on this machine")
+        if not writing.covered(path, self._plan):
+            return None, "not", "its content is at {}, which is not among the paths of this backup".format(path)
+        return path, read, None
+
+    def _held(self, said: Row, users: List[str]) -> "tuple[str, str]":
+        """Mounted by a container that goes on running, or by one of ours."""
+        stopped = {row["container"] for row in self._kept.rows if row["how"] == "stop"}
+        path = str(said.get("Mountpoint") or "")
+        for one in users:
+            running = quiesce.state(self._there[one]).get("Status") in ("running", "paused")
+            if running and one not in stopped and path and tree.is_mounted(wire.raw(path)):
+                return path, "mounted"
+        kept = self._kept
+        kept.held.append({"volume": str(said["Name"])})
+        kept.save()
+        try:
+            row = kept.held[-1] = self._holder.hold(said)
+        except BaseException:
+            kept.held.pop()
+            raise
+        finally:
+            kept.save()
+        return str(row["source"]), "helper"
+
+    def _images(self, wanted: List[Row]) -> List[Row]:
+        """Those of the containers, and those that are saved."""
+        used = {str(self._there[name].get("Image")) for name in self._scope.containers}
+        rows = {row["id"]: row for row in reading.image_rows(self._seen)}
+        for identity in sorted(used - set(rows)):  # a part of another image, which has no name of its own
+            said = self._engine.find("/images/{}/json".format(part(identity)))
+            if said is not None:
+                rows[identity] = saving.row(said)
+        for number, said in enumerate(wanted):
+            path = "images/{}.tar".format(number)
+            size = saving.save(self._engine, said, self._kept.made, path)
+            row = rows.setdefault(str(said["Id"]), saving.row(said))
+            row.update(stream=path, bytes=size)
+        found = [dict({"stream": None}, **row) for row in rows.values() if row["id"] in used or "stream" in row]
+        for row in found:
+            names = self._scope.containers
+            row["used_by"] = [name for name in names if self._there[name].get("Image") == row["id"]]
+        return found
+
+    def _dumps(self) -> List[Row]:
+        rows = []
+        for number, asked in enumerate(self._plan.dumps):
+            self._control.check()
+            said = self._engine.container(str(self._there[asked.container]["Id"]))
+            if said is None:
+                raise wire.Refused("missing", "the container {} was removed meanwhile".format(asked.container))
+            path = dumping.path_of(asked.container, asked.engine, number)
+            whole = dumping.dump(self._engine, said, asked.engine, self._kept.made, path)
+            row = {"container": asked.container, "engine": asked.engine, "path": path, "bytes": whole.size}
+            rows.append(dict(row, version=whole.version))
+        return rows
+
+
+def state(place: Place, volume: Volume) -> Row:
+    """Valid is what is seen still, with every volume that is held; who did not keep still is told in `changed`."""
+    kept = Kept(place.token)
+    if not kept.load():
+        return {"exists": kept.exists(), "valid": False, "used_percent": None, "changed": []}
+    there = tree.is_mounted(wire.raw(place.mountpoint)) and os.path.isfile(os.path.join(kept.made, _MANIFEST))
+    told: List[Finding] = []
+    lost: List[str] = []
+    problem = None
+    try:
+        with Engine(kept.socket or volume.socket) as engine:
+            told = quiesce.changed(engine, kept.rows)
+            lost = holding.lost(engine, place.token, kept.held)
+    except wire.Refused as refusal:
+        if refusal.code != "docker-away":
+            raise
+        problem = refusal.message
+        lost = [str(row["volume"]) for row in kept.held if not holding.is_there(row)]
+    if lost:
+        problem = "not mounted any more, so that nothing may have been read of it: {}".format(", ".join(lost))
+    return {"exists": True, "valid": there and not lost, "used_percent": None, "changed": told, "problem": problem}
+
+
+def remove(place: Place, volume: Volume) -> bool:
+    """Containers back into their former state, ours and the files gone. True when there was something.
+
+    Raises Refused with all that resists, after everything else was done; then it is to be called again.
+    """
+    kept = Kept(place.token)
+    begun = kept.load()
+    owed = [row["container"] for row in kept.rows if row["begun"] and not row["back"]]
+    problems: List[str] = []
+    gone: List[str] = []
+    try:
+        with Engine(kept.socket or volume.socket) as engine:
+            problems = quiesce.bring_back(engine, kept.rows, kept.save)
+            gone = holding.release(engine, place.token)
+    except wire.Refused as refusal:
+        kept.clear()
+        if owed or kept.held:
+            text = "{}; to be brought back: {}".format(refusal.message, ", ".join(owed) or "nothing")
+            raise wire.Refused(refusal.code, text) from None
+    if problems:
+        kept.clear()
+        raise wire.Refused("snapshot", "not everything runs again: {}".format("; ".join(problems)))
+    return kept.remove() or begun or bool(gone)
