@@ -63,6 +63,8 @@ def docker_restore(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         "choice": Choice.from_json(row.choice),
         "options": Options.from_json(row.options),
         "undoing": undoing,
+        "rollback_question": rollback_question(row),
+        "forget_question": forget_question(row),
         "kept": plan.protected if plan and row.is_protected else (),
         **task_context(row.task_ref),
     }

@@ -59,6 +59,7 @@ def _page(request: HttpRequest, row: DockerRestore, *, has_changed: bool = False
         Step.REVIEW,
         plan=plan,
         shown=plan.hash if plan else "",
+        question=question(row, plan) if plan else None,
         steps=plan.steps if plan else (),
         choice=Choice.from_json(row.choice),
         options=Options.from_json(row.options),
