@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from dockerops import ordering
 from dockerops.conflict import Conflict
-from dockerops.conflict_facts import Situation, Target, network_there, uses, volume_there
+from dockerops.conflict_facts import Situation, Target, network_names, network_there, uses, volume_there
 from dockerops.inventory import Listening, NetworkThere, Published, Running
 from dockerops.manifest import MANIFEST, Container, Network, Port, Volume
 from dockerops.naming import problems
@@ -100,8 +100,10 @@ def _same_address(one: str, other: str) -> bool:
 
 def networks(facts: Situation) -> Iterator[Conflict]:
     """Networks that are there with something else, that are missing, or whose addresses others have."""
-    for one in facts.selected.networks:
-        there = network_there(facts, one)
+    used = {name for container in facts.created for name in network_names(container)}
+    used |= {one.name for one in facts.selected.networks}
+    for one in facts.contents.networks:
+        there = network_there(facts, one) if one.name in used else None
         if there is not None and one.origin == MANIFEST and _differs(one, there):
             bound = any(not _fits(address, there) for _, address in _fixed(facts, one))
             wanted, have = _listed(one.subnets), _listed(there.subnets)

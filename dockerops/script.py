@@ -57,7 +57,7 @@ def quoted(text: str) -> str:
 
 def _comment(text: str) -> str:
     """As the rest of a line after `#`."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    return "".join(letter if letter.isprintable() or letter == "\u00a0" else "?" for letter in text)
 
 
 def _header(plan: DockerPlan, form: str) -> str:

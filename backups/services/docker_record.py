@@ -26,6 +26,8 @@ _ITEMS: dict[str, tuple[str, ...]] = {
     "binds": ("source", "size_bytes"),
 }
 _NAMES = ("networks", "configs")
+# What the helper says of an empty volume that nobody uses: no worry of anybody's.
+_UNUSED = "it is empty"
 _TOLD = {"actual", "engine", "findings", "not_included", "quiesced"}
 _ENGINE = ("version", "api_version", "data_root", "storage_driver", "swarm")
 # The helper's codes in sentences without its figures, which the page shows translated.
@@ -68,12 +70,15 @@ def kept(facts: Mapping[str, Any]) -> Row:
     return {name: value for name, value in facts.items() if name not in _TOLD}
 
 
-def findings(rows: Sequence[Any]) -> list[Finding]:
-    """What the helper tells of its work."""
+def findings(rows: Sequence[Any], actual: Any = None) -> list[Finding]:
+    """What the helper tells of its work. `actual`: what it wrote down, of which volumes without a name may be empty."""
+    nameless = {row.get("name") for row in _rows(_table(actual), "volumes") if row.get("anonymous")}
     found = []
     for row in rows:
         one = _row(row, ("kind", "code", "name", "message"))
         kind, name = str(one.get("kind") or "docker"), str(one.get("name") or "")
+        if one.get("code") == "volume_empty" and (name in nameless or one.get("message") == _UNUSED):
+            continue
         message = _SAID.get(str(one.get("code")), str(one.get("message") or ""))
         found.append(Finding(deep(kind), deep(message), deep(name)))
     return found[:_MOST_ROWS]

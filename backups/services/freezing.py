@@ -94,7 +94,8 @@ class Frozen:
             names = self.facts.get("left_out") or ()
             found = [Finding("unproven", "not in the node's own snapshot", str(name)) for name in names]
         elif self._freeze.kind == "docker":
-            found = docker_record.findings([*(self.facts.get("findings") or ()), *(self._changed or ())])
+            told = [*(self.facts.get("findings") or ()), *(self._changed or ())]
+            found = docker_record.findings(told, self.facts.get("actual"))
         seen = {(finding.kind, finding.path) for finding in known}
         return [finding for finding in found if (finding.kind, finding.path) not in seen]
 

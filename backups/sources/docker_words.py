@@ -176,7 +176,8 @@ def findings(report: Report, chosen: Chosen, left_out: Sequence[Row]) -> tuple[F
     found += [
         Finding("docker_volume_empty", ", ".join(one.used_by[:_TOLD]), one.name or "")
         for one in chosen.volumes
-        if one.empty and one.readable and one.used_by
+        # One without a name is often declared by an image and never written to.
+        if one.empty and one.readable and one.used_by and not one.anonymous
     ]
     found += [Finding("docker_swarm", one.stack or "", one.name or "") for one in chosen.swarm]
     found += [Finding("docker_not_running", "", one.name or "") for one in chosen.asleep]

@@ -138,11 +138,11 @@ def check_sessions() -> None:
     _check_said("sessions", "Instant Recovery")
 
 
-def check_docker() -> None:
+def check_docker(what: str = "that containers are restored") -> None:
     """May containers, volumes and networks be restored? Where roots are listed, only when it is said: a container may
     be given any path of the machine.
     """
-    _check_said("docker", "that containers are restored")
+    _check_said("docker", what)
 
 
 def check_hooks() -> None:

@@ -1,4 +1,4 @@
-"""The product's services on a real engine, in the test's own process: a job, its archive, a restore from draft to end."""
+"""The product's services on a real engine, in the test's own process: a job, its archive, a restore to its end."""
 
 from __future__ import annotations
 
@@ -39,17 +39,15 @@ class Products:
         docker = replace(report.docker, socket=str(engine.socket), running=True, data_root=str(engine.data))
         capabilities.record(server=server, report=replace(report, docker=docker), taken_at=timezone.now())
 
-    def server(self, name: str, engine: Bridged) -> Server:
-        """Another machine, as far as Docker is concerned."""
-        made = Server.objects.create(name=name, kind=Server.Kind.LOCAL, state=Server.State.READY)
-        self.look_at(made, engine)
-        return made
-
     def job(self, **source: Any) -> BackupJob:
         """All of the engine of the storage's server, images saved."""
         whole = {"images": "saved", "config_files": False, **source}
         definition = jobs.JobDefinition(
-            name="docker", server=self.storage.server, repository=self.storage.repository, source=whole, source_kind="docker"
+            name="docker",
+            server=self.storage.server,
+            repository=self.storage.repository,
+            source=whole,
+            source_kind="docker",
         )
         return jobs.create_job(definition=definition)
 

@@ -10,7 +10,7 @@ import hashlib
 import os
 import shutil
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from tests.dockers.conftest import image_in
 from tests.support.bridged import Bridged
 
 PROJECT = "kiosk"
+JOURNALS = Path("/var/lib/phpborg/docker-restore")
 SECRET = "canary-env-7d1f ' $(id) ;"
 IMAGE, PLAIN = "phpborg-test/speaks:1", "phpborg-test/plain:1"
 LOOP = "trap 'exit 0' TERM; while :; do sleep 0.2; done"
@@ -50,6 +51,7 @@ services:
         aliases: [front]
       corp:
         ipv4_address: 10.77.0.77
+    command: ["cat /www/index.html > /dev/null || exit 7; {loop}"]
 volumes:
   data: {{}}
   files:
@@ -84,6 +86,7 @@ class Stage:
     """The project below `place`, on whichever engine is given."""
 
     place: Path
+    journals: list[Path] = field(default_factory=lambda: list(JOURNALS.glob("*")))  # of others, before
 
     @property
     def directory(self) -> Path:
@@ -101,7 +104,7 @@ class Stage:
         """Directories, files, `.env`; the data of binds."""
         for path in (self.directory / "www", self.beside, self.device):
             path.mkdir(parents=True)
-        facts = {"image": IMAGE, "beside": self.beside, "device": self.device}
+        facts = {"image": IMAGE, "beside": self.beside, "device": self.device, "loop": LOOP}
         (self.directory / "compose.yml").write_text(_COMPOSE.format(**facts))
         (self.directory / "extra.yml").write_text(_EXTRA)
         (self.directory / ".env").write_text(f"DB_PASSWORD={SECRET}\n")
@@ -119,7 +122,9 @@ class Stage:
         self.compose(engine, "up", "--detach")
         engine.docker("run", "--detach", "--name", "probe-1", *_ALONE, PLAIN, "/bin/sh", "-c", LOOP)
         for name, path in ((f"{PROJECT}_db_1", "/data"), (f"{PROJECT}_db_1", "/files"), ("probe-1", "/alone")):
-            script = f"cat /bin/sh > {path}/big; echo old > {path}/text; mkdir -p {path}/deep/er; echo > {path}/deep/er/x"
+            script = (
+                f"cat /bin/sh > {path}/big; echo old > {path}/text; mkdir -p {path}/deep/er; echo > {path}/deep/er/x"
+            )
             engine.docker("exec", name, "/bin/sh", "-c", script)
         engine.docker("pause", "probe-1")
 
@@ -139,10 +144,13 @@ class Stage:
             "containers": {one["Name"].lstrip("/"): declared(one) for one in said},
             "states": {one["Name"].lstrip("/"): one["State"]["Status"] for one in said},
             "volumes": {
-                one["Name"]: {key: one[key] for key in ("Driver", "Labels", "Options", "Scope")} for one in volumes
+                one["Name"]: {key: one[key] or {} for key in ("Driver", "Labels", "Options", "Scope")}
+                for one in volumes
             },
             "networks": {
-                one["Name"]: {key: one[key] for key in ("Driver", "IPAM", "Labels", "Internal", "Options", "Attachable")}
+                one["Name"]: {
+                    key: one[key] for key in ("Driver", "IPAM", "Labels", "Internal", "Options", "Attachable")
+                }
                 for one in networks
                 if one["Name"] not in ("bridge", "host", "none")
             },
@@ -155,6 +163,22 @@ class Stage:
             found.update(tree(root, engine))
         return found
 
+    def change(self, engine: Bridged) -> None:
+        """Something else than what was archived, everywhere."""
+        for name, path in ((f"{PROJECT}_db_1", "/data"), (f"{PROJECT}_db_1", "/files")):
+            engine.docker("exec", name, "/bin/sh", "-c", f"echo new > {path}/text; echo > {path}/since; mkdir {path}/d")
+        (self.beside / "one").write_text("changed")
+        (self.beside / "since").mkdir()
+        (self.directory / "www/since").write_text("new")
+
+    def traces(self, engine: Bridged) -> list[str]:
+        """What a restore left behind: containers, directories, journals."""
+        names = engine.docker("ps", "--all", "--format", "{{.Names}}").stdout.split()
+        found = [name for name in names if "phpborg" in name]
+        for root in (self.place, engine.data, engine.data / "volumes"):
+            found += [str(path) for path in root.glob("**/.phpborg-*") if "overlay2" not in path.parts]
+        return found + [str(path) for path in JOURNALS.glob("*") if path not in self.journals]
+
     # --- the end of it ---------------------------------------------------------------------------
 
     def destroy(self, engine: Bridged, *, images: bool = True) -> None:
@@ -163,7 +187,7 @@ class Stage:
 
         clear(engine)
         if images:
-            engine.docker("rmi", "--force", IMAGE, PLAIN, check=False)
+            engine.docker("rmi", "--force", *set(engine.docker("images", "--quiet").stdout.split()), check=False)
         for path in (self.directory, self.beside, self.device):
             shutil.rmtree(path, ignore_errors=True)
 

@@ -1,4 +1,4 @@
-"""A Compose project and a container beside it, backed up, destroyed, and put back: on the same engine and on another."""
+"""A Compose project and a container beside it, backed up, destroyed, put back: on the same engine and on another."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from dockerops.errors import NotPlanned
 from dockerops.models import DockerRestore
 from dockerops.options import Options
-from phpborg.tasks.models import Lease
+from dockerops.run_errors import NothingKept, PutBackAsItWas
+from dockerops.services import detecting, planning, protection
+from phpborg.tasks.models import Lease, Task
 from tests.dockerops.product import Products, Run
 from tests.dockerops.show import SECRET, Stage
 from tests.dockers.backing import clear
@@ -43,6 +47,27 @@ def products(storage: Storage, run_pending: Run) -> Products:
     return Products(storage, run_pending)
 
 
+@pytest.fixture
+def other() -> Iterator[Bridged]:
+    """Another machine."""
+    with engines("docker-r2") as (one,):
+        clear(one)
+        yield one
+        clear(one)
+
+
+def carried_out(products: Products, restore: DockerRestore) -> Task:
+    """Agreed to everything, carried out to its end."""
+    products.agree(restore)
+    task = products.restore(restore)
+    restore.refresh_from_db()
+    return task
+
+
+def is_good(task: Task) -> None:
+    assert task.state == "success", (task.error_code, task.error_detail, task.log_tail[-3000:])
+
+
 def test_everything_comes_back_on_the_same_engine(products: Products, engine: Bridged, stage: Stage) -> None:
     stage.start(engine)
     products.look_at(products.storage.server, engine)
@@ -50,13 +75,90 @@ def test_everything_comes_back_on_the_same_engine(products: Products, engine: Br
     seen, data = stage.seen(engine), stage.data(engine)
     stage.destroy(engine)
     restore = products.draft(archive, products.storage.server, options=Options(create_missing=True))
-    products.agree(restore)
-    task = products.restore(restore)
-    restore.refresh_from_db()
-    assert task.state == "success", (task.error_code, task.error_detail, task.log_tail[-3000:])
+    task = carried_out(products, restore)
+    is_good(task)
     assert stage.seen(engine) == seen
     assert stage.data(engine) == data
     assert (restore.state, restore.plan_hash) == (DockerRestore.State.DONE, restore.plan["hash"])
     assert SECRET not in str([restore.contents, restore.plan, restore.report, restore.conflicts, restore.inventory])
     assert SECRET not in str([task.steps, task.log_tail, task.result, task.params])
     assert [lease.kind for lease in Lease.objects.held()] == ["docker_kept"]
+
+
+def test_everything_comes_back_on_another_engine(
+    products: Products, engine: Bridged, other: Bridged, stage: Stage
+) -> None:
+    stage.start(engine)
+    products.look_at(products.storage.server, engine)
+    archive = products.back_up(products.job())
+    seen, data = stage.seen(engine), stage.data(engine)
+    stage.destroy(engine)
+    products.look_at(products.storage.server, other)  # as far as Docker is concerned, another machine
+    restore = products.draft(archive, products.storage.server, options=Options(create_missing=True))
+    is_good(carried_out(products, restore))
+    assert stage.seen(other) == seen
+    assert stage.data(other) == data
+    assert stage.seen(engine)["containers"] == {}
+
+
+def test_what_was_replaced_comes_back_by_one_click_and_goes_when_it_is_let_go(
+    products: Products, engine: Bridged, stage: Stage
+) -> None:
+    stage.start(engine)
+    products.look_at(products.storage.server, engine)
+    archive = products.back_up(products.job())
+    then, data_then = stage.seen(engine), stage.data(engine)
+    stage.change(engine)
+    now, data_now = stage.seen(engine), stage.data(engine)
+    assert data_now != data_then
+    first = products.draft(archive, products.storage.server)
+    assert detecting.standing(first)
+    with pytest.raises(NotPlanned):
+        planning.plan_of(first)
+    is_good(carried_out(products, first))
+    assert without_kept(stage.seen(engine)) == then
+    assert stage.data(engine) == data_then
+    assert first.is_protected
+    is_good(products.roll_back(first))
+    first.refresh_from_db()
+    assert (first.state, first.is_protected) == (DockerRestore.State.ROLLED_BACK, False)
+    assert stage.seen(engine) == now
+    assert stage.data(engine) == data_now
+    assert not Lease.objects.held().exists()
+
+    second = products.draft(archive, products.storage.server)
+    is_good(carried_out(products, second))
+    is_good(products.ended(protection.start_forget(restore=second)))
+    second.refresh_from_db()
+    assert (second.state, second.is_protected) == (DockerRestore.State.DONE, False)
+    assert stage.seen(engine) == then
+    assert stage.data(engine) == data_then
+    assert not Lease.objects.held().exists()
+    with pytest.raises(NothingKept):
+        products.roll_back(second)
+    assert stage.traces(engine) == []
+
+
+def test_one_that_fails_in_the_middle_is_undone_and_says_so(products: Products, engine: Bridged, stage: Stage) -> None:
+    stage.start(engine)
+    products.look_at(products.storage.server, engine)
+    (stage.directory / "www/index.html").unlink()  # without it the container ends when it is started
+    archive = products.back_up(products.job())
+    stage.change(engine)
+    (stage.directory / "www/index.html").write_text("new")
+    now, data_now = stage.seen(engine), stage.data(engine)
+    restore = products.draft(archive, products.storage.server)
+    task = carried_out(products, restore)
+    assert (task.state, task.error_code) == ("failed", PutBackAsItWas.code), task.log_tail
+    assert "exit 7" in task.error_detail
+    assert (restore.state, restore.report["rollback"]["complete"]) == (DockerRestore.State.ROLLED_BACK, True)
+    assert stage.seen(engine) == now
+    assert stage.data(engine) == data_now
+    assert not Lease.objects.held().exists()
+    assert stage.traces(engine) == []
+
+
+def without_kept(seen: dict[str, Any]) -> dict[str, Any]:
+    """What there is beside containers that are kept aside."""
+    tables = ("containers", "states")
+    return {**seen, **{one: {k: v for k, v in seen[one].items() if ".phpborg-" not in k} for one in tables}}

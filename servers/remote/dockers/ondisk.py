@@ -73,6 +73,11 @@ class Kept:
         state = {"format": _FORMAT, "socket": self.socket, "rows": self.rows, "held": self.held}
         write_whole(self._file, json.dumps(state, indent=1).encode())
 
+    def save_if_possible(self) -> None:
+        """What is brought back may be done once more; a full disk must keep nobody from it."""
+        with suppress(OSError):
+            self.save()
+
     def clear(self) -> bool:
         """What borg has read goes, since secrets may be in it; True when there was something."""
         if not os.path.lexists(self.made):

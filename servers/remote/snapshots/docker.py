@@ -16,8 +16,8 @@ from typing import Any, Dict, List, NamedTuple, Optional
 from .. import policy, tree, validate, wire
 from ..dockers import dumping, holding, quiesce, reading, saving, scope, writing
 from ..dockers.engine import Engine, part
-from ..dockers.ondisk import SEEN, Kept, write_whole
 from ..dockers.measuring import Counting, is_empty
+from ..dockers.ondisk import SEEN, Kept, write_whole
 from ..dockers.planned import Plan, plan
 from ..dockers.quiesce import Finding
 from .tools import Place, show
@@ -39,6 +39,7 @@ def volume(args: Dict[str, Any], secrets: Dict[str, Any]) -> Volume:
     socket = wire.shown(validate.absolute(args.get("socket"), "socket"))
     if args.get("action") != "make":
         return Volume(socket, None)
+    policy.check_docker("a backup of containers")
     policy.check_read(wire.raw(SEEN))
     asked = plan(args.get("plan"))
     if asked.dumps:
@@ -221,7 +222,7 @@ def remove(place: Place, volume: Volume) -> bool:
     gone: List[str] = []
     try:
         with Engine(kept.socket or volume.socket) as engine:
-            problems = quiesce.bring_back(engine, kept.rows, kept.save)
+            problems = quiesce.bring_back(engine, kept.rows, kept.save_if_possible)
             gone = holding.release(engine, place.token)
     except wire.Refused as refusal:
         kept.clear()
