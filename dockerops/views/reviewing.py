@@ -29,8 +29,6 @@ from phpborg.ui.confirm import Confirmation
 from recovery.download_names import disposition
 
 FORMS = ("simple", "advanced")
-# Steps by which something that is there is stopped or replaced.
-REPLACING = {"stop_container", "rename_container", "disconnect", "exchange"}
 
 
 @require_GET
@@ -128,14 +126,13 @@ def docker_start(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 
 def question(row: DockerRestore, plan: DockerPlan) -> Confirmation:
     """What is about to happen, in numbers. Where nothing is kept of what is replaced, the server's name is typed."""
-    replaced = [step for step in plan.steps if step.op in REPLACING]
     stopped = [shown(step.params.get("container", "")) for step in plan.steps if step.op == "stop_container"]
     steps = len(plan.steps)
     words = [ngettext("{count} step is carried out.", "{count} steps are carried out.", steps).format(count=steps)]
     if stopped:
         words.append(_("These containers stop: {names}.").format(names=", ".join(stopped)))
-    if not replaced:
-        words.append(_("Nothing that is there now is stopped or replaced."))
+    if not plan.protected:
+        words.append(_("Nothing that is there now is replaced."))
     elif plan.protect == "aside":
         hours = plan.window_hours
         kept = ngettext(
@@ -148,12 +145,12 @@ def question(row: DockerRestore, plan: DockerPlan) -> Confirmation:
         words.append(_("What is replaced is put into an archive first. It is not kept aside."))
     else:
         words.append(_("What is replaced is gone after success: this cannot be undone."))
-    is_lossy = bool(replaced) and plan.protect == "none"
+    is_lossy = bool(plan.protected) and plan.protect == "none"
     return Confirmation(
         title=_("Restore to {server}?").format(server=plan.server_name),
         text=" ".join(words),
         action=_("Restore"),
         back=row.get_absolute_url(),
         typed=plan.server_name if is_lossy else "",
-        tone="bad" if is_lossy else "warn" if replaced else "info",
+        tone="bad" if is_lossy else "warn" if plan.protected or stopped else "info",
     )
