@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from django.utils.translation import gettext_noop
 
 from backups.models import Archive
-from dockerops.manifest import Contents, parse
+from dockerops import analysis
+from dockerops.listing import Listing
+from dockerops.manifest import Contents
 from dockerops.models import DockerRestore
 from dockerops.run_errors import NothingOfDocker, NotLookedYet
 from dockerops.services.archive_reading import Reader, reading
@@ -69,8 +72,17 @@ def carry_out(context: TaskContext) -> Outcome:
 
 
 def read(reader: Reader, archive: Archive) -> Contents:
-    """By the surest source that the archive has: its manifest, its record, its listing. Raises NothingOfDocker."""
+    """By the surest source that the archive has: its manifest, its record, its listing. Raises NothingOfDocker.
+
+    Beside a manifest only what a plan wants to know the size of is listed.
+    """
     written = reader.manifest_bytes()
-    if written is not None:
-        return parse(written)
-    raise NothingOfDocker(archive=archive.name)
+    wanted = analysis.wanted_sizes(written)
+    listing = Listing(wanted)
+    if written is None or wanted:
+        paths = tuple(os.fsencode(path) for path in wanted)
+        reader.entries(lambda entry: listing.add(os.fsdecode(entry.path), entry.kind, entry.size), paths)
+    contents = analysis.analyse(written, archive.backup_config, listing)
+    if not any((contents.projects, contents.containers, contents.volumes, contents.binds, contents.config_files)):
+        raise NothingOfDocker(archive=archive.name)
+    return contents

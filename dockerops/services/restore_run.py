@@ -41,6 +41,7 @@ class DockerRestoreRun:
         self.touched = False  # has anything been changed on the server?
         self.portions: dict[int, Portion] = {}
         self.proof: dict[str, Any] = {}
+        self.kept_bytes: int | None = None
         self._ways = ExitStack()
         self._way: Link | None = None
         self._view = ""
@@ -141,13 +142,15 @@ class DockerRestoreRun:
         row["detail"] = " · ".join(f"{name} {number}" for name, number in self.proof.items())
         for lease in undoing.held(self.context, undoing.STAGING):
             self.context.release(lease)
+        self.kept_bytes = int(self.engine.state().get("kept_bytes") or 0)
 
     # --- the record ------------------------------------------------------------------------------
 
     def so_far(self) -> dict[str, Any]:
         """What was done, for the record."""
         total = self._expected()
-        return {"expected_entries": total.entries, "expected_bytes": total.bytes, "proof": self.proof}
+        known = {"expected_entries": total.entries, "expected_bytes": total.bytes, "proof": self.proof}
+        return known if self.kept_bytes is None else {**known, "kept_bytes": self.kept_bytes}
 
     def _finish(self) -> Outcome:
         """Done: from now on the former state is kept for its window, or goes at once."""
