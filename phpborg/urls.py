@@ -14,6 +14,7 @@ urlpatterns = [
     path("servers/", include("servers.urls")),
     path("", include("backups.urls")),
     path("", include("recovery.urls")),
+    path("", include("dockerops.urls")),
     path("settings/", include("notifications.urls")),
     path("theme/", set_theme, name="set_theme"),
     path("language/", set_language, name="set_language"),

@@ -84,6 +84,9 @@ def archive_page(request: HttpRequest, pk: UUID) -> HttpResponse:
         "browse_url": reverse_or_none("browse", archive.pk) if usable else None,
         "restore_url": reverse_or_none("restore-wizard", archive.pk) if usable else None,
         "instant_url": reverse_or_none("instant", archive.pk) if usable and _may_run(archive.backup_config) else None,
+        "docker_url": reverse_or_none("docker-begin", archive.pk)
+        if usable and _has_docker(archive.backup_config)
+        else None,
         "sizes_unknown": usable and archive.original_bytes is None,
         "users": archives.users_of(archive),
         "deletion": Task.objects.active().filter(kind=archives.DELETE, archive_ref=archive.pk).first(),
@@ -104,6 +107,11 @@ def _may_run(config: dict[str, Any]) -> bool:
     database = config.get("database")
     dumped = isinstance(database, dict) and database.get("method") == "logical"
     return config.get("source_kind") != "files" and not dumped
+
+
+def _has_docker(config: dict[str, Any]) -> bool:
+    """Was it made of Docker, or by somebody else who may have done so? Others are offered it on their restore page."""
+    return config.get("source_kind", "docker") == "docker"
 
 
 def _path(value: Any) -> str:

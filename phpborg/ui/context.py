@@ -33,7 +33,7 @@ ENTRIES = (
     Entry("dashboard", _("Dashboard"), "dashboard", ("dashboard", "first-run"), "d"),
     Entry("servers", _("Servers"), "server", ("server",), "s"),
     Entry("jobs", _("Jobs"), "job", ("job", "wizard"), "j"),
-    Entry("archives", _("Archives"), "archive", ("archive", "restore", "browse", "proof"), "a"),
+    Entry("archives", _("Archives"), "archive", ("archive", "restore", "browse", "proof", "docker"), "a"),
     Entry("sessions", _("Instant Recovery"), "database", ("session", "instant"), "i"),
     Entry("repositories", _("Storage"), "storage", ("repositor", "pool", "storage"), "r"),
     Entry("tasks", _("Tasks"), "task", ("task", "worker"), "t"),

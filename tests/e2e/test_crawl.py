@@ -24,7 +24,7 @@ MATRIX = {
         *("dashboard", "servers", "server", "jobs", "job", "archives", "archive", "restores", "restore"),
         *("repositories", "repository", "pools", "pool", "storage-trash", "tasks", "task", "task-log", "workers"),
         *("preferences", "server-capabilities", "server-statistics", "proofs", "proof", "job-proofs"),
-        *("sessions", "session", "session-of-task"),
+        *("sessions", "session", "session-of-task", "docker-restores", "docker-restore"),
     },
     Right.OPERATE: {
         *("archive-details", "archive-pin", "archive-prove", "job-prove"),
@@ -35,6 +35,9 @@ MATRIX = {
         *("load-begin", "restore-database-files", "load-options", "load-start"),
         *("restore-wizard", "restore-options", "restore-remove", "restore-start", "restore-discard"),
         *("instant", "instant-look", "instant-start", "session-extend", "session-stop", "session-password", "adminer"),
+        *("docker-begin", "docker-archive", "docker-contents", "docker-choice", "docker-files", "docker-conflicts"),
+        *("docker-options", "docker-review", "docker-script", "docker-start", "docker-rollback", "docker-forget"),
+        "docker-discard",
         *("repository-check", "repository-compact", "repository-measure", "repository-sync", "pool-analyse"),
     },
     Right.ADMINISTER: {
@@ -126,6 +129,7 @@ def test_every_link_leads_somewhere(fleet: None, client_of: Callable[[User], Cli
             bad.append(f"{answer.status} {address} (on {parent})")
     assert bad == []
     lists = {"dashboard", "servers", "jobs", "archives", "repositories", "tasks", "workers", "restores", "pool"}
+    lists.add("docker-restores")
     assert lists <= reached, f"no link leads to {lists - reached}"
     # What a person may not open is not offered to them either.
     for right in Right:

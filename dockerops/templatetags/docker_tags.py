@@ -1,0 +1,126 @@
+"""Words of the pages of Docker restores. Names that a server chose are shown here, and nowhere without this."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from django import template
+from django.utils.translation import gettext, ngettext, pgettext_lazy
+from django.utils.translation import gettext_lazy as _
+
+from dockerops import typed
+from dockerops.choice import Choice
+from dockerops.options import Options
+from recovery.paths import shown as shown_bytes
+
+register = template.Library()
+ORIGINS = {
+    "manifest": _("from the description in the archive"),
+    "record": _("from the record of the backup"),
+    "selection": _("from what the job was told to take"),
+    "listing": _("from the archive's list of files"),
+}
+STATES = {
+    "running": pgettext_lazy("a container", "running"),
+    "paused": pgettext_lazy("a container", "paused"),
+    "exited": pgettext_lazy("a container", "stopped"),
+    "created": pgettext_lazy("a container", "never started"),
+    "restarting": pgettext_lazy("a container", "restarting"),
+    "dead": pgettext_lazy("a container", "dead"),
+}
+SEVERITIES = {
+    "block": (_("Forbids it"), "bad", "cross"),
+    "stop": (_("Needs your agreement"), "warn", "warning"),
+    "warn": (_("Attention"), "warn", "warning"),
+    "info": (_("Note"), "info", "info"),
+}
+WHOLE_KINDS = {
+    "volumes": _("All volumes"),
+    "projects": _("All Compose projects"),
+    "configs": _("All configuration files of the engine"),
+}
+NAMED = 6  # more than that are not told one by one
+
+
+@register.filter
+def shown(name: object) -> str:
+    r"""A name for people: odd bytes become �, control characters and turns of direction are spelt out."""
+    return shown_bytes(_bytes(str(name))) if name is not None else ""
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return os.fsencode(text)
+    except UnicodeEncodeError:  # surrogates that stand for no byte
+        return text.encode("utf-8", "replace")
+
+
+@register.filter
+def all_shown(names: Any) -> str:
+    """Several names in one line."""
+    return ", ".join(shown(name) for name in names or ())
+
+
+@register.filter
+def form_value(name: str) -> str:
+    """A name as the value of a form's box; `typed.restored` gives it back whatever bytes it has."""
+    return str(typed.stored(name))
+
+
+@register.filter
+def origin(word: str) -> str:
+    """How a thing became known."""
+    return str(ORIGINS.get(word, word))
+
+
+@register.filter
+def container_state(word: str) -> str:
+    """The state of a container when it was backed up."""
+    return str(STATES.get(word, word))
+
+
+@register.filter
+def severity(word: str) -> dict[str, Any]:
+    """Word, tone and icon of a conflict's weight."""
+    label, tone, icon = SEVERITIES.get(word, SEVERITIES["info"])
+    return {"label": str(label), "tone": tone, "icon": icon}
+
+
+@register.filter
+def choice_words(choice: Choice | dict[str, Any]) -> str:
+    """What is restored, in a few words."""
+    what = choice if isinstance(choice, Choice) else Choice.from_json(choice)
+    if what.files:
+        volume, paths = next(iter(what.files.items()))
+        text = ngettext("{count} path of the volume {name}", "{count} paths of the volume {name}", len(paths))
+        return text.format(count=len(paths), name=shown(volume))
+    named = [
+        name
+        for kind in ("projects", "volumes", "containers", "networks", "binds", "configs")
+        for name in getattr(what, kind)
+    ]
+    if what.mode == "all":
+        return str(_("Everything"))
+    if not named:
+        return str(WHOLE_KINDS.get(what.mode, _("Everything")))
+    return all_shown(named[:NAMED]) + (", …" if len(named) > NAMED else "")
+
+
+@register.filter
+def placement_words(options: Options) -> str:
+    """Where it goes."""
+    if options.placement == "other_path":
+        return gettext("below {path}").format(path=shown(options.path))
+    if options.placement == "other_project":
+        return gettext("as the project {name}").format(name=shown(options.project_name))
+    return gettext("in place")
+
+
+@register.filter
+def protection_words(options: Options) -> str:
+    """What becomes of what is replaced."""
+    if options.protect == "aside":
+        hours = options.window_hours
+        return ngettext("kept aside for {count} hour", "kept aside for {count} hours", hours).format(count=hours)
+    return gettext("in an archive of its own") if options.protect == "archive" else gettext("none")
