@@ -103,7 +103,10 @@ class _Builder:
     def _image(self, one: Container) -> None:
         params: dict[str, Any] = {"reference": one.image, "id": one.image_id}
         known = image_of(self.facts, one)
-        if self.facts.there.has_image(one.image_id) or known is None or self.facts.options.images == "present":
+        if self._lost_its_name(one):
+            named = {"reference": one.image, "id": one.image_id, "tag": one.image}
+            self._add("pull_image", named, "named", image=one.image, touches=(one.image,))
+        elif self.facts.there.has_image(one.image_id) or known is None or self.facts.options.images == "present":
             self._add("need_image", params, image=one.image)
         elif self.facts.options.images == "pull":
             digest = known.digests[0] if known.digests else ""
@@ -113,6 +116,12 @@ class _Builder:
             stream = f"{PLACE}/{known.stream}"
             loaded = {**params, "images": list(known.tags), "stream": stream}
             self._add("load_image", loaded, image=one.image, touches=(one.image,), bytes=known.size_bytes)
+
+    def _lost_its_name(self, one: Container) -> bool:
+        """The very image is there, and what the container calls it means nothing, or another one by now."""
+        found = next((image for image in self.facts.there.images if image.id == one.image_id), None)
+        names = (*found.tags, *found.digests, found.id) if found is not None else (one.image,)
+        return one.image not in names and "@" not in one.image and not one.image_id.startswith(one.image)
 
     def _networks(self) -> None:
         for one in sorted(self.facts.new_networks, key=lambda row: row.name):

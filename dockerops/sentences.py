@@ -32,6 +32,7 @@ SENTENCES = {
     ("load_image", ""): gettext_noop("Loads {image} from the archive, unless it is there."),
     ("pull_image", ""): gettext_noop("Pulls {image} by its digest, unless it is there."),
     ("pull_image", "tag"): gettext_noop("Pulls {image} by its tag, unless it is there: its digest is not known."),
+    ("pull_image", "named"): gettext_noop("Gives the image, which is there, its name {image} again."),
     ("create_network", ""): gettext_noop("Creates the network {name} with its driver, addresses, options and labels."),
     ("create_network", "free"): gettext_noop(
         "Creates the network {name} with its driver, options and labels; the engine chooses free addresses."
