@@ -21,7 +21,7 @@ TITLES = {
     "stop_container": gettext_noop("Stop the container"),
     "rename_container": gettext_noop("Set the container aside"),
     "disconnect": gettext_noop("Take the container off the network"),
-    "exchange": gettext_noop("Put in place"),
+    "exchange": gettext_noop("Exchange"),
     "create_container": gettext_noop("Create the container"),
     "start": gettext_noop("Start the container"),
     "healthy": gettext_noop("Check the health"),
