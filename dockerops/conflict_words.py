@@ -56,7 +56,7 @@ CONFLICTS = {
     "image_by_tag": gettext_noop(
         "The archive knows no digest of the image {image}: what its tag means today would be pulled."
     ),
-    "image_tag": gettext_noop("The tag {image} means another image here."),
+    "image_tag": gettext_noop("The name {image} means another image here."),
     "space": gettext_noop("{needed_bytes} are needed and {free_bytes} are free."),
     "space_unknown": gettext_noop("{needed_bytes} are needed; nobody could say how much is free."),
     "size_unknown": gettext_noop("Nobody knows how big {path} is in the archive."),
@@ -110,7 +110,7 @@ REMEDIES = {
     "bind_missing": gettext_noop("Choose it too, or create it before."),
     "image_missing": gettext_noop("Have it pulled, load it before, or choose an archive with saved images."),
     "image_by_tag": gettext_noop("Check the version after the restore."),
-    "image_tag": gettext_noop("It may come to mean the restored one; containers that run keep theirs."),
+    "image_tag": gettext_noop("Agree that it will mean the restored one; containers that are there keep theirs."),
     "space": gettext_noop("Free room, or choose less."),
     "compose_missing": gettext_noop("Install Compose, or restore the files only."),
     "machine": gettext_noop("Restore on a machine of the same kind."),

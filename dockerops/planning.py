@@ -9,7 +9,7 @@ from typing import Any
 from dockerops import conflicts, ordering
 from dockerops.choice import Choice
 from dockerops.conflict_facts import ALWAYS, Situation, Target, situation
-from dockerops.conflict_machine import image_of
+from dockerops.conflict_machine import image_of, names_to_give
 from dockerops.errors import NotPlanned
 from dockerops.inventory import Inventory, Running
 from dockerops.manifest import MANIFEST, Container, Contents
@@ -103,9 +103,8 @@ class _Builder:
     def _image(self, one: Container) -> None:
         params: dict[str, Any] = {"reference": one.image, "id": one.image_id}
         known = image_of(self.facts, one)
-        if self._lost_its_name(one):
-            named = {"reference": one.image, "id": one.image_id, "tag": one.image}
-            self._add("pull_image", named, "named", image=one.image, touches=(one.image,))
+        if self.facts.there.has_image(one.image_id) and names_to_give(self.facts, one):
+            self._add("pull_image", {**params, "tag": one.image}, "named", image=one.image, touches=(one.image,))
         elif self.facts.there.has_image(one.image_id) or known is None or self.facts.options.images == "present":
             self._add("need_image", params, image=one.image)
         elif self.facts.options.images == "pull":
@@ -116,12 +115,6 @@ class _Builder:
             stream = f"{PLACE}/{known.stream}"
             loaded = {**params, "images": list(known.tags), "stream": stream}
             self._add("load_image", loaded, image=one.image, touches=(one.image,), bytes=known.size_bytes)
-
-    def _lost_its_name(self, one: Container) -> bool:
-        """The very image is there, and what the container calls it means nothing, or another one by now."""
-        found = next((image for image in self.facts.there.images if image.id == one.image_id), None)
-        names = (*found.tags, *found.digests, found.id) if found is not None else (one.image,)
-        return one.image not in names and "@" not in one.image and not one.image_id.startswith(one.image)
 
     def _networks(self) -> None:
         for one in sorted(self.facts.new_networks, key=lambda row: row.name):

@@ -76,9 +76,19 @@ need_image() {
     d image inspect "${2:-$1}" >/dev/null || die "The image $1 is not there."
 }
 
+# Which image a name means is put back with everything else.
+note_name() {
+    local former
+    former=$(d image inspect --format '{{.Id}}' "$1" 2>/dev/null) || return 0
+    remember d tag "$former" "$1"
+}
+
 load_image() {
     local reference=$1 id=$2 stream=$3 tag
     shift 3
+    for tag in "$@"; do
+        note_name "$tag"
+    done
     if ! d image inspect "${id:-$reference}" >/dev/null 2>&1; then
         borg extract --stdout "::$ARCHIVE" "pp:${stream#/}" | d load || return 1
     fi
@@ -90,9 +100,11 @@ load_image() {
 
 pull_image() {
     local reference=$1 id=$2 tag=$3
-    if ! d image inspect "${id:-$reference}" >/dev/null 2>&1; then
-        d pull "$reference" || return 1
-        d tag "$reference" "$tag" || return 1
+    note_name "$tag"
+    if d image inspect "${id:-$reference}" >/dev/null 2>&1; then
+        d tag "${id:-$reference}" "$tag"
+    else
+        d pull "$reference" && d tag "$reference" "$tag"
     fi
 }
 

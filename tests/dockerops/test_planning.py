@@ -104,6 +104,17 @@ def test_an_image_comes_out_of_the_archive():
     assert load.params["stream"] == "/var/lib/phpborg/docker/images/2.tar"
 
 
+def test_an_image_that_is_there_without_its_name_gets_it():
+    there = {**sample.empty(), "images": [{"id": sample.MANIFEST["images"][2]["id"], "tags": []}]}
+    made = plan(PROBE, Options(create_missing=True), there)
+    (named,) = [step for step in made.steps if step.op == "pull_image"]
+    assert (named.why, named.params["tag"], named.params["id"]) == (
+        "named",
+        "phpborg-test/probe:1",
+        there["images"][0]["id"],
+    )
+
+
 def test_labels_driver_and_options_of_networks_and_volumes_are_the_archives():
     """Case 117: Compose must take them for its own."""
     made = plan(Choice(), Options(create_missing=True), sample.empty())
