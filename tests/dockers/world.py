@@ -59,6 +59,7 @@ def world(engine: Bridged) -> dict[str, Any]:
             "networks": {
                 one["Name"]: (one["Id"], one["Driver"], _subnets(one), one["Labels"], one["Options"])
                 for one in networks
+                for one in networks
             },
             "volumes": {
                 one["Name"]: (one["Driver"], one["Options"], one["Labels"]) for one in api.volumes()["Volumes"] or []
