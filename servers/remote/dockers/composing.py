@@ -19,8 +19,6 @@ _LABEL = bodies.COMPOSE + "project"
 class ComposeUp(Kind):
     """{"project", "working_dir", "files": [path], "env_files": [path]}: up, without making anew what is there"""
 
-    holds = True
-
     def __init__(self, context: Context, params: Table) -> None:
         super().__init__(context, params)
         self._project = validate.text(params.get("project"), "project", _PROJECT)
