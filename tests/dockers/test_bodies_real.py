@@ -12,7 +12,7 @@ import pytest
 from servers.remote.dockers import bodies
 from servers.remote.dockers.engine import Engine as Client
 from servers.remote.dockers.engine import part
-from tests.dockers.conftest import referee
+from tests.dockers.world import declared, inspected
 from tests.support.bridged import Bridged
 
 pytestmark = pytest.mark.real
@@ -60,16 +60,6 @@ def name() -> str:
     return f"box-{uuid.uuid4().hex[:8]}"
 
 
-def inspected(engine: Bridged, name: str) -> dict[str, Any]:
-    """As the SDK reads it."""
-    with_sdk = referee(engine)
-    try:
-        found: dict[str, Any] = with_sdk.api.inspect_container(name)
-    finally:
-        with_sdk.close()
-    return found
-
-
 def row(client: Client, name: str) -> dict[str, Any]:
     said = client.container(name)
     assert said is not None
@@ -88,32 +78,6 @@ def make(client: Client, row: dict[str, Any], renames: dict[str, Any]) -> None:
         client.post(f"/networks/{part(network)}/connect", {"Container": made["name"], "EndpointConfig": endpoint})
     for network in made["disconnect"]:
         client.post(f"/networks/{part(network)}/disconnect", {"Container": made["name"], "Force": True})
-
-
-def declared(said: dict[str, Any]) -> dict[str, Any]:
-    """All that somebody chose, and nothing that the engine made up."""
-    identity = said["Id"]
-    config, host = dict(said["Config"]), dict(said["HostConfig"])
-    if config["Hostname"] == identity[:12]:
-        config["Hostname"] = "generated"
-    config["Entrypoint"] = config["Entrypoint"] or None
-    # Volumes without a name are now asked for by the name that they were given.
-    anonymous = {mount["Name"] for mount in said["Mounts"] if len(mount.get("Name") or "") == 64}
-    asked = [dict(mount) for mount in host.pop("Mounts", None) or []]
-    host["Mounts"] = [mount for mount in asked if mount.get("Source") and mount["Source"] not in anonymous]
-    mounts = [
-        {key: mount.get(key) for key in ("Type", "Name", "Destination", "RW", "Propagation", "Driver")}
-        for mount in said["Mounts"]
-    ]
-    networks = {
-        network: {
-            "Aliases": sorted(alias for alias in one["Aliases"] or [] if alias != identity[:12]),
-            **{key: one[key] or None for key in ("IPAMConfig", "Links", "DriverOpts")},
-        }
-        for network, one in said["NetworkSettings"]["Networks"].items()
-    }
-    mounts.sort(key=lambda mount: str(mount["Destination"]))
-    return {"config": config, "host": host, "mounts": mounts, "networks": networks}
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -272,8 +272,9 @@ def _stage_again(undo: Table, keep: int) -> None:
         os.close(parent)
     try:
         for move in undo["moves"]:
-            name = wire.raw(move["base"]) + keeping.NEW
-            if move["new"] is None or Mark.of(tree.look(name, keep)) != Mark.read(move["new"]):
+            new = Mark.read(move["new"])
+            name = None if new is None else keeping.find(new, wire.raw(move["base"]), keep)
+            if name is None:
                 continue
             directory, last = _above_below(wire.raw(move["staged"]), staged)
             try:

@@ -107,7 +107,7 @@ def give_back(move: Table, keep: int, directory: int) -> Optional[str]:
         return None
     if there == old:
         return None
-    kept = _find(old, base, keep)
+    kept = find(old, base, keep)
     if kept is None:
         raise LookupError("what was at {} is not found any more".format(wire.shown(name)))
     if there is None:
@@ -115,11 +115,13 @@ def give_back(move: Table, keep: int, directory: int) -> Optional[str]:
         return None
     swap(kept, keep, name, directory)
     ours = there == new
-    os.rename(kept, _free(base + (NEW if ours else OTHER), keep), src_dir_fd=keep, dst_dir_fd=keep)
+    if not ours or kept != base + NEW:
+        os.rename(kept, _free(base + (NEW if ours else OTHER), keep), src_dir_fd=keep, dst_dir_fd=keep)
     return None if ours else "{} had been changed by others: that is kept beside it".format(wire.shown(name))
 
 
-def _find(wanted: Mark, base: bytes, keep: int) -> Optional[bytes]:
+def find(wanted: Mark, base: bytes, keep: int) -> Optional[bytes]:
+    """By which name a step keeps this entry."""
     for ending in (OLD, NEW, NEW + b".between"):
         if Mark.of(tree.look(base + ending, keep)) == wanted:
             return base + ending
