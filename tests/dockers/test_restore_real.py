@@ -169,7 +169,7 @@ def test_killed_in_every_kind_of_step_it_comes_back(shop: Shop) -> None:
     hit: set[tuple[str, bool]] = set()
     moment = 0
     while True:
-        moment += 3
+        moment += 4
         restoring.begin(TOKEN)
         ended = killed_at(moment, lambda: carry_out(shop))
         told = restoring.state(TOKEN)["steps"]

@@ -84,11 +84,12 @@ class ComposeUp(Kind):
 
 
 def _back(engine: Engine, said: Table, former: Optional[str]) -> None:
-    """As it was; one that was not there is removed, its volumes stay."""
+    """As it was; one that was not there is removed, and its volumes stay but for those that nobody named."""
     if containers.is_active(said) and former not in ("running", "paused", "restarting"):
         containers.stop(engine, said)
     if former is None:
-        engine.delete("/containers/" + said["Id"], force=True, v=False)
+        shares = bool((said.get("HostConfig") or {}).get("VolumesFrom"))
+        engine.delete("/containers/" + said["Id"], force=True, v=not shares)
 
 
 def of_project(engine: Engine, project: str) -> List[Table]:

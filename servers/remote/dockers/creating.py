@@ -1,7 +1,7 @@
 """A container made again from its body, in all of its networks."""
 
 from calendar import timegm
-from time import strptime, time
+from time import sleep, strptime, time
 from typing import Any, List, Optional
 
 from .. import validate, wire
@@ -12,6 +12,7 @@ from .steps import Context, Kind, Note, Problem, Table
 
 _SEVERAL_NETWORKS = (1, 44)
 _MOST = 100
+_LATE_SECONDS = 1.0
 
 
 class CreateContainer(Kind):
@@ -62,6 +63,10 @@ class CreateContainer(Kind):
     @staticmethod
     def undo(engine: Engine, record: Record) -> Optional[str]:
         said = engine.container(record.undo["id"] or record.undo["name"])
+        if said is None and not record.done and not record.undo["id"]:
+            # Whoever gave the order was killed, and its engine may be about to carry it out.
+            sleep(_LATE_SECONDS)
+            said = engine.container(record.undo["name"])
         if said is None:
             return None
         if not record.undo["id"] and not _is_fresh(said, record.undo["since"]):
