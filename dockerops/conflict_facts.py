@@ -250,7 +250,8 @@ def _way(there: Inventory, path: str, stage: str) -> tuple[bool, str]:
     if place is not None and place.mountpoint == path:
         return False, path
     other = there.paths.get(stage)
-    if place is not None and other is not None and place.device != other.device:
+    apart = place is not None and other is not None and place.device != other.device
+    if apart or (other is not None and not other.allowed):
         return True, posixpath.dirname(path)
     return True, stage
 

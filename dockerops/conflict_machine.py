@@ -19,7 +19,7 @@ def paths(facts: Situation) -> Iterator[Conflict]:
     """Files and directories that are there already, and where nothing may be written."""
     for target in facts.targets:
         place = facts.place(target.path)
-        if not place.allowed:
+        if not (place.allowed and facts.place(target.stage).allowed):
             yield Conflict("policy", "block", target.path, {"path": target.path})
         if place.links:
             yield Conflict("path_links", "block", target.path, {"path": target.path})

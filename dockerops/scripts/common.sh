@@ -246,9 +246,12 @@ exchange_back() {
         mv -T -- "$1" "$2" || return 1
     fi
     if [ -e "$3" ] || [ -L "$3" ]; then
-        mv -T -- "$3" "$1"
-        rmdir --parents --ignore-fail-on-non-empty -- "${3%/*}"
+        mv -T -- "$3" "$1" && remove_empties "${3%/*}"
     fi
+}
+
+remove_empties() {
+    [ ! -d "$1" ] || rmdir --parents --ignore-fail-on-non-empty -- "$1"
 }
 
 # The same for single entries: all others stay.
@@ -265,7 +268,9 @@ exchange_items() {
 exchange_entries() {
     local target=$1 stage=$2 source=$3 entry name
     local staged="$stage/$STAGING/${source#/}" kept="$stage/$KEPT/${source#/}"
-    keep_in "$stage/$KEPT" && mkdir -p -- "$kept" || return 1
+    keep_in "$stage/$KEPT" || return 1
+    remember remove_empties "$kept"
+    mkdir -p -- "$kept"
     for entry in "$target"/* "$target"/.[!.]* "$target"/..?*; do
         name=${entry##*/}
         if [ "$name" = "$STAGING" ] || [ "$name" = "$KEPT" ] || { [ ! -e "$entry" ] && [ ! -L "$entry" ]; }; then
@@ -280,7 +285,13 @@ exchange_entries() {
             mv -T -- "$entry" "$target/${entry##*/}" || return 1
         fi
     done
+    remember dress "$target" "$(stat --format '%u:%g 00%a' -- "$target")"
     chown --reference="$staged" -- "$target" && chmod --reference="$staged" -- "$target"
+    touch --reference="$staged" -- "$target"
+}
+
+dress() {
+    chown "${2% *}" -- "$1" && chmod "${2#* }" -- "$1"
 }
 
 move_back() {

@@ -18,6 +18,7 @@ from typing import Any
 
 from dockerops.choice import Choice
 from dockerops.inventory import Inventory
+from dockerops.listing import Listing
 from dockerops.manifest import Contents, parse
 from dockerops.options import Options
 from dockerops.plan import DockerPlan
@@ -157,6 +158,11 @@ class Rig:
         self.manifest = manifest_of(self.engine, [str(self.app), str(self.shared)])
         place = Path("/var/lib/phpborg/docker")
         place.mkdir(parents=True, exist_ok=True)
+        (place / "images").mkdir(exist_ok=True)
+        self.engine.docker("save", "--output", str(place / "images/0.tar"), "phpborg-test/plain:1")
+        for image in self.manifest["images"]:
+            if "phpborg-test/plain:1" in image["tags"]:
+                image.update(stream="images/0.tar", tags=["phpborg-test/plain:1"])
         (place / "manifest.json").write_text(json.dumps(self.manifest))
         self.borg("init", "--encryption", "repokey", "::")
         paths = [row["path"] for row in self.manifest["volumes"]]
@@ -168,6 +174,16 @@ class Rig:
         done = subprocess.run(["borg", *argv], env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
+    def listing(self) -> Listing:
+        """The archive's own paths."""
+        env = {**self.env, "BORG_REPO": str(self.repository)}
+        words = ["borg", "list", "--json-lines", f"::{self.archive}"]
+        found = Listing()
+        for line in subprocess.run(words, env=env, capture_output=True, text=True, check=True).stdout.splitlines():
+            row = json.loads(line)
+            found.add(row["path"], row["type"], row["size"])
+        return found
+
     def destroy(self) -> None:
         """Everything but images and the repository."""
         clean(self.engine)
@@ -177,10 +193,17 @@ class Rig:
     def contents(self) -> Contents:
         return parse(json.dumps(self.manifest))
 
-    def plan(self, engine: Bridged, choice: Choice, options: Options, consents: tuple[str, ...] = ()) -> DockerPlan:
+    def plan(
+        self,
+        engine: Bridged,
+        choice: Choice,
+        options: Options,
+        consents: tuple[str, ...] = (),
+        contents: Contents | None = None,
+    ) -> DockerPlan:
         """For an engine as it is now."""
         about = About(self.archive, "ab" * 32, str(self.repository), "shop; $(id)", str(engine.socket), TOKEN)
-        return plan_docker(self.contents(), inventory(engine), choice, options, about, consents)
+        return plan_docker(contents or self.contents(), inventory(engine), choice, options, about, consents)
 
     def run(self, plan: DockerPlan, form: str, *argv: str, path: str = "", secret: str = PASSPHRASE) -> Any:
         """Run a plan's script as a person would: the passphrase is typed."""

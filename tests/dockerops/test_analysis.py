@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dockerops import conflicts
@@ -196,6 +196,7 @@ def test_records_of_an_older_form_are_read():
     assert found.config_files == ("/etc/docker/daemon.json",)
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=5),

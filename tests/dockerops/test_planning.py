@@ -215,6 +215,16 @@ def test_a_directory_that_is_a_mount_point_is_filled_not_renamed():
     assert (exchange.params["stage"], exchange.params["whole"], exchange.params["items"]) == ("/opt/app", False, None)
 
 
+def test_what_is_extracted_lies_where_it_may_and_on_the_same_filesystem():
+    root = {"exists": True, "kind": "directory", "mountpoint": "/", "free_bytes": 10**10, "device": "8:1"}
+    volume = f"{VOLUMES}/kiosk_data/_data"
+    for odd in ({"allowed": False}, {"device": "8:9"}):
+        there = sample.there()
+        there["paths"] |= {"/var/lib/docker": root | odd, volume: {**root, "mountpoint": VOLUMES}}
+        (extract,) = [step for step in plan(DATA, there=there).steps if step.op == "extract"]
+        assert extract.params["directory"] == f"{VOLUMES}/kiosk_data"
+
+
 def test_an_engine_with_another_data_root_gets_the_volumes_there():
     there = sample.empty() | {"engine": {**sample.there()["engine"], "data_root": "/data/docker/"}}
     made = plan(DATA, there=there)
@@ -274,6 +284,7 @@ def test_what_others_depend_on_is_started_first_and_stopped_last():
     assert ordering.needs(sample.contents(raw).containers)["kiosk_web_1"] == {"kiosk_db_1"}
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.integers(0, 12), st.sets(st.integers(0, 12), max_size=4), max_size=12))
 def test_every_order_has_each_name_once_and_needs_first_where_no_circle_is(table: dict[int, set[int]]):
     names = {str(one) for one in table}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dockerops.analysis import analyse
 from dockerops.choice import Choice
 from dockerops.conflicts import find
 from dockerops.options import Options
@@ -24,10 +25,6 @@ pytestmark = pytest.mark.real
 def pair() -> Iterator[tuple[Bridged, ...]]:
     with engines("plan-a", "plan-b") as two:
         image_in(two[0])
-        # The very same image: what is built anew is another one.
-        save = two[0].client("save", "phpborg-test/plain:1")
-        saved = subprocess.run(save, capture_output=True, check=True).stdout
-        subprocess.run(two[1].client("load"), input=saved, capture_output=True, check=True)
         yield two
 
 
@@ -54,7 +51,10 @@ def test_everything_that_was_destroyed_is_back(archived: Rig, pair: tuple[Bridge
     target = pair[where]
     before, data = rig.state(archived.engine), _trees(archived, archived.engine)
     archived.destroy()
+    if where:  # another engine has no image: it comes out of the archive
+        target.docker("image", "rm", "--force", "phpborg-test/plain:1", check=False)
     plan = archived.plan(target, Choice(), Options(create_missing=True))
+    assert ("load_image" in [step.op for step in plan.steps]) == bool(where)
     done = archived.run(plan, form)
     assert done.returncode == 0, done.stdout + done.stderr
     assert rig.state(target) == before
@@ -145,3 +145,33 @@ def test_a_wrong_passphrase_and_a_changed_script_touch_nothing(archived: Rig):
     assert "This script was changed" in done.stderr
     assert done.returncode != 0
     assert (rig.state(engine), _trees(archived, engine)) == (before, data)
+
+
+def test_an_archive_without_metadata_is_put_back_by_compose(pair: tuple[Bridged, ...], tmp_path: Path):
+    engine = pair[0]
+    made = Rig(engine, tmp_path / "place")
+    app = made.directory / "plain"
+    app.mkdir(parents=True)
+    text = rig.BASE.split("  web:")[0] + "volumes: {data: {}}\n"
+    (app / "docker-compose.yml").write_text(text)
+    try:
+        engine.compose("up", "-d", cwd=str(app))
+        place = made.mountpoint("plain_data")
+        (place / "rows").write_text("rows\n")
+        before, data = rig.state(engine), (rig.tree(place), rig.tree(app))
+        made.borg("init", "--encryption", "repokey", "::")
+        made.borg("create", f"::{made.archive}", str(app), str(place))
+        contents = analyse(listing=made.listing())
+        rig.clean(engine)
+        shutil.rmtree(app)
+        plan = made.plan(engine, Choice("projects"), Options(), contents=contents)
+        assert [step.op for step in plan.steps][-1] == "compose_up"
+        done = made.run(plan, "advanced")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert (rig.tree(place), rig.tree(app)) == data
+        after = rig.state(engine)
+        assert after["volumes"] == before["volumes"]
+        assert list(after["containers"]) == list(before["containers"])
+        assert after["containers"]["plain_db_1"][0] == "running"
+    finally:
+        rig.clean(engine)

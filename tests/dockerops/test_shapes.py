@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dockerops import typed
@@ -56,6 +56,7 @@ def test_whatever_a_server_answers_an_inventory_comes_out():
     assert Inventory.from_json(sample.inventory().as_json()) == sample.inventory()
 
 
+@settings(deadline=None)
 @given(NAMES, NAMES)
 def test_every_name_survives_a_database(name, key):
     written = typed.stored({key: [name]})
@@ -65,6 +66,7 @@ def test_every_name_survives_a_database(name, key):
     assert typed.restored(json.loads(json.dumps(written))) == {key: [name]}
 
 
+@settings(deadline=None)
 @given(NAMES, st.integers(0, 2**40))
 def test_a_plan_reads_back_equal_with_the_same_hash(name, size):
     plan = DockerPlan(
