@@ -293,7 +293,7 @@ def test_a_dump_by_a_fake_that_is_not_whole_is_no_backup(backup: Backup, engine,
 
 
 def test_a_dump_by_a_fake_that_is_not_waited_for_is_ended(backup: Backup, engine, liar, place):
-    (place / "do").write_text("echo $$ > /place/began\nexec sleep 3600\n")
+    (place / "do").write_text("echo $$ > /place/began\nexec sleep 3601\n")
     run(engine, "app")
     stop = threading.Event()
     plan = {"quiesce": [quiet("app", "pause")], "dumps": [{"container": "db", "engine": "postgresql"}]}
@@ -310,7 +310,7 @@ def test_a_dump_by_a_fake_that_is_not_waited_for_is_ended(backup: Backup, engine
     ender.join()
     assert status(engine, "app") == "running"
     backup.is_gone()
-    wait_until(lambda: "pg_dumpall" not in engine.docker("top", "db").stdout, 5)
+    wait_until(lambda: "3601" not in engine.docker("top", "db").stdout, 5)
     assert "3600" in engine.docker("top", "db").stdout
 
 
