@@ -11,6 +11,7 @@ from typing import Any
 
 from django.utils.translation import gettext_noop
 
+from backups.models import Archive, BackupJob
 from backups.sources.base import SourcePlan
 from phpborg.tasks.registry import Finding
 from phpborg.tasks.text import deep
@@ -92,6 +93,14 @@ def still(facts: Mapping[str, Any]) -> dict[str, list[str]]:
     for row in _rows(facts, "quiesced"):
         found.setdefault(str(row.get("how") or ""), []).append(str(deep(row.get("container") or "")))
     return found
+
+
+def last_quiet_seconds(job: BackupJob) -> float | None:
+    """For how long containers were kept still the last time; None when none were, or nobody knows."""
+    newest = Archive.objects.present().filter(job=job).order_by("-started_at").first()
+    docker = _table(newest.backup_config.get("docker")) if newest else {}
+    seconds = docker.get("quiet_seconds")
+    return seconds if isinstance(seconds, int | float) else None
 
 
 def _engine(said: Row) -> Row:

@@ -73,9 +73,10 @@ def save_step(*, draft: JobDraft, step: str, answers: dict[str, Any], following:
 
 
 def choose_server(*, draft: JobDraft, server: Server) -> None:
-    """Another server: what was chosen of a database server, and the password for it, belong to the one before."""
+    """Another server: what was chosen of a database server or of Docker, and the password, belong to the one before."""
     answers = dict(draft.answers)
-    if answers.get("server", {}).get("server") != str(server.pk) and source_of_draft(draft).get("instance"):
+    is_its_own = source_of_draft(draft).get("instance") or source_kind_of(draft) == "docker"
+    if answers.get("server", {}).get("server") != str(server.pk) and is_its_own:
         answers.pop("kind", None)
         answers.pop("what", None)
         draft.credentials = EncryptedText()

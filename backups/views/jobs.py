@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET, require_POST
 from backups import sources
 from backups.forms.filters import JobFilterForm, known
 from backups.models import BackupJob, Schedule
-from backups.services import drafts, job_lists, jobs, runs, schedules
+from backups.services import docker_record, drafts, job_lists, jobs, runs, schedules
 from backups.services.plan import plan_backup
 from backups.sources.databases import DatabaseSource
 from phpborg.accounts.rights import Right, permission, require
@@ -66,6 +66,7 @@ def job_page(request: HttpRequest, pk: UUID) -> HttpResponse:
         "runs": runs.runs_of(job).order_by("-created_at")[:RECENT],
         "archives": job.archives.present().order_by("-started_at")[:RECENT],  # type: ignore[attr-defined]
         "archives_count": job.archives.present().count(),  # type: ignore[attr-defined]
+        "quiet_seconds": docker_record.last_quiet_seconds(job),
         **_definition(job),
         **_schedule(row.schedule),
     }

@@ -119,6 +119,19 @@ def test_the_archives_page_shows_the_list_whatever_becomes_of_the_job(
         assert (words in page) == (words != "its content is not in it"), words
 
 
+def test_the_jobs_page_says_for_how_long_containers_kept_still(
+    client_of: ClientOf, diane: User, repository: Repository, local_server: Server
+) -> None:
+    create()
+    job = BackupJob.objects.get()
+    page = client_of(diane)
+    assert "The last time they kept still" not in page.get(job.get_absolute_url()).content.decode()
+    config = {"docker": docker_record.describe(PLAN, FACTS)}
+    made = {"repository": repository, "job": job, "name": "x", "borg_id": "c" * 64, "started_at": timezone.now()}
+    Archive.objects.create(**made, backup_config=config)
+    assert "The last time they kept still for 12" in page.get(job.get_absolute_url()).content.decode()
+
+
 # --- the command -----------------------------------------------------------------------------------
 
 

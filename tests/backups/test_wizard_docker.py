@@ -198,6 +198,17 @@ def test_the_look_again_keeps_what_was_ticked(browser: Client, draft: JobDraft, 
     assert draft.step == "what"
 
 
+def test_another_servers_choice_is_not_kept(
+    browser: Client, draft: JobDraft, local_server: Server, repository: Repository
+) -> None:
+    see(local_server, docker_json())
+    choose(browser, draft, "docker")
+    answer(browser, draft, projects_mode="only", projects=["shop"])
+    other = Server.objects.create(name="other", address="192.0.2.9", state=Server.State.READY)
+    drafts.choose_server(draft=draft, server=other)
+    assert "what" not in draft.answers
+
+
 def test_without_any_report_the_page_says_what_to_do(browser: Client, draft: JobDraft) -> None:
     drafts.choose_kind(draft=draft, kind="docker")
     page = browser.get(step(draft, "what")).content.decode()

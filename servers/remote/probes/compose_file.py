@@ -11,6 +11,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 LIMIT_BYTES = 1 << 18
 _MOST_LINES, _MOST_DEPTH, _MOST_NAMES = 6000, 40, 500
+_MOST_FLOWING = 200  # lines that one bracket goes over
 _KEY = re.compile(
     r"""("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'"""
     r"""|[^\s#\[\]{},"'&*!|>%@`-][^#]*?|-[^\s#][^#]*?|<<)\s*:(?:\s+(.*))?$"""
@@ -245,11 +246,13 @@ class _Reader:
 
     def _value(self, rest: str, indent: int, depth: int, *, is_item: bool) -> Any:
         """What stands after a key or a dash, on its line or below it."""
+        if depth > _MOST_DEPTH:
+            raise Odd("it is nested too deeply")
         mark = _MARK.match(rest)
         if mark is not None:
             if mark.group(1) == "*":
                 return self.anchors.get(mark.group(2))
-            value = self._value(mark.group(3), indent, depth, is_item=is_item)
+            value = self._value(mark.group(3), indent, depth + 1, is_item=is_item)
             if mark.group(1) == "&":
                 self.anchors[mark.group(2)] = value
             return value
@@ -274,12 +277,12 @@ class _Reader:
             self.at += 1
 
     def _flow(self, rest: str) -> Any:
-        text = rest
+        text, first = rest, self.at
         while True:
             try:
                 value, end = _flow(text, 0, 0)
             except IndexError:
-                if self.at >= len(self.lines):
+                if self.at >= len(self.lines) or self.at - first > _MOST_FLOWING:
                     raise Odd("a bracket is not closed") from None
                 text += " " + self.lines[self.at].text
                 self.at += 1

@@ -1,0 +1,99 @@
+"""The reader of Compose files: what people write, and that nothing in a file can break the look at a server."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from servers.remote.probes import compose_file
+from servers.remote.probes.compose_file import Odd
+
+PIECES = [
+    *(
+        "services:",
+        "web:",
+        "- ",
+        "  ",
+        "\n",
+        "build: ./x",
+        "env_file:",
+        "[",
+        "]",
+        "{",
+        "}",
+        ",",
+        "'",
+        '"',
+        "#",
+        "&a ",
+        "*a",
+    ),
+    *(
+        "<<: *a",
+        "|",
+        ">",
+        "!t ",
+        "include:",
+        "- path: x",
+        "secrets:",
+        "file: k",
+        "$X",
+        "${X:-y}",
+        "\t",
+        ": ",
+        "é",
+        "---\n",
+    ),
+    *("...\n", "\\", "~", "null", "%y\n", "?", "@", "`"),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("", None),
+        ("a: 1\nb: 'it''s'\nc: \"q\\\"x\"\n", {"a": "1", "b": "it's", "c": 'q"x'}),
+        ("a:\n- x\n- y: 1\n  z: 2\n", {"a": ["x", {"y": "1", "z": "2"}]}),
+        ("a: [x, {b: c, d}, 'e, f']\n", {"a": ["x", {"b": "c", "d": None}, "e, f"]}),
+        ("a: [x,\n  y]\nb: {c: d,\n  e: [f]}\n", {"a": ["x", "y"], "b": {"c": "d", "e": ["f"]}}),
+        ("a: |\n  text: no key\n\n  more\nb: >-\n  x\nc: 1\n", {"a": None, "b": None, "c": "1"}),
+        ("a: &x {b: c}\nd:\n  <<: *x\n  e: f\n", {"a": {"b": "c"}, "d": {"b": "c", "e": "f"}}),
+        ("# one\n---\na: b # two\nc: 'd # e'\n...\nz: z\n", {"a": "b", "c": "d # e"}),
+        ("a: http://x:80/y#z\n'b c': d\n", {"a": "http://x:80/y#z", "b c": "d"}),
+        ("- - a\n  - b\n- c\n", [["a", "b"], "c"]),
+    ],
+)
+def test_what_people_write(text: str, value: Any) -> None:
+    assert compose_file.parse(text) == value
+
+
+@pytest.mark.parametrize(
+    "text", ["a: [b\n", "a: {b: c}}\n", "a:\n   c: d\n e: f\n", "just words\n", "a: b\n" * 7000, "[" * 100 + "\n"]
+)
+def test_what_is_not_understood_is_said(text: str) -> None:
+    with pytest.raises(Odd):
+        compose_file.named(text, "/srv")
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=60).map("".join) | st.text(max_size=200))
+def test_nothing_in_a_file_breaks_it(text: str) -> None:
+    try:
+        found = compose_file.named(text, "/srv/app", {"X": "y"})
+    except Odd:
+        return
+    for path in (*found.environment, *found.files, *(build["context"] for build in found.builds)):
+        assert path is not None
+        assert path.startswith("/")
+
+
+@pytest.mark.parametrize(
+    "text", ["a: " + "&x " * 50_000, "- " * 50_000 + "a", "a: " + "{a: " * 50_000, "a: [\n" + "b\n" * 5000]
+)
+def test_a_file_that_is_made_to_hurt_is_left(text: str) -> None:
+    with suppress(Odd):
+        compose_file.named(text, "/srv")
