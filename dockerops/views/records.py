@@ -39,12 +39,18 @@ def docker_restores(request: HttpRequest) -> HttpResponse:
     context = {
         "page_obj": shown,
         "rows": [(row, tasks.get(row.task_ref) if row.task_ref else None) for row in shown.object_list],
-        "drafts": [
-            (row, address(row, Step(row.step)), LABELS[Step(row.step)])
-            for row in rows.filter(state=State.DRAFT)[:DRAFTS_SHOWN]
-        ],
+        "drafts": _drafts(request, rows),
     }
     return page(request, "dockerops/restores.html", context)
+
+
+def _drafts(request: HttpRequest, rows: Any) -> list[tuple[DockerRestore, str, Any]]:
+    """One's own with the step that each has reached; none for who may not operate (any more)."""
+    user: Any = request.user
+    if not user.may(Right.OPERATE):
+        return []
+    found = rows.filter(state=State.DRAFT)[:DRAFTS_SHOWN]
+    return [(row, address(row, Step(row.step)), LABELS[Step(row.step)]) for row in found]
 
 
 @require_GET
