@@ -230,7 +230,10 @@ def test_what_is_kept_is_brought_back_or_let_go_after_a_question(
     assert words in text
     assert not Task.objects.filter(kind=kind).exists()
     assert browser.post(at(what, row), {"confirmed": "1"})["Location"] == row.get_absolute_url()
-    assert Task.objects.filter(kind=kind).count() == 1
+    task = Task.objects.get(kind=kind)
+    page = text_of(browser.get(row.get_absolute_url()))
+    assert f"watch=task:{task.pk}" in page
+    assert at("rollback", row) not in page, "nothing is offered while it runs"
     assert browser.get(at(what, row))["Location"] == row.get_absolute_url()
 
 
