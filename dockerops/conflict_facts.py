@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import posixpath
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -81,8 +82,7 @@ def situation(
     """Raises NothingChosen and NotInArchive."""
     agreed = frozenset((*consents, *(f"stop:{name}" for name in options.stop)))
     selected = select(contents, choice)
-    freed = [one.name for one in selected.networks if f"free:{one.name}" in agreed]
-    names = names_for(contents, selected, options, freed)
+    names = names_for(contents, selected, options, _freed(contents, there, agreed))
     made = () if files_only(selected, options) else tuple(one for one in selected.containers if one.origin == MANIFEST)
     volumes, missing_volumes = _volumes(contents, there, selected, names, options, made)
     networks, missing_networks = _networks(contents, there, selected, names, options, made)
@@ -109,6 +109,33 @@ def situation(
         replaced=replaced,
         users=tuple(_users(there, names, targets, new_names)),
     )
+
+
+def _freed(contents: Contents, there: Inventory, agreed: frozenset[str]) -> list[str]:
+    """Networks that get other addresses: with consent, or because an engine had chosen those that others have now."""
+    return [
+        one.name
+        for one in contents.networks
+        if f"free:{one.name}" in agreed
+        or (one.assigned and there.network(one.name) is None and overlap(one, there.networks) is not None)
+    ]
+
+
+def overlap(one: Network, others: Iterable[NetworkThere]) -> tuple[str, NetworkThere] | None:
+    """(a block of this network, another network that has addresses of it)."""
+    for other in others:
+        for mine in one.subnets:
+            if any(_meet(mine, theirs) for theirs in other.subnets):
+                return mine, other
+    return None
+
+
+def _meet(one: str, other: str) -> bool:
+    try:
+        first, second = ipaddress.ip_network(one, strict=False), ipaddress.ip_network(other, strict=False)
+    except ValueError:
+        return False
+    return first.version == second.version and first.overlaps(second)
 
 
 Missing = tuple[tuple[str, str], ...]

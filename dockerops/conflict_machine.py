@@ -10,6 +10,8 @@ from dockerops.conflict_facts import Situation, Target
 from dockerops.manifest import MANIFEST, Container, Image
 from dockerops.selecting import inside
 
+# An image may be meant by its id, which is no name.
+_HEX = re.compile(r"(sha256:)?[0-9a-f]{12,64}")
 Words = dict[str, str | int]
 
 
@@ -60,13 +62,22 @@ def _image(facts: Situation, one: Container) -> Iterator[Conflict]:
     words: Words = {"name": facts.names.container(one.name), "image": one.image}
     known = image_of(facts, one)
     there = facts.there.has_image(one.image_id)
-    tagged = next((image for image in facts.there.images if one.image in image.tags), None)
     if not there and not _comes(facts, known):
         yield Conflict("image_missing", "block", one.image, words)
     elif not there and facts.options.images == "pull" and known is not None and not known.digests:
         yield Conflict("image_by_tag", "warn", one.image, words)
-    if tagged is not None and tagged.id != one.image_id:
-        yield Conflict("image_tag", "warn", one.image, words)
+    for tag in sorted(names_to_give(facts, one)):
+        if any(tag in image.tags and image.id != one.image_id for image in facts.there.images):
+            yield Conflict("image_tag", "stop", tag, {**words, "image": tag}, f"tag:{tag}")
+
+
+def names_to_give(facts: Situation, one: Container) -> set[str]:
+    """Names that this container's image has to have and has not: its own, and those that come with a saved image."""
+    there = next((image for image in facts.there.images if image.id == one.image_id), None)
+    known = image_of(facts, one)
+    saved = set(known.tags) if there is None and known is not None and facts.options.images == "archive" else set()
+    plain = {one.image} if one.image and "@" not in one.image and not _HEX.fullmatch(one.image) else set()
+    return (plain | saved) - set(there.tags if there else ())
 
 
 def _comes(facts: Situation, known: Image | None) -> bool:

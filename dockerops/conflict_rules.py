@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from dockerops import ordering
 from dockerops.conflict import Conflict
-from dockerops.conflict_facts import Situation, Target, network_names, network_there, uses, volume_there
+from dockerops.conflict_facts import Situation, Target, network_names, network_there, overlap, uses, volume_there
 from dockerops.inventory import Listening, NetworkThere, Published, Running
 from dockerops.manifest import MANIFEST, Container, Network, Port, Volume
 from dockerops.naming import problems
@@ -46,6 +46,15 @@ def names_taken(facts: Situation) -> Iterator[Conflict]:
         kind = "project_running" if active else "project_there"
         counted: Words = {"name": project, "count": len(found), "active": active}
         yield Conflict(kind, "stop", project, counted, f"project:{project}")
+
+
+def project_taken(facts: Situation) -> Iterator[Conflict]:
+    """Another application that has the new name already: Compose would take both for one."""
+    replaced = {one.name for one in facts.replaced}
+    for new in sorted(set(facts.names.project.values())):
+        others = sorted(one.name for one in facts.there.containers if one.project == new and one.name not in replaced)
+        if others:
+            yield Conflict("project_taken", "warn", new, {"name": new, "container": others[0], "count": len(others)})
 
 
 def ports_taken(facts: Situation) -> Iterator[Conflict]:
@@ -116,7 +125,7 @@ def networks(facts: Situation) -> Iterator[Conflict]:
         name = facts.names.network(one.name)
         if one.external:
             yield Conflict("network_created", "info", name, {"name": name})
-        if one.name not in facts.names.freed or f"free:{one.name}" in facts.consents:
+        if facts.options.placement != "other_project" or one.external:
             yield from _overlaps(facts, one)
 
 
@@ -176,20 +185,13 @@ def _contains(block: str, address: str) -> bool:
 
 def _overlaps(facts: Situation, one: Network) -> Iterator[Conflict]:
     name = facts.names.network(one.name)
-    for there in facts.there.networks:
-        shared = next((mine for mine in one.subnets for theirs in there.subnets if _meet(mine, theirs)), None)
-        if shared is not None and there.name != name:
-            words: Words = {"name": name, "subnet": shared, "other": there.name}
+    found = overlap(one, [there for there in facts.there.networks if there.name != name])
+    if found is not None:
+        words: Words = {"name": name, "subnet": found[0], "other": found[1].name}
+        if one.assigned:
+            yield Conflict("subnet_chosen", "info", name, words)
+        else:
             yield Conflict("subnet_overlap", "stop", name, words, f"free:{one.name}")
-            return
-
-
-def _meet(one: str, other: str) -> bool:
-    try:
-        first, second = ipaddress.ip_network(one, strict=False), ipaddress.ip_network(other, strict=False)
-    except ValueError:
-        return False
-    return first.version == second.version and first.overlaps(second)
 
 
 def volumes(facts: Situation) -> Iterator[Conflict]:

@@ -13,6 +13,9 @@ CONFLICTS = {
         "The project {name} is running here: {active} of {count} containers would be replaced."
     ),
     "project_there": gettext_noop("The project {name} is here, stopped: {count} containers would be replaced."),
+    "project_taken": gettext_noop(
+        "{count} containers of a project {name} are here already ({container} is one): Compose would take both for one."
+    ),
     "container_taken": gettext_noop("There is a container {name} already ({state})."),
     "port_container": gettext_noop("{name} publishes port {port}/{protocol}, which the container {other} has."),
     "port_process": gettext_noop(
@@ -24,6 +27,9 @@ CONFLICTS = {
     "network_missing": gettext_noop("The external network {name}, which {container} needs, is missing."),
     "network_created": gettext_noop("The external network {name} is missing and will be created."),
     "subnet_overlap": gettext_noop("The addresses {subnet} of the network {name} overlap with those of {other}."),
+    "subnet_chosen": gettext_noop(
+        "The network {name} gets other addresses: {other} has those that the engine had chosen."
+    ),
     "addresses_dropped": gettext_noop(
         "In the network {name}, {containers} get other addresses than their static ones."
     ),
@@ -50,7 +56,7 @@ CONFLICTS = {
     "image_by_tag": gettext_noop(
         "The archive knows no digest of the image {image}: what its tag means today would be pulled."
     ),
-    "image_tag": gettext_noop("The tag {image} means another image here."),
+    "image_tag": gettext_noop("The name {image} means another image here."),
     "space": gettext_noop("{needed_bytes} are needed and {free_bytes} are free."),
     "space_unknown": gettext_noop("{needed_bytes} are needed; nobody could say how much is free."),
     "size_unknown": gettext_noop("Nobody knows how big {path} is in the archive."),
@@ -77,6 +83,7 @@ REMEDIES = {
         "Agree that its containers are stopped and set aside, or restore under another project name."
     ),
     "project_there": gettext_noop("Agree that its containers are set aside, or restore under another project name."),
+    "project_taken": gettext_noop("Choose another project name."),
     "container_taken": gettext_noop("Agree that it is stopped and set aside, or give a suffix."),
     "port_container": gettext_noop("Shift the ports, publish none, or stop that container yourself."),
     "port_process": gettext_noop("Shift the ports, publish none, or end that program."),
@@ -103,7 +110,7 @@ REMEDIES = {
     "bind_missing": gettext_noop("Choose it too, or create it before."),
     "image_missing": gettext_noop("Have it pulled, load it before, or choose an archive with saved images."),
     "image_by_tag": gettext_noop("Check the version after the restore."),
-    "image_tag": gettext_noop("It may come to mean the restored one; containers that run keep theirs."),
+    "image_tag": gettext_noop("Agree that it will mean the restored one; containers that are there keep theirs."),
     "space": gettext_noop("Free room, or choose less."),
     "compose_missing": gettext_noop("Install Compose, or restore the files only."),
     "machine": gettext_noop("Restore on a machine of the same kind."),

@@ -16,6 +16,7 @@ __all__ = ["Conflict", "find", "find_in", "open_ones", "paths_to_ask"]
 _RULES = (
     conflict_rules.options,
     conflict_rules.names_taken,
+    conflict_rules.project_taken,
     conflict_rules.containers_in_use,
     conflict_rules.volumes,
     conflict_machine.paths,

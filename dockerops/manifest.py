@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dockerops import typed
+from dockerops import sentences, typed
 from dockerops.errors import ManifestUnreadable
 
 FORMAT = 1
@@ -165,6 +165,7 @@ class Network:
     driver: str = ""
     subnets: tuple[str, ...] = ()
     internal: bool = False
+    assigned: bool = False  # the engine chose its addresses, so another one may choose others
     origin: str = MANIFEST
 
 
@@ -260,6 +261,11 @@ class Contents:
             volumes=tuple(replace(one, options={}) for one in self.volumes),
             networks=tuple(replace(one, create={}) for one in self.networks),
         )
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """`notes` in the active language."""
+        return tuple(sentences.note(code, {"path": self.engine.data_root}) for code in self.notes)
 
     def container(self, name: str) -> Container | None:
         """The container of this name."""

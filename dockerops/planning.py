@@ -9,7 +9,7 @@ from typing import Any
 from dockerops import conflicts, ordering
 from dockerops.choice import Choice
 from dockerops.conflict_facts import ALWAYS, Situation, Target, situation
-from dockerops.conflict_machine import image_of
+from dockerops.conflict_machine import image_of, names_to_give
 from dockerops.errors import NotPlanned
 from dockerops.inventory import Inventory, Running
 from dockerops.manifest import MANIFEST, Container, Contents
@@ -103,7 +103,9 @@ class _Builder:
     def _image(self, one: Container) -> None:
         params: dict[str, Any] = {"reference": one.image, "id": one.image_id}
         known = image_of(self.facts, one)
-        if self.facts.there.has_image(one.image_id) or known is None or self.facts.options.images == "present":
+        if self.facts.there.has_image(one.image_id) and names_to_give(self.facts, one):
+            self._add("pull_image", {**params, "tag": one.image}, "named", image=one.image, touches=(one.image,))
+        elif self.facts.there.has_image(one.image_id) or known is None or self.facts.options.images == "present":
             self._add("need_image", params, image=one.image)
         elif self.facts.options.images == "pull":
             digest = known.digests[0] if known.digests else ""

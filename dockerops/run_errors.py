@@ -57,7 +57,7 @@ class PutBackAsItWas(PhpBorgError):
     """The restore failed and everything was undone; facts `step`, `cause` (a code)."""
 
     code = "DRS-07"
-    title = _("The restore failed at “{step}”. Everything was undone: the server is as it was before.")
+    title = _("The restore failed. Everything it had done was undone: the server is as it was before.")
     advice = _("The detail says why it failed. Mend that and start again.")
 
 
@@ -65,10 +65,10 @@ class LeftHalfDone(PhpBorgError):
     """The restore failed, and what it had changed could not be undone completely; facts `step`, `cause`."""
 
     code = "DRS-08"
-    title = _("The restore failed at “{step}”, and what it had changed could NOT be undone completely.")
+    title = _("The restore failed, and what it had changed could NOT be undone completely.")
     advice = _(
-        "The detail says what is left. The former state is still kept aside on the server: mend the cause and roll "
-        "back again from the restore's page; it is also tried again by itself."
+        "The detail says what is left. The former state is still kept aside on the server: mend the cause; the "
+        "rollback is tried again by itself."
     )
 
 
@@ -116,7 +116,7 @@ class SafetyArchiveMissing(PhpBorgError):
     """The archive that was to protect the former state was not made."""
 
     code = "DRS-14"
-    title = _("The safety archive of what would be overwritten was not made. Nothing was touched.")
+    title = _("The safety archive of what would be overwritten was not made. Nothing was overwritten.")
     advice = _("The detail has the words of the backup; mend that, or protect by keeping the former state aside.")
 
 

@@ -24,6 +24,8 @@ _BODIES = Path(servers.remote.dockers.__path__[0]) / "bodies.py"
 _FUNCTION = re.compile(
     r"^(?:# [^\n]*\n)*([a-z_]+)\(\) \{\n.*?^\}\n|^(?:# [^\n]*\n)*([a-z_]+)\(\) \{[^\n]*\}\n", re.M | re.S
 )
+# Notes that are about the worker: a script keeps nothing for a while.
+_OTHERWISE = ("kept_hours", "archived", "dropped")
 _RUN = "main(sys.argv[1:], from_inspect, rewrite, fill, restored)\n"
 
 
@@ -33,21 +35,16 @@ def script(plan: DockerPlan, form: str = "simple") -> str:
     calls = [(step, _call(step)) for step in plan.steps]
     main = "\n".join(_main(plan, calls, advanced))
     needed = _needed(main, [(_HERE / name).read_text() for name in ("common.sh", f"{form}.sh")])
-    parts = (
-        _header(plan, form),
-        _settings(plan, advanced),
-        "\n".join(needed),
-        main,
-        _data("PYTHON_CODE", "PHPBORG_PYTHON", _python()),
-        _data("PLAN", "PHPBORG_PLAN", plan.canonical),
-        'main "$@"\n',
-    )
-    return "\n".join(parts)
+    body = "\n".join((*needed, main))
+    parts = [_header(plan, form), _settings(plan, advanced, body), body]
+    if re.search(r"\bPYTHON_CODE\b", body):
+        parts.append(_data("PYTHON_CODE", "PHPBORG_PYTHON", _python()))
+    return "\n".join([*parts, _data("PLAN", "PHPBORG_PLAN", plan.canonical), 'main "$@"\n'])
 
 
 def quoted(text: str) -> str:
     """As one word of bash, whatever is in it."""
-    if all(letter.isprintable() for letter in text):
+    if all(letter.isprintable() and letter not in "$`" for letter in text):
         return shlex.quote(text)
     raw = text.encode("utf-8", "surrogateescape")
     plain = (chr(byte) if 32 <= byte < 127 and byte not in b"'\\" else f"\\x{byte:02x}" for byte in raw)
@@ -66,13 +63,20 @@ def _header(plan: DockerPlan, form: str) -> str:
             archive=plan.archive_name, server=plan.server_name
         ),
         _("It holds no secret and asks for the passphrase of the repository. Run it as root on the server."),
-        *(note.sentence for note in plan.notes),
+        *(note.sentence for note in plan.notes if note.code not in _OTHERWISE),
+        _("What is replaced is kept beside it; at its end the script says where.")
+        if plan.protect == "aside"
+        else _("What is replaced is removed when everything is back."),
+        _("When a step fails, everything before it is undone. Try it first with --dry-run.")
+        if form == "advanced"
+        else _("This short form undoes nothing by itself; the advanced one does."),
     )
     words = "".join(f"# {_comment(line)}\n" for line in lines)
     return f"#!/usr/bin/env bash\n{words}#\n# Plan: {plan.hash}\n# Form: {form}\n"
 
 
-def _settings(plan: DockerPlan, advanced: bool) -> str:
+def _settings(plan: DockerPlan, advanced: bool, body: str) -> str:
+    """What the functions read, as far as they do."""
     names = {
         "PLAN_HASH": plan.hash,
         "SOCKET": plan.socket,
@@ -83,11 +87,14 @@ def _settings(plan: DockerPlan, advanced: bool) -> str:
         "STAGING": f".phpborg-restore-{plan.token}",
         "KEPT": f".phpborg-kept-{plan.token[:8]}",
     }
-    lines = ["set -euo pipefail", "umask 022", *(f"readonly {name}={quoted(value)}" for name, value in names.items())]
-    lines += ["declare -A STOPPED_POLICY=() KEPT_PLACES=()", "KEPT_CONTAINERS=() STAGINGS=()"]
+    words = {name: f"readonly {name}={quoted(value)}" for name, value in names.items()}
+    words |= {name: f"declare -A {name}=()" for name in ("STOPPED_POLICY", "KEPT_PLACES")}
+    words |= {name: f"{name}=()" for name in ("KEPT_CONTAINERS", "STAGINGS")}
     if advanced:
-        lines += ["UNDO=()", "DRY_RUN=no", "AGREED=no", "FINISHED=no", "STEP=0", "LOG="]
-    return "\n".join(lines) + "\n"
+        words |= {"UNDO": "UNDO=()", "DRY_RUN": "DRY_RUN=no", "AGREED": "AGREED=no", "FINISHED": "FINISHED=no"}
+        words |= {"STEP": "STEP=0", "LOG": "LOG="}
+    used = set(re.findall(r"[A-Z_]+", body))
+    return "\n".join(("set -euo pipefail", "umask 022", *(line for name, line in words.items() if name in used))) + "\n"
 
 
 def _main(plan: DockerPlan, calls: list[tuple[Step, str]], advanced: bool) -> Iterator[str]:
@@ -114,7 +121,8 @@ def _main(plan: DockerPlan, calls: list[tuple[Step, str]], advanced: bool) -> It
 
 def _checks(plan: DockerPlan, advanced: bool) -> list[str]:
     """What happens before the first step; a dry run needs no repository."""
-    checks = ["check_tools", "ask_passphrase", *(["read_manifest"] if plan.manifest else [])]
+    creates = plan.manifest and any(step.op.startswith("create_") for step in plan.steps)
+    checks = ["check_tools", "ask_passphrase", *(["read_manifest"] if creates else [])]
     if not advanced:
         return [f"    {check}" for check in checks]
     return ['    if [ "$DRY_RUN" != yes ]; then', *(f"        {check}" for check in (*checks, "agree")), "    fi"]

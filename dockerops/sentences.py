@@ -21,7 +21,7 @@ TITLES = {
     "stop_container": gettext_noop("Stop the container"),
     "rename_container": gettext_noop("Set the container aside"),
     "disconnect": gettext_noop("Take the container off the network"),
-    "exchange": gettext_noop("Put in place"),
+    "exchange": gettext_noop("Exchange"),
     "create_container": gettext_noop("Create the container"),
     "start": gettext_noop("Start the container"),
     "healthy": gettext_noop("Check the health"),
@@ -32,6 +32,7 @@ SENTENCES = {
     ("load_image", ""): gettext_noop("Loads {image} from the archive, unless it is there."),
     ("pull_image", ""): gettext_noop("Pulls {image} by its digest, unless it is there."),
     ("pull_image", "tag"): gettext_noop("Pulls {image} by its tag, unless it is there: its digest is not known."),
+    ("pull_image", "named"): gettext_noop("Gives the image, which is there, its name {image}."),
     ("create_network", ""): gettext_noop("Creates the network {name} with its driver, addresses, options and labels."),
     ("create_network", "free"): gettext_noop(
         "Creates the network {name} with its driver, options and labels; the engine chooses free addresses."
@@ -65,6 +66,8 @@ SENTENCES = {
     ("compose_up", ""): gettext_noop("Has Compose create and start the project {name} from its restored files."),
 }
 UNDOS = {
+    "pull_image": gettext_noop("The name means again what it meant; the image stays."),
+    "load_image": gettext_noop("Names mean again what they meant; the image stays."),
     "create_network": gettext_noop("The network {name} is removed."),
     "create_volume": gettext_noop("The volume {name} is removed."),
     "extract": gettext_noop("The private directory is removed."),

@@ -124,6 +124,8 @@ def still(docker: Docker) -> list[StillEntry]:
             reason = _(
                 "It is a task of the Swarm service “{stack}”, which would start another one in its place."
             ).format(stack=one.stack)
+        if one.ours:
+            ways, reason = [NONE], _("phpBorg itself runs in it, which makes the backup.")
         if one.engine:
             ways.append(DUMP)
         text = " · ".join(filter(None, (one.image, ENGINES.get(one.engine or ""), one.state)))

@@ -52,11 +52,13 @@ def describe(source: SourcePlan, facts: Mapping[str, Any]) -> Row:
     items: Row = {name: [_row(one, keys) for one in _rows(actual, name)] for name, keys in _ITEMS.items()}
     items.update({name: [one for one in _list(actual, name) if isinstance(one, str)] for name in _NAMES})
     left_out = [*source.left_out, *(_row(one, ("kind", "name", "reason")) for one in _rows(facts, "not_included"))]
-    unique = {(row.get("kind"), row.get("name")): row for row in reversed(left_out)}
+    unique: dict[Any, Any] = {}
+    for row in left_out:
+        unique.setdefault((row.get("kind"), row.get("name")), row)  # the plan's own reason says more
     described: Row = {
         "engine": _engine(_table(facts.get("engine"))),
         "actual_backed_up_items": items,
-        "not_included": list(reversed(unique.values())),
+        "not_included": list(unique.values()),
         "quiesced": [_row(one, ("container", "how", "from")) for one in _rows(facts, "quiesced")],
     }
     if isinstance(facts.get("quiet_seconds"), float):

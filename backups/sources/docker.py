@@ -126,6 +126,8 @@ class Reading:
                 self.left_out.append({"kind": "file", "name": path, "reason": MISSING})
             else:
                 self._add("file", path)
+        for name in project.unclear:
+            self.left_out.append({"kind": "file", "name": name, "reason": docker_words.UNCLEAR})
         for build in project.builds:
             if build.exists and build.context:
                 whole = is_own_directory(build.context, self._docker.data_root)

@@ -176,8 +176,8 @@ def _still(
     for one in containers:
         key = key_of(one)
         way = config.way_of(key)
-        if way == NONE or one.oneoff:
-            continue
+        if way == NONE or one.oneoff or (one.ours and way in (PAUSE, STOP)):
+            continue  # what makes the backup cannot wait for its end
         if way in (PAUSE, STOP) and one.stack:
             if key in config.ways:
                 raise SwarmTask(container=one.name or "", stack=one.stack)

@@ -19,6 +19,7 @@ from servers.capabilities.report import Report
 WIDE = gettext_noop("it holds much more than the project: only the project's own files are read")
 NO_FOLDER = gettext_noop("the project's directory is not there")
 ODD_NAME = gettext_noop("its name cannot be kept in an archive")
+UNCLEAR = gettext_noop("its name holds a variable whose value is not known")
 KINDS: dict[str, Promise] = {
     "project": gettext_lazy("Project"),
     "project_directory": gettext_lazy("Project's directory"),
@@ -140,6 +141,8 @@ def _still(chosen: Chosen) -> list[str]:
         names = _names(chosen, way)
         if names:
             found.append(words.format(names=listed(names, _TOLD)))
+    if any(one.ours for one in chosen.containers):
+        found.append(_("phpBorg's own container goes on working: it makes the backup."))
     running = {one.container.name for one in chosen.still if one.way in (STOP, PAUSE)}
     writing = [one for one in chosen.containers if one.state == "running" and one.name not in running]
     if writing and chosen.volumes:
@@ -181,11 +184,7 @@ def findings(report: Report, chosen: Chosen, left_out: Sequence[Row]) -> tuple[F
     ]
     found += [Finding("docker_swarm", one.stack or "", one.name or "") for one in chosen.swarm]
     found += [Finding("docker_not_running", "", one.name or "") for one in chosen.asleep]
-    found += [
-        Finding("docker_unclear", listed(one.unclear or [one.problem or ""], _TOLD), one.name or "")
-        for one in chosen.projects
-        if one.unclear or one.problem
-    ]
+    found += [Finding("docker_unclear", one.problem, one.name or "") for one in chosen.projects if one.problem]
     if report.cut:
         found.append(Finding("report_cut", "Docker"))
     return tuple(found)

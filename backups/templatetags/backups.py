@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django import template
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from backups.services.docker_offers import ENGINES
@@ -65,6 +66,12 @@ def left_out_kind(kind: str) -> str:
 def way_words(way: str) -> str:
     """How a container is kept still."""
     return str(WAYS[way][0]) if way in WAYS else way
+
+
+@register.filter
+def way_done(way: str) -> str:
+    """How a container was kept still."""
+    return {"pause": gettext("paused"), "stop": gettext("stopped")}.get(way, way)
 
 
 @register.filter

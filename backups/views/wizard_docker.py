@@ -12,7 +12,7 @@ from backups.forms.wizard_docker import ALL, BUT, LISTS, ONLY, DockerForm, to_va
 from backups.models import JobDraft
 from backups.services import docker_offers, drafts
 from backups.services.docker_offers import Entry, StillEntry
-from backups.sources.docker_config import NONE, PAUSE, STOP, WAYS
+from backups.sources.docker_config import DUMP, NONE, PAUSE, STOP, WAYS
 from backups.views.wizard_frame import forward, frame, look, look_context
 from phpborg.ui.answers import page
 from servers.capabilities.docker import Docker
@@ -62,7 +62,9 @@ def _page(
         way=form["way"].value() or NONE,
         way_choices=[(name, *WAYS[name]) for name in (NONE, PAUSE, STOP)],
         stills=_stills(form, docker),
-        dump_words=WAYS["dump"][1],
+        has_dump=bool(docker and any(one.engine for one in docker.containers)),
+        dump_title=WAYS[DUMP][0],
+        dump_words=WAYS[DUMP][1],
         images=form["images"].value(),
         images_bytes=docker_offers.images_bytes(docker) if docker else None,
     )
@@ -100,8 +102,8 @@ def _titles() -> dict[str, str]:
 def _modes(name: str) -> list[tuple[str, str, str]]:
     """(mode, title, text) of one list."""
     only, but = _("Only those that I tick"), _("All but those that I tick")
-    gone = _("A backup fails when one of them does not exist any more.")
-    later = _("Also those that are made later.")
+    gone = _("A backup fails when something of it does not exist any more.")
+    later = _("Also what is made later.")
     if name == "containers":
         return [(ALL, _("All"), later), (ONLY, only, gone)]
     if name == "volumes":

@@ -76,9 +76,19 @@ need_image() {
     d image inspect "${2:-$1}" >/dev/null || die "The image $1 is not there."
 }
 
+# Which image a name means is put back with everything else.
+note_name() {
+    local former
+    former=$(d image inspect --format '{{.Id}}' "$1" 2>/dev/null) || return 0
+    remember d tag "$former" "$1"
+}
+
 load_image() {
     local reference=$1 id=$2 stream=$3 tag
     shift 3
+    for tag in "$@"; do
+        note_name "$tag"
+    done
     if ! d image inspect "${id:-$reference}" >/dev/null 2>&1; then
         borg extract --stdout "::$ARCHIVE" "pp:${stream#/}" | d load || return 1
     fi
@@ -90,9 +100,11 @@ load_image() {
 
 pull_image() {
     local reference=$1 id=$2 tag=$3
-    if ! d image inspect "${id:-$reference}" >/dev/null 2>&1; then
-        d pull "$reference" || return 1
-        d tag "$reference" "$tag" || return 1
+    note_name "$tag"
+    if d image inspect "${id:-$reference}" >/dev/null 2>&1; then
+        d tag "${id:-$reference}" "$tag"
+    else
+        d pull "$reference" && d tag "$reference" "$tag"
     fi
 }
 
@@ -101,8 +113,15 @@ create_network() {
         say "The network $2 is there already."
         return 0
     fi
-    remember d network rm "$2"
+    remember remove network "$2"
     create "$1"
+}
+
+# KIND NAME: an undo; what was never made is gone already.
+remove() {
+    local words=()
+    [ "$1" != container ] || words=(--force)
+    ! d "$1" inspect "$2" >/dev/null 2>&1 || d "$1" rm "${words[@]}" "$2" >/dev/null
 }
 
 create_volume() {
@@ -110,7 +129,7 @@ create_volume() {
         say "The volume $2 is there already."
         return 0
     fi
-    remember d volume rm "$2"
+    remember remove volume "$2"
     create "$1"
 }
 
@@ -121,6 +140,7 @@ extract() {
     for source in "$@"; do
         wanted+=("pp:${source#/}")
     done
+    [ ! -e "$directory/$KEPT" ] || die "$directory/$KEPT is there: this plan was carried out before. Make a new one."
     mkdir -p -- "$directory"
     remember rm -rf --one-file-system -- "$directory/$STAGING"
     STAGINGS+=("$directory/$STAGING")
@@ -163,9 +183,13 @@ archive_former() {
 }
 
 rename_container() {
-    remember d rename "$2" "$1"
+    remember rename_back "$2" "$1"
     d rename "$1" "$2"
     KEPT_CONTAINERS+=("$2")
+}
+
+rename_back() {
+    ! d container inspect "$1" >/dev/null 2>&1 || d rename "$1" "$2"
 }
 
 disconnect() {
@@ -175,12 +199,15 @@ disconnect() {
         d inspect --type container "$name"
     } | python3 -c "$PYTHON_CODE" reconnect "$network") || return 1
     [ -n "$asked" ] || return 0
-    remember connect_again "$asked"
+    remember connect_again "$asked" "$network" "$name"
     d network disconnect --force "$network" "$name"
 }
 
 connect_again() {
-    printf '%s\n' "$1" | post_all
+    local there
+    # shellcheck disable=SC2016  # words for the engine
+    there=$(d inspect --type container --format '{{range $name, $_ := .NetworkSettings.Networks}}{{println $name}}{{end}}' "$3")
+    [[ $'\n'$there$'\n' == *$'\n'"$2"$'\n'* ]] || printf '%s\n' "$1" | post_all
 }
 
 # TARGET STAGE SOURCE: the entry itself is exchanged by a rename; what was there is kept.
@@ -190,10 +217,22 @@ exchange_whole() {
     exchange_entry "$target" "$staged" "$kept" "$2"
 }
 
+keep_in() {
+    [ -d "$1" ] || remember remove_empty "$1"
+    (umask 077 && mkdir -p -- "$1") && KEPT_PLACES[$1]=1
+}
+
+remove_empty() {
+    [ ! -d "$1" ] || rmdir --ignore-fail-on-non-empty -- "$1"
+}
+
 exchange_entry() {
     local target=$1 staged=$2 kept=$3
-    (umask 077 && mkdir -p -- "$4/$KEPT") || return 1
-    KEPT_PLACES["$4/$KEPT"]=1
+    keep_in "$4/$KEPT" || return 1
+    if [ -e "$kept" ] || [ -L "$kept" ]; then
+        printf '%s is there already.\n' "$kept" >&2
+        return 1
+    fi
     remember exchange_back "$target" "$staged" "$kept"
     if [ -e "$target" ] || [ -L "$target" ]; then
         mkdir -p -- "${kept%/*}"
@@ -208,6 +247,7 @@ exchange_back() {
     fi
     if [ -e "$3" ] || [ -L "$3" ]; then
         mv -T -- "$3" "$1"
+        rmdir --parents --ignore-fail-on-non-empty -- "${3%/*}"
     fi
 }
 
@@ -225,23 +265,26 @@ exchange_items() {
 exchange_entries() {
     local target=$1 stage=$2 source=$3 entry name
     local staged="$stage/$STAGING/${source#/}" kept="$stage/$KEPT/${source#/}"
-    (umask 077 && mkdir -p -- "$kept") || return 1
-    KEPT_PLACES["$stage/$KEPT"]=1
+    keep_in "$stage/$KEPT" && mkdir -p -- "$kept" || return 1
     for entry in "$target"/* "$target"/.[!.]* "$target"/..?*; do
         name=${entry##*/}
         if [ "$name" = "$STAGING" ] || [ "$name" = "$KEPT" ] || { [ ! -e "$entry" ] && [ ! -L "$entry" ]; }; then
             continue
         fi
-        remember mv -T -- "$kept/$name" "$entry"
+        remember move_back "$kept/$name" "$entry"
         mv -T -- "$entry" "$kept/$name" || return 1
     done
     for entry in "$staged"/* "$staged"/.[!.]* "$staged"/..?*; do
         if [ -e "$entry" ] || [ -L "$entry" ]; then
-            remember mv -T -- "$target/${entry##*/}" "$entry"
+            remember move_back "$target/${entry##*/}" "$entry"
             mv -T -- "$entry" "$target/${entry##*/}" || return 1
         fi
     done
     chown --reference="$staged" -- "$target" && chmod --reference="$staged" -- "$target"
+}
+
+move_back() {
+    { [ ! -e "$1" ] && [ ! -L "$1" ]; } || [ -e "$2" ] || [ -L "$2" ] || mv -T -- "$1" "$2"
 }
 
 create_container() {
@@ -249,7 +292,7 @@ create_container() {
         printf 'There is a container %s already.\n' "$2" >&2
         return 1
     fi
-    remember d rm --force "$2"
+    remember remove container "$2"
     create "$1"
 }
 

@@ -14,6 +14,7 @@ from dockerops.plan import DockerPlan, Step
 from dockerops.scripts.filling import fill
 from dockerops.services.engine_at import EngineAt, Said
 from dockerops.services.extracting import Extraction, Portion
+from dockerops.services.safety import Safety
 from phpborg.tasks.context import TaskContext
 from servers.remote.dockers.bodies import rewrite
 from servers.transport.base import Link
@@ -34,18 +35,22 @@ class Carrier:
         extraction: Extraction,
         portions: Mapping[int, Portion],
         way: Way,
+        safety: Safety,
     ) -> None:
         self.context, self.plan, self.engine = context, plan, engine
         self._manifest = manifest
         self._extraction = extraction
         self._portions = portions
         self._way = way
+        self._safety = safety
         self.done: dict[int, Said] = {}
 
     def carry(self, step: Step, row: dict[str, Any]) -> Said:
         """The step's facts; `row` is its line on the page."""
         if step.op == "extract":
             facts: Said = dict(self._extraction.extract(self._portions[step.number], self._way()))
+        elif step.op == "archive_former":
+            facts = self._safety.make(step)
         else:
             facts = self._tell(step)
         self.done[step.number] = facts
@@ -103,6 +108,6 @@ def _detail(step: Step, facts: Said) -> str:
     """A few numbers for the page; never a body, an environment or an option."""
     if step.op == "extract":
         return f"{facts['entries']} · {facts['bytes']} B"
-    shown = ("state", "health", "entries", "kept", "existed", "image")
+    shown = ("archive", "state", "health", "entries", "kept", "existed", "image")
     words = [f"{name} {facts[name]}" for name in shown if isinstance(facts.get(name), str | int | bool)]
     return " · ".join(words)[:500]

@@ -18,6 +18,7 @@ from dockerops.services.archive_reading import Count, Reader, reading
 from dockerops.services.carrying import Carrier
 from dockerops.services.engine_at import EngineAt
 from dockerops.services.extracting import Extraction, Portion, portion_of
+from dockerops.services.safety import Safety
 from phpborg.tasks.context import TaskContext
 from phpborg.tasks.registry import Outcome
 from servers.services.ways import open_way
@@ -103,7 +104,9 @@ class DockerRestoreRun:
 
     def _carrier(self, manifest: dict[str, Any]) -> Carrier:
         extraction = Extraction(self.context, self.archive, self.engine, self._expected().bytes)
-        return Carrier(self.context, self.plan, self.engine, manifest, extraction, self.portions, self._open_way)
+        safety = Safety(self.context, self.restore, self.engine)
+        way = self._open_way
+        return Carrier(self.context, self.plan, self.engine, manifest, extraction, self.portions, way, safety)
 
     def _open_way(self) -> Link:
         """To the view of the repository; opened once."""

@@ -7,6 +7,7 @@ from typing import Any
 from django.db import transaction
 
 from dockerops.models import DockerRestore
+from dockerops.options import Options
 from dockerops.run_errors import PlanChanged
 from dockerops.services import planning
 from phpborg.tasks.models import Task
@@ -17,7 +18,9 @@ KIND = "docker_restore"
 
 
 def exclusive(restore: DockerRestore) -> str:
-    """One change at a time to the engine of a server."""
+    """One change at a time to the engine of a server; with a safety archive, one writer of the repository."""
+    if Options.from_json(restore.options).protect == "archive" and restore.archive is not None:
+        return str(restore.archive.repository.exclusive)
     return f"docker:{restore.server_id}"
 
 

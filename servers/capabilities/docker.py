@@ -62,6 +62,7 @@ class Container:
     """`dockerfile` is known of standalone ones only, when it lies beside one of their mounts.
 
     `stack` is the Swarm service that it is a task of, `engine` the database server that its image was made for.
+    `ours`: phpBorg runs in it.
     """
 
     id: str | None = None
@@ -75,6 +76,7 @@ class Container:
     oneoff: bool | None = None
     stack: str | None = None
     engine: str | None = None
+    ours: bool | None = None
     dockerfile: str | None = None
     mounts: tuple[ContainerMount, ...] = ()
     networks: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ from backups.errors import SourceMissing
 from backups.sources.base import SourceFacts, SourcePlan, View
 from backups.sources.docker import DOCKER_PLACE
 from backups.sources.docker_choice import MISSING, NEVER, NOT_CHOSEN, SOCKET, SYSTEM
-from backups.sources.docker_words import NO_FOLDER, WIDE
+from backups.sources.docker_words import NO_FOLDER, UNCLEAR, WIDE
 from phpborg.errors import InvalidInput
 from servers.capabilities.docker_places import Place, place_of
 from servers.capabilities.report import parse
@@ -237,8 +237,10 @@ def test_a_project_in_a_place_that_holds_much_more_is_read_by_its_files() -> Non
 
 def test_files_that_are_gone_are_notes() -> None:
     shop = project("shop", "/srv/shop", missing_files=["/srv/shop/.env"], unclear=["${X}.env"])
-    kinds = [(row.kind, row.path) for row in plan(projects=[shop, project("wiki", "/w")], binds=[]).findings]
-    assert kinds == [("docker_left_out", "/srv/shop/.env"), ("docker_unclear", "shop")]
+    made = plan(projects=[shop, project("wiki", "/w", problem="x is not understood")], binds=[])
+    kinds = [(row.kind, row.path) for row in made.findings]
+    assert kinds == [("docker_left_out", "/srv/shop/.env"), ("docker_unclear", "wiki")]
+    assert left(made)["${X}.env"] == UNCLEAR
 
 
 def test_volumes_that_are_not_mounted_are_held_and_those_without_a_directory_are_told() -> None:
@@ -288,6 +290,13 @@ def test_a_task_of_a_swarm_is_not_stopped_by_itself() -> None:
     assert ("docker_swarm", "task.1") in [(row.kind, row.path) for row in made.findings]
     with pytest.raises(SwarmTask):
         plan({"quiesce": {"containers": {"task.1": "stop"}}})
+
+
+def test_phpborgs_own_container_is_never_stopped() -> None:
+    own = [container("own", ours=True), container("other")]
+    made = plan({"quiesce": {"default": "stop", "containers": {"own": "stop"}}}, containers=own)
+    assert [row["container"] for row in helper(made)["quiesce"]] == ["other"]
+    assert any("own container goes on working" in str(sentence) for sentence in made.sentences)
 
 
 def test_a_dump_needs_a_database_that_is_known_and_runs() -> None:

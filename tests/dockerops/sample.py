@@ -27,7 +27,7 @@ from tests.dockerops.sample_rows import (
     volume_source,
 )
 
-__all__ = ["ANONYMOUS", "CANARIES", "contents", "empty", "inventory", "manifest", "there"]
+__all__ = ["ANONYMOUS", "CANARIES", "FILES", "contents", "empty", "inventory", "manifest", "there"]
 
 
 def _compose_volume(name: str, logical: str, driver_options: dict[str, str], size: int, user: str) -> dict[str, Any]:

@@ -113,6 +113,8 @@ class Stage:
         os.chown(self.beside / "one", 1234, 4321)
         (self.beside / "one").chmod(0o640)
         os.symlink("one", self.beside / "link")
+        # No text, an end of a line, and what a shell would carry out.
+        Path(os.fsdecode(os.fsencode(self.beside) + b"/odd \xff\n'; $(id) `id`")).write_text("odd")
 
     def start(self, engine: Bridged) -> None:
         """All of it runs, and has data."""

@@ -17,6 +17,34 @@ from dockerops.inventory import Inventory
 from dockerops.options import Options
 from dockerops.planning import About, plan_docker
 from tests.dockerops import sample
+from tests.dockerops.situations import (
+    as_it_was,
+    bind_of_another,
+    content_not_archived,
+    disk_full,
+    disk_just_big_enough,
+    external_network_missing,
+    external_volume_missing,
+    forbidden,
+    foreign_container_of_that_name,
+    image_missing,
+    lives_in_another,
+    name_of_another_image,
+    network_with_other_addresses,
+    nothing_there,
+    older_engine,
+    other_container_has_the_port,
+    other_machine,
+    process_has_the_port,
+    process_has_the_port_elsewhere,
+    running_database_alone,
+    stopped_project,
+    subnet_of_somebody_else,
+    swarm_task,
+    target_is_full,
+    volume_of_two_projects,
+    volume_with_another_driver,
+)
 
 ABOUT = About("shop-2026", "ab" * 32, "ssh://backup/./repo", "shop-1", "/run/docker.sock", "0123456789abcdef")
 PROJECT = Choice("projects", projects=("kiosk",))
@@ -33,144 +61,6 @@ QUIET = {"size_unknown"}
 def told(manifest: Raw, there: Raw, choice: Choice, options: Options) -> Told:
     found = conflicts.find(sample.contents(manifest), sample.inventory(there), choice, options)
     return {(one.kind, one.severity, one.subject, one.consent) for one in found if one.kind not in QUIET}
-
-
-def _row(rows: list[Raw], name: str) -> Raw:
-    return next(row for row in rows if row["name"] == name)
-
-
-def nothing_there(manifest: Raw, there: Raw) -> None:
-    there.update(sample.empty())
-
-
-def running_database_alone(manifest: Raw, there: Raw) -> None:
-    there["containers"] = there["containers"][:1]
-
-
-def stopped_project(manifest: Raw, there: Raw) -> None:
-    nothing_there(manifest, there)
-    there["containers"] = [{**row, "state": "exited", "ports": []} for row in sample.there()["containers"][:2]]
-
-
-def foreign_container_of_that_name(manifest: Raw, there: Raw) -> None:
-    nothing_there(manifest, there)
-    there["networks"] = sample.there()["networks"][1:]
-    there["containers"] = [{"name": "probe-1", "state": "running", "image": "other", "networks": [], "mounts": []}]
-
-
-def other_container_has_the_port(manifest: Raw, there: Raw) -> None:
-    foreign_container_of_that_name(manifest, there)
-    port = {"ip": "0.0.0.0", "port": 5353, "protocol": "udp", "container_port": 53}
-    there["containers"] = [{"name": "dns", "state": "running", "ports": [port]}]
-    there["listening"] = [{"ip": "0.0.0.0", "port": 5353, "protocol": "udp"}]
-
-
-def process_has_the_port(manifest: Raw, there: Raw) -> None:
-    foreign_container_of_that_name(manifest, there)
-    there["containers"] = []
-    there["listening"] = [{"ip": "127.0.0.1", "port": 5353, "protocol": "udp"}]
-
-
-def process_has_the_port_elsewhere(manifest: Raw, there: Raw) -> None:
-    process_has_the_port(manifest, there)
-    there["listening"] = [{"ip": "192.0.2.9", "port": 5353, "protocol": "udp"}, {"ip": "::", "port": 5353}]
-
-
-def network_with_other_addresses(manifest: Raw, there: Raw) -> None:
-    process_has_the_port_elsewhere(manifest, there)
-    there["networks"][0]["subnets"] = ["10.9.0.0/16"]
-
-
-def subnet_of_somebody_else(manifest: Raw, there: Raw) -> None:
-    nothing_there(manifest, there)
-    there["networks"] = [
-        {"name": "vpn", "driver": "bridge", "subnets": ["172.20.64.0/20"]},
-        sample.there()["networks"][1],
-    ]
-
-
-def volume_with_another_driver(manifest: Raw, there: Raw) -> None:
-    nothing_there(manifest, there)
-    there["volumes"] = [{"name": "kiosk_data", "driver": "rclone", "mountpoint": "/mnt/x/y"}]
-    there["paths"] = {"/mnt/x/y": {"exists": True, "free_bytes": 10**12, "device": "9:1"}}
-
-
-def volume_of_two_projects(manifest: Raw, there: Raw) -> None:
-    nothing_there(manifest, there)
-    there["volumes"] = sample.there()["volumes"][:1]
-    mount = {"type": "volume", "name": "kiosk_data", "source": "/x", "destination": "/d"}
-    there["containers"] = [{"name": "report_1", "state": "exited", "project": "report", "mounts": [mount]}]
-
-
-def bind_of_another(manifest: Raw, there: Raw) -> None:
-    nothing_there(manifest, there)
-    mount = {"type": "bind", "name": None, "source": "/etc/docker", "destination": "/d"}
-    there["containers"] = [{"name": "watcher", "state": "paused", "mounts": [mount]}]
-
-
-def target_is_full(manifest: Raw, there: Raw) -> None:
-    nothing_there(manifest, there)
-    there["paths"] = {"/etc/docker/daemon.json": {"exists": True, "kind": "file", "free_bytes": 9, "device": "8:1"}}
-
-
-def external_network_missing(manifest: Raw, there: Raw) -> None:
-    nothing_there(manifest, there)
-    manifest["containers"][1]["create"]["HostConfig"]["PortBindings"] = {}
-
-
-def image_missing(manifest: Raw, there: Raw) -> None:
-    process_has_the_port_elsewhere(manifest, there)
-    there["images"] = []
-
-
-def disk_full(manifest: Raw, there: Raw) -> None:
-    nothing_there(manifest, there)
-    there["data_root_free_bytes"] = 39_999_999
-
-
-def disk_just_big_enough(manifest: Raw, there: Raw) -> None:
-    nothing_there(manifest, there)
-    there["data_root_free_bytes"] = 40_000_000
-
-
-def older_engine(manifest: Raw, there: Raw) -> None:
-    nothing_there(manifest, there)
-    there["engine"] = {**there["engine"], "version": "20.9.1"}
-
-
-def other_machine(manifest: Raw, there: Raw) -> None:
-    process_has_the_port_elsewhere(manifest, there)
-    there["machine"] = "aarch64"
-
-
-def swarm_task(manifest: Raw, there: Raw) -> None:
-    process_has_the_port_elsewhere(manifest, there)
-    manifest["containers"][2]["stack"] = {"service": "probe"}
-
-
-def forbidden(manifest: Raw, there: Raw) -> None:
-    nothing_there(manifest, there)
-    there["paths"] = {"/etc/docker/daemon.json": {"exists": False, "allowed": False, "free_bytes": 9, "device": "8:1"}}
-
-
-def lives_in_another(manifest: Raw, there: Raw) -> None:
-    process_has_the_port_elsewhere(manifest, there)
-    manifest["containers"][2]["create"]["HostConfig"]["NetworkMode"] = "container:vpn"
-    manifest["containers"][2]["networks"] = {}
-
-
-def external_volume_missing(manifest: Raw, there: Raw) -> None:
-    process_has_the_port_elsewhere(manifest, there)
-    there["volumes"] = []
-
-
-def content_not_archived(manifest: Raw, there: Raw) -> None:
-    nothing_there(manifest, there)
-    manifest["volumes"][0].update(path=None, read="not", problem="no access")
-
-
-def as_it_was(manifest: Raw, there: Raw) -> None:
-    """The archive's own engine."""
 
 
 TAKEN = ("container_taken", "stop", "probe-1", "replace:probe-1")
@@ -280,6 +170,12 @@ TABLE: list[tuple[Callable[[Raw, Raw], None], Choice, Options, Told]] = [
         PROBE,
         Options(create_missing=True, images="pull"),
         {("image_by_tag", "warn", "phpborg-test/probe:1", "")},
+    ),
+    (
+        name_of_another_image,
+        PROBE,
+        Options(create_missing=True),
+        {("image_tag", "stop", "phpborg-test/probe:1", "tag:phpborg-test/probe:1")},
     ),
     (disk_full, DATA, Options(), {("space", "block", "/var/lib/docker", "")}),
     (disk_just_big_enough, DATA, Options(), set()),

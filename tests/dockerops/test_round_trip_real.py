@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,16 +11,19 @@ from typing import Any
 
 import pytest
 
+from backups.models import Archive
+from dockerops.choice import Choice
 from dockerops.errors import NotPlanned
 from dockerops.models import DockerRestore
 from dockerops.options import Options
-from dockerops.run_errors import NothingKept, PutBackAsItWas
+from dockerops.run_errors import ConflictsOpen, NothingKept, PutBackAsItWas
+from dockerops.script import script
 from dockerops.services import detecting, planning, protection
 from phpborg.tasks.models import Lease, Task
 from tests.dockerops.product import Products, Run
-from tests.dockerops.show import SECRET, Stage
+from tests.dockerops.show import LOOP, PLAIN, SECRET, Stage
 from tests.dockers.backing import clear
-from tests.support.archives import Storage, storage
+from tests.support.archives import PASSPHRASE, Storage, storage
 from tests.support.bridged import Bridged, engines
 
 __all__ = ["storage"]
@@ -99,6 +103,28 @@ def test_everything_comes_back_on_another_engine(
     assert stage.seen(other) == seen
     assert stage.data(other) == data
     assert stage.seen(engine)["containers"] == {}
+    # The same plan as a script, by hand, on the same engine, destroyed again.
+    is_good(products.ended(protection.start_forget(restore=restore)))
+    stage.destroy(other)
+    plan = planning.stored_plan(restore)
+    text = script(plan, "simple")
+    assert plan.hash in text
+    assert SECRET not in text
+    run_script(products.storage, text)
+    assert stage.seen(other) == seen
+    assert stage.data(other) == data
+
+
+def run_script(storage: Storage, text: str) -> None:
+    """As somebody on the server would, who knows the repository's passphrase."""
+    env = {
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "BORG_PASSPHRASE": PASSPHRASE,
+        "BORG_BASE_DIR": str(storage.root / "by-hand"),
+        "BORG_RELOCATED_REPO_ACCESS_IS_OK": "yes",
+    }
+    done = subprocess.run(["bash", "-s"], input=text, text=True, env=env, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
 
 
 def test_what_was_replaced_comes_back_by_one_click_and_goes_when_it_is_let_go(
@@ -146,7 +172,17 @@ def test_one_that_fails_in_the_middle_is_undone_and_says_so(products: Products, 
     archive = products.back_up(products.job())
     stage.change(engine)
     (stage.directory / "www/index.html").write_text("new")
+    # Somebody begins to use the volume after the plan was shown: nothing of it is touched.
+    seen_by_all = products.draft(archive, products.storage.server)
+    products.agree(seen_by_all)
+    engine.docker("run", "--detach", "--name", "late", "--volume", "kiosk_data:/x", PLAIN, "/bin/sh", "-c", LOOP)
     now, data_now = stage.seen(engine), stage.data(engine)
+    task = products.restore(seen_by_all)
+    assert (task.state, task.error_code) == ("failed", ConflictsOpen.code), task.log_tail
+    seen_by_all.refresh_from_db()
+    assert (seen_by_all.state, seen_by_all.report["touched"]) == (DockerRestore.State.FAILED, False)
+    assert (stage.seen(engine), stage.data(engine)) == (now, data_now)
+    # With its consent as well it begins, and fails in the middle.
     restore = products.draft(archive, products.storage.server)
     task = carried_out(products, restore)
     assert (task.state, task.error_code) == ("failed", PutBackAsItWas.code), task.log_tail
@@ -156,6 +192,45 @@ def test_one_that_fails_in_the_middle_is_undone_and_says_so(products: Products, 
     assert stage.data(engine) == data_now
     assert not Lease.objects.held().exists()
     assert stage.traces(engine) == []
+
+
+def test_only_volumes_come_back_and_a_safety_archive_holds_what_they_held(
+    products: Products, engine: Bridged, stage: Stage
+) -> None:
+    stage.start(engine)
+    products.look_at(products.storage.server, engine)
+    archive = products.back_up(products.job(images="digests"))
+    then, data_then = stage.seen(engine), stage.data(engine)
+    stage.change(engine)
+    mountpoint = engine.data / "volumes/kiosk_data/_data"
+    changed = {path: entry for path, entry in stage.data(engine).items() if "kiosk_data" in path or "beside" in path}
+    choice = Choice(mode="volumes", volumes=("kiosk_data",))
+    restore = products.draft(archive, products.storage.server, choice, Options(protect="archive"))
+    is_good(carried_out(products, restore))
+    assert stage.seen(engine) == then  # all containers are those that were there, and run again
+    now = stage.data(engine)
+    assert {path: one for path, one in now.items() if "kiosk_data/" in path} == {
+        path: one for path, one in data_then.items() if "kiosk_data/" in path
+    }
+    beside = {path: one for path, one in changed.items() if "beside" in path}
+    assert {path: now[path] for path in beside} == beside
+    assert not restore.is_protected
+    assert not Lease.objects.held().exists()
+    assert stage.traces(engine) == []
+    safety = Archive.objects.get(backup_config__before_docker_restore=str(restore.pk))
+    assert (safety.name, safety.job, safety.grade) == (f"before-{restore.token[:8]}", None, "success")
+    back = products.storage.root / "back"
+    back.mkdir()
+    extract(products.storage, safety, back)
+    assert (back / str(mountpoint).lstrip("/") / "text").read_text() == "new\n"
+
+
+def extract(storage: Storage, archive: Archive, place: Path) -> None:
+    """All of it, by plain borg."""
+    env = {"PATH": "/usr/bin:/bin", "BORG_PASSPHRASE": PASSPHRASE, "BORG_BASE_DIR": str(storage.root / "by-hand")}
+    env["BORG_RELOCATED_REPO_ACCESS_IS_OK"] = "yes"
+    words = ["borg", "extract", f"{storage.repository.path}::{archive.name}"]
+    subprocess.run(words, cwd=place, env=env, check=True, capture_output=True)
 
 
 def without_kept(seen: dict[str, Any]) -> dict[str, Any]:

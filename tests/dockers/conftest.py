@@ -26,12 +26,19 @@ SPEAKS = (
 )
 
 
+IMAGES = ("phpborg-test/speaks:1", "phpborg-test/plain:1")
+
+
 @pytest.fixture(scope="package")
 def pair() -> Iterator[tuple[Bridged, Bridged]]:
     with engines("docker-a", "docker-b") as two:
-        for engine in two:
-            image_in(engine)
-        yield two
+        first, second = two
+        image_in(first)
+        # The very same image, as an archive would bring it.
+        saved = subprocess.Popen(first.client("save", *IMAGES), stdout=subprocess.PIPE)
+        second.docker("load", stdin=saved.stdout)
+        assert saved.wait() == 0
+        yield first, second
 
 
 def image_in(engine: Engine) -> str:

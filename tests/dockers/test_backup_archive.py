@@ -212,6 +212,22 @@ def test_a_volume_that_is_not_held_any_more_makes_it_invalid(backup: Backup, eng
     assert (state["valid"], "memory" in state["problem"]) == (False, True)
 
 
+def test_a_volume_that_ours_cannot_hold_is_read_while_its_user_runs(backup: Backup, engine):
+    """Something has the name of our container: so it cannot be made."""
+    engine.docker(*LOCAL, "--opt", "type=tmpfs", "--opt", "device=tmpfs", "memory")
+    path = engine.data / "volumes/memory/_data"
+    run(engine, "app", "--volume", "memory:/memory")
+    (path / "file").touch()
+    engine.docker("create", "--name", f"phpborg-{backup.token}-1", PLAIN, "sleep", "1")
+    backup.make(containers=["app"], volumes=["memory"], paths=[str(path)])
+    assert backup.manifest()["volumes"][0]["read"] == "mounted"
+    assert backup.state()["valid"] is True
+    engine.docker("stop", "app")
+    state = backup.state()
+    assert (state["valid"], "memory" in state["problem"]) == (False, True)
+    engine.docker("rm", f"phpborg-{backup.token}-1")
+
+
 def test_all_that_belongs_to_a_project_is_in_the_archive(backup: Backup, engine, place: Path, repository, tmp_path):
     """Case 121."""
     app = place / "a pp; $(id)"

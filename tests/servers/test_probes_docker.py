@@ -272,7 +272,7 @@ def test_a_socket_that_nobody_serves_is_no_running_engine(tmp_path: Path, monkey
 
 def test_what_only_the_compose_files_name(tmp_path: Path):
     (tmp_path / "app/img").mkdir(parents=True)
-    (tmp_path / "app/.env").write_text("SECRET=never-told\n")
+    (tmp_path / "app/.env").write_text("SECRET=never-told\n# OTHER=x\nIMAGES='../gone'\n")
     (tmp_path / "shared.env").write_text("PASSWORD=never-told\n")
     (tmp_path / "app/one.yml").write_text(
         "x-common: &common\n  env_file: [../shared.env]\n  profiles: [debug]\n"
@@ -280,7 +280,7 @@ def test_what_only_the_compose_files_name(tmp_path: Path):
         "secrets:\n  key:\n    file: ./key.txt\n"
     )
     (tmp_path / "app/two.yml").write_text(
-        "services:\n  db:\n    env_file: ${WHERE:-x}.env\n    build: {context: ../gone}\n"
+        'services:\n  db:\n    env_file: ["${WHERE}.env", "${NONE:-base}.env"]\n    build: {context: $IMAGES}\n'
     )
     labels = compose("web")
     labels[LABEL + "project.working_dir"] = f"{tmp_path}/app"
@@ -289,13 +289,20 @@ def test_what_only_the_compose_files_name(tmp_path: Path):
     (found,) = docker_said.projects([inspected("web", labels=labels)], Disk(base.Look({})))
     assert "never-told" not in json.dumps(found)
     assert (found["directory"], found["problem"], found["profiles"]) == ("directory", None, ["debug"])
-    assert found["environment_files"] == [f"{tmp_path}/shared.env", f"{tmp_path}/app/.env"]
-    assert (found["files"], found["missing_files"]) == ([f"{tmp_path}/app/key.txt"], [f"{tmp_path}/app/key.txt"])
+    assert found["environment_files"] == [
+        f"{tmp_path}/shared.env",
+        f"{tmp_path}/app/base.env",
+        f"{tmp_path}/app/.env",
+    ]
+    assert (found["files"], found["missing_files"]) == (
+        [f"{tmp_path}/app/key.txt"],
+        [f"{tmp_path}/app/base.env", f"{tmp_path}/app/key.txt"],
+    )
     assert [(one["service"], one["context"], one["exists"]) for one in found["builds"]] == [
         ("web", f"{tmp_path}/app/img", True),
         ("db", f"{tmp_path}/gone", False),
     ]
-    assert found["unclear"] == ["${WHERE:-x}.env"]
+    assert found["unclear"] == ["${WHERE}.env"]
     assert found["size_bytes"] > 0
 
 
@@ -355,6 +362,12 @@ def test_a_volume_that_is_mounted_only_while_it_is_used_is_not_taken_for_an_empt
 )
 def test_a_database_is_recognised_by_its_image(image, env, engine):
     assert docker_said.database({"Config": {"Image": image, "Env": env}}) == engine
+
+
+def test_a_database_is_recognised_by_its_program():
+    config = {"Image": "own:1", "Entrypoint": ["docker-entrypoint.sh"], "Cmd": ["/usr/sbin/mysqld", "--x"]}
+    assert docker_said.database({"Config": config}) == "mysql"
+    assert docker_said.database({"Config": {**config, "Cmd": ["sh", "-c", "mysqld"]}}) is None
 
 
 def test_a_task_of_a_swarm_is_recognised():

@@ -19,8 +19,6 @@ _LABEL = bodies.COMPOSE + "project"
 class ComposeUp(Kind):
     """{"project", "working_dir", "files": [path], "env_files": [path]}: up, without making anew what is there"""
 
-    holds = True
-
     def __init__(self, context: Context, params: Table) -> None:
         super().__init__(context, params)
         self._project = validate.text(params.get("project"), "project", _PROJECT)
@@ -84,11 +82,12 @@ class ComposeUp(Kind):
 
 
 def _back(engine: Engine, said: Table, former: Optional[str]) -> None:
-    """As it was; one that was not there is removed, its volumes stay."""
+    """As it was; one that was not there is removed, and its volumes stay but for those that nobody named."""
     if containers.is_active(said) and former not in ("running", "paused", "restarting"):
         containers.stop(engine, said)
     if former is None:
-        engine.delete("/containers/" + said["Id"], force=True, v=False)
+        shares = bool((said.get("HostConfig") or {}).get("VolumesFrom"))
+        engine.delete("/containers/" + said["Id"], force=True, v=not shares)
 
 
 def of_project(engine: Engine, project: str) -> List[Table]:

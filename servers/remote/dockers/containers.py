@@ -137,7 +137,8 @@ class StopContainer(Kind):
         if is_active(said) and (said.get("HostConfig") or {}).get("AutoRemove"):
             text = "{} removes itself when it is stopped (--rm): it could not be brought back"
             raise wire.Refused("engine", text.format(self._name))
-        return {"container": identity_of(said), "state": state_of(said), "policy": policy_of(said)}
+        former = {"container": identity_of(said), "state": state_of(said), "policy": policy_of(said)}
+        return dict(former, seconds=self._seconds, started_at=said["State"].get("StartedAt"))
 
     def apply(self, note: Note) -> Table:
         calm(self.engine, self._said)
@@ -151,6 +152,10 @@ class StopContainer(Kind):
         said = find_again(engine, former)
         if said is None:
             raise Problem("{} is gone and cannot be brought back".format(former["name"]))
+        if not record.done and is_active(said) and said["State"].get("StartedAt") == record.undo["started_at"]:
+            # Whoever gave the order was killed, and its engine may be about to carry it out: it is waited for.
+            stop(engine, said, record.undo["seconds"])
+            said = there(engine, said["Id"])
         give_back_policy(engine, said, record.undo["policy"])
         bring_back(engine, said, record.undo["state"])
         if said["Id"] != former["id"]:

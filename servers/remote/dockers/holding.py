@@ -139,7 +139,9 @@ def release(engine: Engine, token: str) -> List[str]:
 def lost(engine: Engine, token: str, held: List[Dict[str, Any]]) -> List[str]:
     """The names of volumes that are not held any more."""
     running = {str((one.get("Names") or [""])[0]).lstrip("/") for one in listing(engine, token) if _runs(one)}
-    return [str(row["volume"]) for row in held if row.get("holder") not in running or not is_there(row)]
+    ours = [row for row in held if row.get("holder") is not None]
+    gone = [row for row in ours if row["holder"] not in running]
+    return [str(row["volume"]) for row in held if row in gone or not is_there(row)]
 
 
 def _runs(listed: Dict[str, Any]) -> bool:
@@ -148,4 +150,5 @@ def _runs(listed: Dict[str, Any]) -> bool:
 
 def is_there(row: Dict[str, Any]) -> bool:
     """Is the content of a held volume still where it was?"""
-    return os.path.isdir(wire.raw(row["source"])) and (not row["mounted"] or tree.is_mounted(wire.raw(row["source"])))
+    source = wire.raw(str(row.get("source") or ""))
+    return os.path.isdir(source) and (not row["mounted"] or tree.is_mounted(source))

@@ -24,35 +24,41 @@ Row = Dict[str, Any]
 
 
 class Made(NamedTuple):
-    """What was done before the manifest is written: rows of volumes, images and dumps, as it has them."""
+    """Rows as the manifest has them: what took its time was done while everybody still ran."""
 
+    engine: Row
     volumes: List[Row]
+    binds: List[Row]
     images: List[Row]
     dumps: List[Row]
     quiesced: List[Row]
 
 
-def manifest(seen: Seen, plan: Plan, scope: Scope, made: Made, counting: Counting) -> Row:
+def engine(seen: Seen) -> Row:
+    """The engine, and Compose as it is here."""
+    return reading.engine_row(seen, probe._compose(Look({})))
+
+
+def manifest(seen: Seen, plan: Plan, scope: Scope, made: Made) -> Row:
     """All of it, with `not_included`."""
     system = os.uname()
     there = by_name(seen)
-    binds = _binds(there, plan, scope, counting)
     return {
         "format": FORMAT,
         "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "hostname": system.nodename,
         "machine": system.machine,
-        "engine": reading.engine_row(seen, probe._compose(Look({}))),
-        "projects": _projects(seen, plan, scope, binds),
+        "engine": made.engine,
+        "projects": _projects(seen, plan, scope, made.binds),
         "containers": [reading.container_row(there[name], seen, reading.is_file) for name in scope.containers],
         "volumes": made.volumes,
         "networks": [row for row in reading.network_rows(seen) if row["name"] in scope.networks],
         "images": made.images,
         "dumps": made.dumps,
-        "binds": binds,
+        "binds": made.binds,
         "config_files": [path for path in plan.config_files if os.path.lexists(wire.raw(path))],
         "quiesced": made.quiesced,
-        "not_included": _not_included(plan, binds, made),
+        "not_included": _not_included(plan, made),
     }
 
 
@@ -95,7 +101,9 @@ def covered(path: str, plan: Plan) -> bool:
     return any(within(path, one) for one in (*plan.paths, *plan.binds, *plan.config_files))
 
 
-def _binds(there: Dict[str, Row], plan: Plan, scope: Scope, counting: Counting) -> List[Row]:
+def binds(seen: Seen, plan: Plan, scope: Scope, counting: Counting) -> List[Row]:
+    """Places of the machine that containers see."""
+    there = by_name(seen)
     users: Dict[str, List[str]] = {}
     for name in scope.containers:
         for mount in there[name].get("Mounts") or []:
@@ -141,8 +149,8 @@ def _reason(source: str, kind: str, plan: Plan) -> str:
     return "" if covered(source, plan) else "it was not chosen"
 
 
-def _not_included(plan: Plan, binds: List[Row], made: Made) -> List[Row]:
-    left = [{"kind": "bind", "name": row["source"], "reason": row["reason"]} for row in binds if row["reason"]]
+def _not_included(plan: Plan, made: Made) -> List[Row]:
+    left = [{"kind": "bind", "name": row["source"], "reason": row["reason"]} for row in made.binds if row["reason"]]
     left += [
         {"kind": "volume", "name": row["name"], "reason": row["problem"] or "it cannot be read"}
         for row in made.volumes

@@ -19,6 +19,9 @@ _MARK = re.compile(r"(&|!|\*)([^\s,\[\]{}]*)\s*(.*)$", re.DOTALL)
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://|git@|github\.com/")
 
 
+_VARIABLE = re.compile(r"\$(?:\$|(\w+)|\{(\w+)(?::?-([^${}]*))?\})")
+
+
 class Odd(Exception):
     """It is written in a way that is not known here."""
 
@@ -33,7 +36,7 @@ class Line(NamedTuple):
 class Named(NamedTuple):
     """Absolute paths as the file means them; whether they exist is not looked at.
 
-    `unclear`: names with a variable in them, which are known to Compose alone.
+    `unclear`: names with a variable in them that is neither in the project's .env nor has a value of its own there.
     """
 
     profiles: List[str]
@@ -41,12 +44,24 @@ class Named(NamedTuple):
     environment: List[str]
     files: List[str]
     unclear: List[str]
+    variables: Dict[str, str]
 
 
-def named(text: str, directory: str) -> Named:
+def nothing(variables: Dict[str, str]) -> Named:
+    """Nothing yet, for a project with these variables."""
+    return Named([], [], [], [], [], variables)
+
+
+def variables_of(text: str) -> Dict[str, str]:
+    """What a project's .env says; only names of files are ever made of it."""
+    rows = (line.strip().partition("=") for line in text.splitlines() if not line.lstrip().startswith("#"))
+    return {name.strip(): _scalar(value) or "" for name, equals, value in rows if equals}
+
+
+def named(text: str, directory: str, variables: Optional[Dict[str, str]] = None) -> Named:
     """What a Compose file of a project in `directory` names. Raises Odd."""
     document = parse(text)
-    found = Named([], [], [], [], [])
+    found = nothing(variables or {})
     if not isinstance(document, dict):
         raise Odd("it is no table")
     for name, service in _tables(document.get("services", document)):
@@ -90,14 +105,34 @@ def _path(found: Named, value: Any, directory: str) -> Optional[str]:
     """Absolute; None for what lies elsewhere or follows from a variable."""
     if not isinstance(value, str) or not value or "\0" in value or _REMOTE.match(value):
         return None
-    if "$" in value.replace("$$", ""):
+    try:
+        value = _filled(value, found.variables)
+    except KeyError:
         if len(found.unclear) < _MOST_NAMES:
             found.unclear.append(value)
         return None
-    value = value.replace("$$", "$")
     if value.startswith("~/"):
         value = os.path.join("/root", value[2:])
     return os.path.normpath(os.path.join(directory, value))
+
+
+def _filled(value: str, variables: Dict[str, str]) -> str:
+    """With the values of its variables. Raises KeyError for one that is not known."""
+
+    def fill(match: "re.Match[str]") -> str:
+        name = match.group(1) or match.group(2)
+        if name is None:
+            return "$"
+        # Empty counts as not set only with a colon; a name that is empty would be none.
+        known = variables.get(name) or match.group(3)
+        if not known:
+            raise KeyError(name)
+        return known
+
+    filled = _VARIABLE.sub(fill, value)
+    if "${" in _VARIABLE.sub("", value):
+        raise KeyError(value)
+    return filled
 
 
 def _tables(value: Any) -> Iterator[Tuple[str, Dict[str, Any]]]:

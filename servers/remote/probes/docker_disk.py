@@ -86,10 +86,10 @@ class Disk:
         """What Compose's files name, added to the project; and which of them are not there any more."""
         directory = project["working_dir"]
         kind, target = self.kind(directory) if directory else ("missing", None)
-        named = compose_file.Named([], [], [], [], [])
+        usual = os.path.join(directory or "/", ".env")
+        named = compose_file.nothing(compose_file.variables_of(self._text(usual) or "") if directory else {})
         problems = [self._read(path, directory or os.path.dirname(path), named) for path in project["config_files"]]
         wanted = [*project["environment_files"], *named.environment]
-        usual = os.path.join(directory or "/", ".env")
         if directory and usual not in wanted and self.is_file(usual):
             wanted.append(usual)  # read by every version without being named in a label
         project["environment_files"] = list(dict.fromkeys(wanted))[:_MOST_FILES]
@@ -110,18 +110,22 @@ class Disk:
 
     def _read(self, path: str, directory: str, named: compose_file.Named) -> Optional[str]:
         """Add what one Compose file names; answers what kept it from being understood."""
-        try:
-            policy.check_look(wire.raw(path))
-        except wire.Refused as refusal:
-            return refusal.message
-        text = self._look.read(path, compose_file.LIMIT_BYTES)
+        text = self._text(path)
         if text is None:
-            return None  # it is among the missing ones, or no plain file
+            return None  # it is among the missing ones, no plain file, or not to be read
         try:
-            one = compose_file.named(text, directory)
+            one = compose_file.named(text, directory, named.variables)
         except compose_file.Odd as odd:
             return "{} is not understood: {}".format(path, odd)
-        for field in compose_file.Named._fields:
+        for field in compose_file.Named._fields[:-1]:
             mine: List[Any] = getattr(named, field)
             mine.extend(row for row in getattr(one, field) if row not in mine)
         return None
+
+    def _text(self, path: str) -> Optional[str]:
+        """A plain file that we may look at; None when it is none."""
+        try:
+            policy.check_look(wire.raw(path))
+        except wire.Refused:
+            return None
+        return self._look.read(path, compose_file.LIMIT_BYTES)

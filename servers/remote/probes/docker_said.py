@@ -27,6 +27,7 @@ _IMAGES = {
     "mysql": {"mysql", "mysql-server", "mariadb", "percona", "percona-server"},
     "mongodb": {"mongo", "mongodb", "mongodb-community-server", "percona-server-mongodb"},
 }
+_PROGRAMS = {"postgres": "postgresql", "mysqld": "mysql", "mariadbd": "mysql", "mongod": "mongodb"}
 # These have a client of a database in their image, but no server.
 _NO_SERVERS = re.compile(r"exporter|express|admin|backup|client|operator|pooler|bouncer|proxy", re.IGNORECASE)
 
@@ -63,6 +64,7 @@ def container(said: Dict[str, Any], disk: Disk) -> Dict[str, Any]:
         "oneoff": labels.get(_LABEL + "oneoff", "").lower() == "true",
         "stack": labels.get("com.docker.swarm.service.name") or labels.get("com.docker.swarm.service.id"),
         "engine": database(said),
+        "ours": "PHPBORG_VAR" in variables_of(said),
         "dockerfile": None if project else disk.dockerfile(mounts),
         "mounts": mounts,
         "networks": sorted((said.get("NetworkSettings") or {}).get("Networks") or {}),
@@ -71,15 +73,21 @@ def container(said: Dict[str, Any], disk: Disk) -> Dict[str, Any]:
 
 
 def database(said: Dict[str, Any]) -> Optional[str]:
-    """The database server that a container is: by its image's name, or by a variable that official images have."""
+    """The database server that a container is: by its image's name, its program, or a variable of official images."""
     config = said.get("Config") or {}
     name = str(config.get("Image") or "").split("@")[0].split("/")[-1].split(":")[0].lower()
     if _NO_SERVERS.search(name):
         return None
     by_name = [engine for engine, names in _IMAGES.items() if name in names]
-    variables = [str(word).partition("=")[0] for word in config.get("Env") or []]
-    by_variable = [_VARIABLES[variable] for variable in variables if variable in _VARIABLES]
-    return (by_name + by_variable + [None])[0]  # type: ignore[list-item]
+    words = [*(config.get("Entrypoint") or []), *(config.get("Cmd") or [])][:2]
+    by_program = [_PROGRAMS[program] for program in map(os.path.basename, map(str, words)) if program in _PROGRAMS]
+    by_variable = [_VARIABLES[variable] for variable in variables_of(said) if variable in _VARIABLES]
+    return (by_name + by_program + by_variable + [None])[0]  # type: ignore[list-item]
+
+
+def variables_of(said: Dict[str, Any]) -> List[str]:
+    """The names of its environment's variables; never a value."""
+    return [str(word).partition("=")[0] for word in (said.get("Config") or {}).get("Env") or []]
 
 
 def projects(inspected: List[Dict[str, Any]], disk: Disk) -> List[Dict[str, Any]]:
@@ -140,7 +148,7 @@ def volumes(said: Dict[str, Any], containers: List[Dict[str, Any]], disk: Disk) 
             ),
             **disk.volume(volume),
         }
-        for volume in said.get("Volumes") or []
+        for volume in sorted(said.get("Volumes") or [], key=lambda one: str(one["Name"]))
     ]
 
 

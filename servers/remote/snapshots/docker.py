@@ -11,7 +11,7 @@ made anew or removed while they were kept still. `remove` needs the token and th
 
 import json
 import os
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from .. import policy, tree, validate, wire
 from ..dockers import dumping, holding, quiesce, reading, saving, scope, writing
@@ -82,12 +82,13 @@ class _Making:
         rows = {row["name"]: row for row in reading.volume_rows(seen)}
         said = {str(one["Name"]): one for one in seen.volumes}
         volumes = [self._volume(rows[name], said[name]) for name in self._scope.volumes]
-        pictures = self._images(wanted)
+        binds = writing.binds(seen, self._plan, self._scope, self._counting)
+        about, pictures = writing.engine(seen), self._images(wanted)
         self._told += quiesce.keep_still(self._engine, kept.rows, kept.save, self._control)
         dumps = self._dumps()
         quiesced = [{key: row[key] for key in ("container", "how", "from")} for row in kept.rows]
-        made = writing.Made(volumes, pictures, dumps, quiesced)
-        table = writing.manifest(seen, self._plan, self._scope, made, self._counting)
+        made = writing.Made(about, volumes, binds, pictures, dumps, quiesced)
+        table = writing.manifest(seen, self._plan, self._scope, made)
         write_whole(os.path.join(kept.made, _MANIFEST), json.dumps(table, indent=1).encode())
         self._told += writing.findings(table)
         self.facts = {
@@ -118,7 +119,7 @@ class _Making:
         row = {key: value for key, value in row.items() if key != "mountpoint"}
         return dict(row, path=path, read=read, problem=problem, empty=path is not None and is_empty(path), **sized)
 
-    def _reached(self, said: Row, users: List[str]) -> "tuple[Optional[str], str, Optional[str]]":
+    def _reached(self, said: Row, users: List[str]) -> Tuple[Optional[str], str, Optional[str]]:
         """(where it is read, how, what is in the way)."""
         path, read = str(said.get("Mountpoint") or ""), "path"
         try:
@@ -134,25 +135,28 @@ class _Making:
             return None, "not", "its content is at {}, which is not among the paths of this backup".format(path)
         return path, read, None
 
-    def _held(self, said: Row, users: List[str]) -> "tuple[str, str]":
-        """Mounted by a container that goes on running, or by one of ours."""
-        stopped = {row["container"] for row in self._kept.rows if row["how"] == "stop"}
-        path = str(said.get("Mountpoint") or "")
-        for one in users:
-            running = quiesce.state(self._there[one]).get("Status") in ("running", "paused")
-            if running and one not in stopped and path and tree.is_mounted(wire.raw(path)):
-                return path, "mounted"
-        kept = self._kept
-        kept.held.append({"volume": str(said["Name"])})
+    def _held(self, said: Row, users: List[str]) -> Tuple[str, str]:
+        """Mounted by a container of ours; where that cannot be, by one that goes on running."""
+        kept, name = self._kept, str(said["Name"])
+        kept.held.append({"volume": name})
         kept.save()
         try:
-            row = kept.held[-1] = self._holder.hold(said)
-        except BaseException:
+            kept.held[-1] = self._holder.hold(said)
+            return str(kept.held[-1]["source"]), "helper"
+        except wire.Refused as refusal:
             kept.held.pop()
-            raise
+            path = str(said.get("Mountpoint") or "")
+            if refusal.code == "docker-away" or not path or not self._stays_mounted(path, users):
+                raise
+            kept.held.append({"volume": name, "holder": None, "source": path, "mounted": True})
+            return path, "mounted"
         finally:
             kept.save()
-        return str(row["source"]), "helper"
+
+    def _stays_mounted(self, path: str, users: List[str]) -> bool:
+        stopped = {row["container"] for row in self._kept.rows if row["how"] == "stop"}
+        states = [quiesce.state(self._there[one]).get("Status") for one in users if one not in stopped]
+        return tree.is_mounted(wire.raw(path)) and any(one in ("running", "paused") for one in states)
 
     def _images(self, wanted: List[Row]) -> List[Row]:
         """Those of the containers, and those that are saved."""

@@ -1,0 +1,377 @@
+"""Plans: the steps of each kind of restore, in their order, and nothing beyond what was chosen."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dockerops import conflicts, ordering
+from dockerops.choice import Choice
+from dockerops.errors import NothingChosen, NotPlanned
+from dockerops.options import Options
+from dockerops.plan import DockerPlan
+from dockerops.planning import MANIFEST_PATH, plan_docker
+from dockerops.scripts.filling import fill
+from servers.remote.dockers import bodies
+from tests.dockerops import sample
+from tests.dockerops.test_conflicts import ABOUT, DATA, PROBE, PROJECT
+
+VOLUMES = "/var/lib/docker/volumes"
+Raw = dict[str, Any]
+
+
+def plan(
+    choice: Choice, options: Options | None = None, there: Raw | None = None, raw: Raw | None = None
+) -> DockerPlan:
+    """With every consent that is asked for."""
+    contents, target, chosen = sample.contents(raw), sample.inventory(there), options or Options()
+    consents: set[str] = set()
+    for _ in range(2):  # a consent may lead to another plan
+        consents |= {one.consent for one in conflicts.find(contents, target, choice, chosen, consents) if one.consent}
+    return plan_docker(contents, target, choice, chosen, ABOUT, consents)
+
+
+def steps(made: DockerPlan, *ops: str) -> list[tuple[str, str]]:
+    """(kind, name) of these kinds."""
+    named = ("container", "name", "target", "directory", "reference", "archive", "project")
+    return [
+        (step.op, next(str(step.params[key]) for key in named if key in step.params))
+        for step in made.steps
+        if not ops or step.op in ops
+    ]
+
+
+def test_a_whole_project_in_place_step_by_step():
+    made = plan(PROJECT)
+    kept = "phpborg-01234567"
+    assert steps(made) == [
+        ("need_image", "phpborg-test/postgres:15"),
+        ("need_image", "phpborg-test/web:1"),
+        ("extract", "/etc"),
+        ("extract", "/opt"),
+        ("extract", "/var/lib/docker"),
+        ("stop_container", "kiosk_web_1"),
+        ("stop_container", "kiosk_db_1"),
+        ("rename_container", "kiosk_db_1"),
+        ("disconnect", f"kiosk_db_1.{kept}"),
+        ("rename_container", "kiosk_web_1"),
+        ("disconnect", f"kiosk_web_1.{kept}"),
+        ("disconnect", f"kiosk_web_1.{kept}"),
+        ("exchange", "/etc/app.conf"),
+        ("exchange", "/opt/app"),
+        ("exchange", "/opt/shared"),
+        ("exchange", f"{VOLUMES}/{sample.ANONYMOUS}/_data"),
+        ("exchange", f"{VOLUMES}/kiosk_data/_data"),
+        ("create_container", "kiosk_db_1"),
+        ("create_container", "kiosk_web_1"),
+        ("start", "kiosk_db_1"),
+        ("healthy", "kiosk_db_1"),
+        ("start", "kiosk_web_1"),
+        ("healthy", "kiosk_web_1"),
+    ]
+    assert made.manifest == MANIFEST_PATH
+    assert [one.name for one in made.protected if one.what == "container"] == ["kiosk_db_1", "kiosk_web_1"]
+    assert all(step.title and step.sentence for step in made.steps)
+    assert [step.number for step in made.steps] == list(range(1, len(made.steps) + 1))
+
+
+def test_an_empty_engine_gets_networks_volumes_and_images():
+    there = {**sample.empty(), "images": []}
+    raw = sample.manifest()
+    for one in raw["images"][1:]:
+        one["digests"] = ["name@sha256:" + "9" * 64]
+    made = plan(Choice(), Options(images="pull", create_missing=True), there, raw)
+    assert steps(made, "pull_image", "create_network", "create_volume") == [
+        ("pull_image", "phpborg-test/postgres:15"),
+        ("pull_image", "name@sha256:" + "9" * 64),
+        ("pull_image", "name@sha256:" + "9" * 64),
+        ("create_network", "kiosk_default"),
+        ("create_network", "proxy"),
+        *(("create_volume", name) for name in (sample.ANONYMOUS, "corp_shared", "kiosk_data", "kiosk_files")),
+    ]
+    assert not [step for step in made.steps if step.op in ("stop_container", "rename_container")]
+    assert [step.params["state"] for step in made.steps if step.op == "start"] == ["running", "running", "paused"]
+
+
+def test_an_image_comes_out_of_the_archive():
+    raw, there = sample.manifest(), {**sample.empty(), "images": []}
+    raw["images"][2]["stream"] = "images/2.tar"
+    made = plan(PROBE, Options(create_missing=True), there, raw)
+    (load,) = [step for step in made.steps if step.op == "load_image"]
+    assert load.params["stream"] == "/var/lib/phpborg/docker/images/2.tar"
+
+
+def test_an_image_that_is_there_without_its_name_gets_it():
+    there = {**sample.empty(), "images": [{"id": sample.MANIFEST["images"][2]["id"], "tags": []}]}
+    made = plan(PROBE, Options(create_missing=True), there)
+    (named,) = [step for step in made.steps if step.op == "pull_image"]
+    assert (named.why, named.params["tag"], named.params["id"]) == (
+        "named",
+        "phpborg-test/probe:1",
+        there["images"][0]["id"],
+    )
+
+
+def test_labels_driver_and_options_of_networks_and_volumes_are_the_archives():
+    """Case 117: Compose must take them for its own."""
+    made = plan(Choice(), Options(create_missing=True), sample.empty())
+    filled = _filled(made)
+    assert filled["kiosk_data"]["labels"] == {
+        "com.docker.compose.project": "kiosk",
+        "com.docker.compose.volume": "data",
+    }
+    assert filled["kiosk_files"]["options"]["o"] == "size=16m,password=canary-cifs-password"
+    assert filled["proxy"]["body"]["IPAM"]["Config"] == [{"Subnet": "172.30.0.0/24", "Gateway": "172.30.0.1"}]
+    assert filled["kiosk_default"]["body"]["Labels"]["com.docker.compose.network"] == "default"
+
+
+def _filled(made: DockerPlan) -> dict[str, Any]:
+    renames = dict(made.renames)
+    return {
+        str(step.params["name"]): fill(step.op, step.params, sample.MANIFEST, renames, bodies.rewrite)
+        for step in made.steps
+        if step.op.startswith("create_")
+    }
+
+
+def test_another_project_name_is_another_name_everywhere():
+    options = Options(placement="other_project", project_name="two", path="/srv/two", ports="shift", port_shift=1)
+    made = plan(PROJECT, options)
+    filled = _filled(made)
+    assert {"two_db_1", "two_web_1", "two_data", "two_files", "two_default"} <= set(filled)
+    web = filled["two_web_1"]["body"]
+    labels = web["Labels"]
+    assert labels["com.docker.compose.project"] == "two"
+    assert labels["com.docker.compose.project.working_dir"] == "/srv/two/opt/app"
+    assert labels["com.docker.compose.project.config_files"] == ",".join(f"/srv/two{path}" for path in sample.FILES)
+    anonymous = made.renames["volumes"][sample.ANONYMOUS]
+    assert len(anonymous) == 64
+    assert web["HostConfig"]["Binds"] == [
+        "/srv/two/opt/app/html:/srv/html:ro",
+        "/srv/two/opt/shared:/srv/shared:rw",
+        "/srv/two/etc/app.conf:/etc/app.conf:ro",
+        "two_files:/srv/files:rw",
+        f"{anonymous}:/srv/cache:rw",
+    ]
+    assert web["HostConfig"]["PortBindings"] == {"80/tcp": [{"HostIp": "", "HostPort": "8081"}]}
+    assert web["HostConfig"]["NetworkMode"] == "two_default"
+    # The original has the static address; the network is the engine's to number.
+    assert filled["two_web_1"]["networks"]["proxy"].get("IPAMConfig") in (None, {})
+    assert "Config" not in filled["two_default"]["body"]["IPAM"]
+    assert not {step.op for step in made.steps} & {"stop_container", "rename_container", "disconnect"}
+
+
+def test_another_path_moves_files_and_what_is_bound():
+    made = plan(
+        PROJECT,
+        Options(placement="other_path", path="/restored"),
+        sample.empty() | {"networks": sample.there()["networks"]},
+    )
+    assert [name for op, name in steps(made, "exchange") if name.startswith("/restored")] == [
+        "/restored/etc/app.conf",
+        "/restored/opt/app",
+        "/restored/opt/shared",
+    ]
+    assert _filled(made)["kiosk_web_1"]["body"]["HostConfig"]["Binds"][0] == "/restored/opt/app/html:/srv/html:ro"
+
+
+def test_volumes_at_another_path_are_files_and_the_engine_is_not_touched():
+    made = plan(DATA, Options(placement="other_path", path="/look"))
+    assert steps(made) == [
+        ("extract", f"/look{VOLUMES}/kiosk_data"),
+        ("exchange", f"/look{VOLUMES}/kiosk_data/_data"),
+    ]
+
+
+def test_only_what_was_picked_is_extracted():
+    """Case 126."""
+    made = plan(DATA)
+    assert [step.params["sources"] for step in made.steps if step.op == "extract"] == [[f"{VOLUMES}/kiosk_data/_data"]]
+    assert steps(made, "stop_container", "start") == [("stop_container", "kiosk_db_1"), ("start", "kiosk_db_1")]
+    assert not {step.op for step in made.steps} & {"create_container", "rename_container", "create_volume"}
+    files = plan(Choice("custom", files={"kiosk_data": ("base/1", "PG_VERSION")}))
+    (extract,) = [step for step in files.steps if step.op == "extract"]
+    assert extract.params["sources"] == [f"{VOLUMES}/kiosk_data/_data/PG_VERSION", f"{VOLUMES}/kiosk_data/_data/base/1"]
+    (exchange,) = [step for step in files.steps if step.op == "exchange"]
+    assert (exchange.params["whole"], exchange.params["items"]) == (False, ["PG_VERSION", "base/1"])
+    assert steps(plan(Choice("configs"))) == [("extract", "/etc/docker"), ("exchange", "/etc/docker/daemon.json")]
+
+
+def test_a_project_of_a_custom_choice_comes_without_volumes_and_binds_outside():
+    made = plan(Choice("custom", projects=("kiosk",)), Options(create_missing=True))
+    assert [name for _, name in steps(made, "exchange")] == ["/opt/app"]
+    made = plan(Choice("custom", projects=("kiosk",), binds=("/opt/shared",)), Options(create_missing=True))
+    assert [name for _, name in steps(made, "exchange")] == ["/opt/app", "/opt/shared"]
+
+
+def test_a_directory_that_is_a_mount_point_is_filled_not_renamed():
+    there = sample.there()
+    there["paths"]["/opt/app"] = {**there["paths"]["/opt/app"], "mountpoint": "/opt/app", "device": "8:2"}
+    made = plan(PROJECT, there=there)
+    (exchange,) = [step for step in made.steps if step.op == "exchange" and step.params["target"] == "/opt/app"]
+    assert (exchange.params["stage"], exchange.params["whole"], exchange.params["items"]) == ("/opt/app", False, None)
+
+
+def test_an_engine_with_another_data_root_gets_the_volumes_there():
+    there = sample.empty() | {"engine": {**sample.there()["engine"], "data_root": "/data/docker/"}}
+    made = plan(DATA, there=there)
+    (exchange,) = [step for step in made.steps if step.op == "exchange"]
+    assert exchange.params["target"] == "/data/docker/volumes/kiosk_data/_data"
+    assert exchange.params["source"] == f"{VOLUMES}/kiosk_data/_data"
+
+
+def test_a_volume_that_is_a_directory_elsewhere_is_put_there():
+    raw = sample.manifest()
+    raw["volumes"][1]["options"] = {"type": "none", "o": "bind", "device": "/data/files"}
+    made = plan(PROJECT, raw=raw, there=sample.empty() | {"networks": sample.there()["networks"]})
+    targets = {step.params["target"]: step.params["source"] for step in made.steps if step.op == "exchange"}
+    assert targets["/data/files"] == f"{VOLUMES}/kiosk_files/_data"
+
+
+def test_what_stays_and_uses_a_volume_comes_back_as_it_was():
+    there = sample.there()
+    there["containers"][0]["state"] = "paused"
+    made = plan(DATA, there=there)
+    assert [(step.op, step.params.get("state")) for step in made.steps if step.op in ("start", "healthy")] == [
+        ("start", "paused")
+    ]
+
+
+def test_states_of_the_archive_come_back():
+    raw = sample.manifest()
+    raw["containers"][0]["state"] = "exited"
+    raw["containers"][1]["state"] = "restarting"
+    made = plan(PROJECT, raw=raw)
+    assert steps(made, "start") == [("start", "kiosk_web_1")]
+    assert [note.facts["name"] for note in made.notes if note.code == "not_started"] == ["kiosk_db_1"]
+    assert not steps(plan(PROJECT, Options(start="none")), "start", "healthy")
+
+
+def test_protection_says_what_becomes_of_what_is_replaced():
+    assert {one.how for one in plan(PROJECT).protected} == {"aside"}
+    assert {one.how for one in plan(PROJECT, Options(protect="none")).protected} == {"dropped"}
+    made = plan(PROJECT, Options(protect="archive"))
+    (archived,) = [step for step in made.steps if step.op == "archive_former"]
+    assert f"{VOLUMES}/kiosk_data/_data" in archived.params["paths"]
+    order = [step.op for step in made.steps]
+    assert order.index("archive_former") > max(place for place, op in enumerate(order) if op == "stop_container")
+    assert order.index("archive_former") < order.index("rename_container")
+
+
+def test_what_others_depend_on_is_started_first_and_stopped_last():
+    raw = sample.manifest()
+    db, web, probe = raw["containers"]
+    probe["create"]["HostConfig"].update(NetworkMode="container:kiosk_web_1", VolumesFrom=["kiosk_db_1:ro"])
+    probe["networks"] = {}
+    db["depends_on"], web["depends_on"] = [], []  # the labels of Compose alone
+    found = sample.contents(raw)
+    assert ordering.in_order(ordering.needs(found.containers)) == ["kiosk_db_1", "kiosk_web_1", "probe-1"]
+    web["create"]["Labels"]["com.docker.compose.depends_on"] = ""
+    web["create"]["HostConfig"]["Links"] = ["kiosk_db_1:other"]
+    assert ordering.needs(sample.contents(raw).containers)["kiosk_web_1"] == {"kiosk_db_1"}
+
+
+@given(st.dictionaries(st.integers(0, 12), st.sets(st.integers(0, 12), max_size=4), max_size=12))
+def test_every_order_has_each_name_once_and_needs_first_where_no_circle_is(table: dict[int, set[int]]):
+    names = {str(one) for one in table}
+    needed = {
+        str(key): frozenset(str(one) for one in value if str(one) in names) - {str(key)} for key, value in table.items()
+    }
+    order = ordering.in_order(needed)
+    assert sorted(order) == sorted(names)
+    above: dict[str, set[str]] = {name: set(needed[name]) for name in names}
+    for _ in names:
+        for name in names:
+            above[name] |= {far for near in above[name] for far in above[near]}
+    for name in names:
+        for one in needed[name]:
+            if name not in above[one]:
+                assert order.index(one) < order.index(name)
+
+
+@st.composite
+def choices(draw: Any) -> tuple[Choice, Options]:
+    """Any choice of the sample, anywhere."""
+    contents = sample.contents()
+
+    def some(names: list[str]) -> tuple[str, ...]:
+        return tuple(draw(st.lists(st.sampled_from(names), unique=True)))
+
+    volumes = some([one.name for one in contents.volumes])
+    files: dict[str, tuple[str, ...]] = {"corp_shared": ("a/b",)} if draw(st.booleans()) else {}
+    choice = Choice(
+        draw(st.sampled_from(("volumes", "projects", "configs", "custom"))),
+        projects=some(["kiosk"]),
+        volumes=volumes,
+        containers=some([one.name for one in contents.containers]),
+        networks=some([one.name for one in contents.networks]),
+        binds=some([one.source for one in contents.binds]),
+        configs=some(list(contents.config_files)),
+        files=files,
+    )
+    placement = draw(st.sampled_from(("in_place", "other_path", "other_project")))
+    path = "" if placement == "in_place" else "/else"
+    options = Options(
+        placement,
+        path,
+        "two",
+        ports="none",
+        create_missing=draw(st.booleans()),
+        protect=draw(st.sampled_from(("aside", "archive"))),
+    )
+    return choice, options
+
+
+@settings(max_examples=150, deadline=None)
+@given(choices(), st.booleans())
+def test_no_plan_touches_what_was_not_chosen(drawn: tuple[Choice, Options], is_empty: bool):
+    choice, options = drawn
+    there = sample.empty() if is_empty else sample.there()
+    try:
+        made = plan(choice, options, there)
+    except (NotPlanned, NothingChosen):
+        return
+    chosen = _chosen_paths(choice, options)
+    for step in made.steps:
+        if step.op == "extract":
+            for source in step.params["sources"]:
+                assert any(source == path or source.startswith(f"{path}/") for path in chosen), (source, chosen)
+        if step.op == "exchange" and options.placement == "other_path" and not choice.containers:
+            assert step.params["target"].startswith("/else/") or "volumes" in step.params["target"]
+        if step.op in ("stop_container", "rename_container", "disconnect", "start"):
+            assert step.number > max([0, *(one.number for one in made.steps if one.op == "extract")])
+    again = DockerPlan.from_json(json.loads(json.dumps(made.as_json())))
+    assert (again, again.hash) == (made, made.hash)
+    assert plan(choice, options, there).hash == made.hash
+    assert not [canary for canary in sample.CANARIES if canary in made.canonical]
+
+
+def _chosen_paths(choice: Choice, options: Options) -> set[str]:
+    """Paths of the archive that the choice names, by hand."""
+    contents = sample.contents()
+    paths = {one.name: one.path or "" for one in contents.volumes}
+    found: set[str] = set()
+    if choice.mode in ("volumes", "custom"):
+        every = choice.mode == "volumes" and not choice.volumes and not choice.files
+        found |= {paths[name] for name in (paths if every else (*choice.volumes, *choice.files))}
+    if choice.mode == "projects":
+        found |= {"/opt/app", "/opt/shared", "/etc/app.conf"}
+        found |= {one.path or "" for one in contents.volumes if one.project == "kiosk"}
+    if choice.mode == "configs":
+        found |= set(contents.config_files)
+    if choice.mode == "custom":
+        found |= {*choice.binds, *choice.configs, *(["/opt/app"] if choice.projects else [])}
+        made = contents.containers if choice.projects else ()
+        used = {one.name for one in made if one.project == "kiosk"} | set(choice.containers)
+        if options.create_missing:
+            found |= {
+                mount.source or ""
+                for one in contents.containers
+                if one.name in used
+                for mount in one.mounts
+                if mount.name
+            }
+    return found

@@ -1,0 +1,169 @@
+"""Scripts: real shellcheck, no secret, names of every kind, and the steps of the plan in their order."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.utils import translation
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dockerops.choice import Choice
+from dockerops.options import Options
+from dockerops.plan import DockerPlan, Step
+from dockerops.script import FORMS, quoted, script
+from dockerops.scripts.asking import requests
+from dockerops.scripts.filling import fill
+from servers.remote.dockers import bodies
+from tests.dockerops import sample
+from tests.dockerops.test_conflicts import PROJECT
+from tests.dockerops.test_planning import plan
+
+HOSTILE = 'it\'s; $(touch /tmp/harm) `id` "q"\n!x \\ é'
+NO_TEXT = os.fsdecode(b"caf\xe9\xff")
+EVERY_OP: dict[str, dict[str, Any]] = {
+    "need_image": {"reference": HOSTILE, "id": HOSTILE},
+    "load_image": {"reference": HOSTILE, "id": "", "images": [HOSTILE, "b"], "stream": "/x/images/0.tar"},
+    "pull_image": {"reference": HOSTILE, "id": "", "tag": HOSTILE},
+    "create_network": {"name": HOSTILE, "manifest_name": HOSTILE, "free": True},
+    "create_volume": {"name": HOSTILE, "manifest_name": HOSTILE},
+    "archive_former": {"archive": "before", "paths": [f"/{HOSTILE}", f"/{NO_TEXT}"]},
+    "extract": {"directory": f"/{HOSTILE}", "sources": [f"/{HOSTILE}/{NO_TEXT}"]},
+    "stop_container": {"container": HOSTILE, "seconds": 5},
+    "rename_container": {"container": HOSTILE, "to": f"{HOSTILE}.kept"},
+    "disconnect": {"network": HOSTILE, "container": HOSTILE},
+    "exchange": {"target": f"/{HOSTILE}", "stage": "/", "source": f"/{NO_TEXT}", "whole": True, "items": None},
+    "create_container": {"name": HOSTILE, "manifest_name": HOSTILE},
+    "start": {"container": HOSTILE, "state": "paused"},
+    "healthy": {"container": HOSTILE, "seconds": 3},
+    "compose_up": {"project": "p", "working_dir": f"/{HOSTILE}", "files": [HOSTILE], "env_files": [HOSTILE]},
+}
+
+
+def everything() -> DockerPlan:
+    """A plan with every kind of step, each with hostile names."""
+    rows = list(EVERY_OP.items())
+    rows += [("exchange", {**EVERY_OP["exchange"], "whole": False, "items": [HOSTILE, NO_TEXT]})]
+    rows += [("exchange", {**EVERY_OP["exchange"], "whole": False})]
+    facts: dict[str, str | int] = dict.fromkeys(("name", "path", "image", "directory", "network", "to"), HOSTILE)
+    steps = tuple(Step(number, op, params, "", facts) for number, (op, params) in enumerate(rows, 1))
+    return DockerPlan(
+        HOSTILE, "ab" * 32, f"ssh://{HOSTILE}", HOSTILE, f"/{HOSTILE}.sock", steps, manifest="/m", token="0" * 32
+    )
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", ["everything", "project", "files", "nothing to undo"])
+def test_shellcheck_finds_nothing(form: str, kind: str, language: str, tmp_path: Path):
+    made = {
+        "everything": everything,
+        "project": lambda: plan(Choice(), Options(protect="archive")),
+        "files": lambda: plan(Choice("volumes", files={"kiosk_data": (HOSTILE,)}), Options(protect="none")),
+        "nothing to undo": lambda: plan(Choice("configs"), Options(placement="other_path", path="/x")),
+    }[kind]()
+    with translation.override(language):
+        file = tmp_path / "script.sh"
+        file.write_text(script(made, form), encoding="utf-8")
+    done = subprocess.run(["shellcheck", str(file)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert subprocess.run(["bash", "-n", str(file)], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_script_holds_no_secret_and_says_its_plan(form: str):
+    made = plan(Choice(), Options(create_missing=True), sample.empty())
+    text = script(made, form)
+    assert not [canary for canary in sample.CANARIES if canary in text]
+    assert f"# Plan: {made.hash}\n" in text
+    assert "read -rs" in text
+    assert "BORG_PASSPHRASE=" not in text.replace('BORG_PASSPHRASE="', "")
+    assert f"readonly REPOSITORY={made.repository}\n" in text
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_script_has_the_steps_of_the_plan_in_their_order(form: str):
+    made = plan(PROJECT)
+    text = script(made, form)
+    mark = r"^    step (\d+) " if form == "advanced" else r"^    # (\d+)\. "
+    assert [int(one) for one in re.findall(mark, text, re.M)] == [step.number for step in made.steps]
+    verbs = {"start": "start_container", "exchange": "exchange_whole"}
+    main = text[text.index("main() {") : text.index("\n}\n", text.index("main() {"))]
+    main = main[main.index("step 1 " if form == "advanced" else "# 1. ") - 4 :]
+    called = [
+        word
+        for word in re.findall(r"^    (?:step \d+ (?:'[^']*'|\$'[^']*') )?([a-z_]+) ", main, re.M)
+        if word != "trap"
+    ]
+    assert called == [verbs.get(step.op, step.op) for step in made.steps]
+
+
+def test_a_dry_run_prints_every_step_and_does_nothing(tmp_path: Path):
+    made = everything()
+    file = tmp_path / "script.sh"
+    file.write_text(script(made, "advanced"), encoding="utf-8")
+    harm = Path("/tmp/harm")
+    harm.unlink(missing_ok=True)
+    # There is no engine and no repository: a dry run asks neither.
+    done = subprocess.run(["bash", str(file), "--dry-run"], capture_output=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    printed = re.findall(rb"^(\d+)\. ", done.stdout, re.M)
+    assert [int(one) for one in printed] == [step.number for step in made.steps]
+    assert not harm.exists()
+    assert os.listdir(tmp_path) == ["script.sh"]
+
+
+@pytest.mark.parametrize("argv", [["--what"], ["--log"]])
+def test_options_that_are_unknown_change_nothing(argv: list[str], tmp_path: Path):
+    file = tmp_path / "script.sh"
+    file.write_text(script(everything(), "advanced"), encoding="utf-8")
+    done = subprocess.run(["bash", str(file), *argv], capture_output=True, check=False)
+    assert done.returncode in (1, 2)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=60).filter(lambda raw: b"\0" not in raw))
+def test_every_name_is_one_word_of_bash(raw: bytes):
+    text = quoted(os.fsdecode(raw))
+    line = f"printf '%s\\0' {text}".encode()
+    done = subprocess.run(["bash"], input=line, capture_output=True, check=True)
+    assert done.stdout == raw + b"\0"
+    text.encode()  # every byte of a script is UTF-8
+
+
+def test_the_python_of_a_script_runs_with_any_python_from_3_6():
+    text = script(everything(), "simple")
+    code = text[text.index("<<'PHPBORG_PYTHON'") :].split("\n", 1)[1].split("\nPHPBORG_PYTHON\n")[0]
+    tree = ast.parse(code, feature_version=(3, 6))
+    names = [one.name for one in tree.body if isinstance(one, ast.FunctionDef | ast.ClassDef)]
+    assert len(names) == len(set(names))
+    assert "rewrite" in names
+    # Nothing of ours is imported: the script stands alone.
+    imported = {one.module or "" for one in tree.body if isinstance(one, ast.ImportFrom)}
+    imported |= {name.name for one in tree.body if isinstance(one, ast.Import) for name in one.names}
+    assert imported <= {"json", "sys", "re", "typing", "urllib.parse"}
+
+
+def test_what_the_engine_is_asked_is_what_the_worker_would_ask(tmp_path: Path):
+    """The script's own Python, fed with the plan and the manifest, posts the filled steps."""
+    options = Options(placement="other_project", project_name="two", path="/srv/two", ports="none")
+    made = plan(PROJECT, options)
+    text = script(made, "simple")
+    code = text[text.index("<<'PHPBORG_PYTHON'") :].split("\n", 1)[1].split("\nPHPBORG_PYTHON\n")[0]
+    for step in made.steps:
+        if not step.op.startswith("create_"):
+            continue
+        fed = f"{made.canonical}\n{json.dumps(sample.MANIFEST)}"
+        words = [sys.executable, "-c", code, "ask", str(step.number)]
+        said = subprocess.run(words, input=fed, capture_output=True, text=True, check=True).stdout.splitlines()
+        filled = fill(step.op, step.params, sample.MANIFEST, made.renames, bodies.rewrite)
+        expected = [(path, json.loads(json.dumps(body))) for path, body in requests(step.op, filled)]
+        assert [(path, json.loads(body)) for path, body in zip(said[::2], said[1::2], strict=True)] == expected
