@@ -252,7 +252,8 @@ def test_after_its_window_nothing_is_offered_and_a_click_of_before_is_told(clien
     ("state", "report", "words"),
     [
         ("started", {}, "State of the task"),
-        ("done", {}, "Everything of the plan is in place"),
+        ("done", {"proof": {"containers": 3, "entries": 4321}}, "Everything of the plan is in place"),
+        ("done", {"proof": {"containers": 3, "entries": 4321}}, "4,321"),
         ("failed", {"touched": False}, "failed before it changed anything"),
         ("failed", {"rollback": {"problems": ["c <b> resists"]}}, "c &lt;b&gt; resists"),
         ("rolled_back", {"rollback": {"problems": []}}, "Failed, and rolled back"),
