@@ -16,6 +16,7 @@ from dockerops.services.engine_at import EngineAt, Said
 from dockerops.services.extracting import Extraction, Portion
 from dockerops.services.safety import Safety
 from phpborg.tasks.context import TaskContext
+from phpborg.ui.format import byte_size
 from servers.remote.dockers.bodies import rewrite
 from servers.transport.base import Link
 
@@ -105,9 +106,8 @@ class Carrier:
 
 
 def _detail(step: Step, facts: Said) -> str:
-    """A few numbers for the page; never a body, an environment or an option."""
+    """A few numbers and names for the page, in no language; never a body, an environment or an option."""
     if step.op == "extract":
-        return f"{facts['entries']} · {facts['bytes']} B"
-    shown = ("archive", "state", "health", "entries", "kept", "existed", "image")
-    words = [f"{name} {facts[name]}" for name in shown if isinstance(facts.get(name), str | int | bool)]
+        return f"{facts['entries']} · {byte_size(facts['bytes'])}"
+    words = [facts[name] for name in ("archive", "image") if isinstance(facts.get(name), str)]
     return " · ".join(words)[:500]

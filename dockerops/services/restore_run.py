@@ -21,6 +21,7 @@ from dockerops.services.extracting import Extraction, Portion, portion_of
 from dockerops.services.safety import Safety
 from phpborg.tasks.context import TaskContext
 from phpborg.tasks.registry import Outcome
+from phpborg.ui.format import byte_size
 from servers.services.ways import open_way
 from servers.transport.base import Link
 
@@ -95,8 +96,8 @@ class DockerRestoreRun:
                 params = step.params
                 self.portions[step.number] = portion_of(params["directory"], params["sources"], reader.count)
         total = self._expected()
-        row["detail"] = f"{total.entries} · {total.bytes} B"
-        self.context.progress(items_total=total.entries, expected_bytes=total.bytes)
+        row["detail"] = f"{total.entries} · {byte_size(total.bytes)}"
+        self.context.progress(expected_bytes=total.bytes)
 
     def _expected(self) -> Count:
         counts = [portion.expected for portion in self.portions.values()]
@@ -142,7 +143,6 @@ class DockerRestoreRun:
         """Raises NotAsInArchive: an end that is not what the plan says is a failure."""
         self.context.phase("verifying")
         self.proof = proving.prove(self.plan, self.engine, carrier, self.portions, self.context.stop)
-        row["detail"] = " · ".join(f"{name} {number}" for name, number in self.proof.items())
         for lease in undoing.held(self.context, undoing.STAGING):
             self.context.release(lease)
         self.kept_bytes = int(self.engine.state().get("kept_bytes") or 0)

@@ -40,6 +40,14 @@ WHOLE_KINDS = {
     "projects": _("All Compose projects"),
     "configs": _("All configuration files of the engine"),
 }
+PROOF = {
+    "containers": _("Containers as the archive describes them"),
+    "states": _("Containers in their state"),
+    "volumes": _("Volumes made"),
+    "networks": _("Networks made"),
+    "places": _("Places filled"),
+    "entries": _("Files and folders that arrived"),
+}
 NAMED = 6  # more than that are not told one by one
 
 
@@ -124,3 +132,9 @@ def protection_words(options: Options) -> str:
         hours = options.window_hours
         return ngettext("kept aside for {count} hour", "kept aside for {count} hours", hours).format(count=hours)
     return gettext("in an archive of its own") if options.protect == "archive" else gettext("none")
+
+
+@register.filter
+def proof_rows(proof: dict[str, Any] | None) -> list[tuple[str, Any]]:
+    """What was compared at the end of a restore: label and count, only what there was."""
+    return [(str(label), proof[name]) for name, label in PROOF.items() if proof and proof.get(name)]

@@ -12,8 +12,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
-from django.utils.translation import pgettext_lazy as in_context
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from dockerops.models import DockerRestore
 from dockerops.services import drafts
@@ -32,11 +31,11 @@ ROUTES = {
 }
 LABELS: dict[Step, str | Promise] = {
     Step.ARCHIVE: gettext_lazy("Archive"),
-    Step.CONTENTS: in_context("a step", "Contents"),
-    Step.CHOICE: in_context("a step", "What"),
-    Step.CONFLICTS: in_context("a step", "Conflicts"),
-    Step.OPTIONS: in_context("a step", "Options"),
-    Step.REVIEW: in_context("a step", "Review"),
+    Step.CONTENTS: pgettext_lazy("a step", "Contents"),
+    Step.CHOICE: pgettext_lazy("a step", "What"),
+    Step.CONFLICTS: pgettext_lazy("a step", "Conflicts"),
+    Step.OPTIONS: pgettext_lazy("a step", "Options"),
+    Step.REVIEW: pgettext_lazy("a step", "Review"),
 }
 
 

@@ -39,12 +39,18 @@ def docker_restores(request: HttpRequest) -> HttpResponse:
     context = {
         "page_obj": shown,
         "rows": [(row, tasks.get(row.task_ref) if row.task_ref else None) for row in shown.object_list],
-        "drafts": [
-            (row, address(row, Step(row.step)), LABELS[Step(row.step)])
-            for row in rows.filter(state=State.DRAFT)[:DRAFTS_SHOWN]
-        ],
+        "drafts": _drafts(request, rows),
     }
     return page(request, "dockerops/restores.html", context)
+
+
+def _drafts(request: HttpRequest, rows: Any) -> list[tuple[DockerRestore, str, Any]]:
+    """One's own with the step that each has reached; none for who may not operate (any more)."""
+    user: Any = request.user
+    if not user.may(Right.OPERATE):
+        return []
+    found = rows.filter(state=State.DRAFT)[:DRAFTS_SHOWN]
+    return [(row, address(row, Step(row.step)), LABELS[Step(row.step)]) for row in found]
 
 
 @require_GET
@@ -55,7 +61,7 @@ def docker_restore(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     if row.is_draft:
         return see_other(address(row, Step(row.step)))
     plan = DockerPlan.from_json(row.plan) if row.plan else None
-    undoing = task_context(row.rollback_task)
+    undoing, forgetting = task_context(row.rollback_task), _forgetting(row)
     context = {
         "restore": row,
         "plan": plan,
@@ -63,13 +69,22 @@ def docker_restore(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         "choice": Choice.from_json(row.choice),
         "options": Options.from_json(row.options),
         "undoing": undoing,
+        "forgetting": forgetting,
         "rollback_question": rollback_question(row),
         "forget_question": forget_question(row),
         "kept": plan.protected if plan and row.is_protected else (),
         **task_context(row.task_ref),
     }
-    context["is_busy"] = bool(context["is_waiting"] or undoing["is_waiting"])
+    context["is_busy"] = bool(context["is_waiting"] or undoing["is_waiting"] or forgetting)
     return page(request, "dockerops/restore.html", context)
+
+
+def _forgetting(row: DockerRestore) -> Task | None:
+    """The task that lets go what is kept, while it waits or runs."""
+    if not row.is_protected:
+        return None
+    found = Task.objects.active().filter(kind=protection.KIND, server_ref=row.server_id)
+    return next((task for task in found if task.params.get("docker_restore") == str(row.pk)), None)
 
 
 @require_http_methods(["GET", "POST"])

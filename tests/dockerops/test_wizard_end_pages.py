@@ -230,7 +230,10 @@ def test_what_is_kept_is_brought_back_or_let_go_after_a_question(
     assert words in text
     assert not Task.objects.filter(kind=kind).exists()
     assert browser.post(at(what, row), {"confirmed": "1"})["Location"] == row.get_absolute_url()
-    assert Task.objects.filter(kind=kind).count() == 1
+    task = Task.objects.get(kind=kind)
+    page = text_of(browser.get(row.get_absolute_url()))
+    assert f"watch=task:{task.pk}" in page
+    assert at("rollback", row) not in page, "nothing is offered while it runs"
     assert browser.get(at(what, row))["Location"] == row.get_absolute_url()
 
 
@@ -246,18 +249,21 @@ def test_after_its_window_nothing_is_offered_and_a_click_of_before_is_told(clien
 
 
 @pytest.mark.parametrize(
-    ("state", "words"),
+    ("state", "report", "words"),
     [
-        ("started", "State of the task"),
-        ("done", "Everything of the plan is in place"),
-        ("failed", "has not come to its end"),
-        ("rolled_back", "What was there before the restore is back on shop-1"),
+        ("started", {}, "State of the task"),
+        ("done", {"proof": {"containers": 3, "entries": 4321}}, "Everything of the plan is in place"),
+        ("done", {"proof": {"containers": 3, "entries": 4321}}, "4,321"),
+        ("failed", {"touched": False}, "failed before it changed anything"),
+        ("failed", {"rollback": {"problems": ["c <b> resists"]}}, "c &lt;b&gt; resists"),
+        ("rolled_back", {"rollback": {"problems": []}}, "Failed, and rolled back"),
+        ("rolled_back", {"undone_later": True}, "What was there before the restore is back on shop-1"),
     ],
 )
 def test_the_record_says_how_it_stands_to_everybody_who_may_look(
-    client_of: ClientOf, bob: User, diane: User, state: str, words: str
+    client_of: ClientOf, bob: User, diane: User, state: str, report: dict[str, Any], words: str
 ) -> None:
-    row = rows.record(bob, state)
+    row = rows.record(bob, state, report=report)
     for person in (bob, diane):
         text = text_of(client_of(person).get(row.get_absolute_url()))
         assert words in text

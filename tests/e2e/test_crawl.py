@@ -13,6 +13,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from phpborg.accounts.models import User
 from phpborg.accounts.rights import Right
+from tests.dockerops import rows as docker_rows
 from tests.e2e.crawl import Answer, crawl, route_of
 from tests.support.people import person
 
@@ -119,6 +120,8 @@ def getter(client: Client) -> Callable[[str], Answer]:
 @pytest.mark.parametrize("role", list(User.Role))
 def test_every_link_leads_somewhere(fleet: None, client_of: Callable[[User], Client], role: User.Role) -> None:
     user = person(f"a-{role}", role)
+    docker_rows.record(user)
+    docker_rows.conflicting(user, agreed=True, archive=docker_rows.archive("begun"))
     client = client_of(user)
     client.raise_request_exception = False
     reached, bad = set(), []
@@ -129,7 +132,7 @@ def test_every_link_leads_somewhere(fleet: None, client_of: Callable[[User], Cli
             bad.append(f"{answer.status} {address} (on {parent})")
     assert bad == []
     lists = {"dashboard", "servers", "jobs", "archives", "repositories", "tasks", "workers", "restores", "pool"}
-    lists.add("docker-restores")
+    lists |= {"docker-restores", "docker-restore"}
     assert lists <= reached, f"no link leads to {lists - reached}"
     # What a person may not open is not offered to them either.
     for right in Right:
