@@ -25,6 +25,7 @@ from servers.services.reach import host_for
 
 KIND = "docker_forget"
 KEPT = "docker_kept"
+UNDONE_BY = "docker_restore"  # the lease of a restore that is being undone
 
 
 def keep(context: TaskContext, restore: DockerRestore, plan: DockerPlan) -> datetime | None:
@@ -88,6 +89,8 @@ def carry_out(context: TaskContext) -> Outcome:
 
 def let_go(data: Mapping[str, Any]) -> None:
     """Idempotent; a removed server is not asked. Raises what keeps it from going."""
+    if Lease.objects.held().filter(kind=UNDONE_BY, data__token=data["token"]).exists():
+        raise ValueError("it is still needed: the restore is being undone")
     server = Server.objects.filter(pk=data["server"]).first()
     if server is not None:
         said = EngineAt(server, data["socket"], data["token"], host=host_for(server)).forget()

@@ -12,7 +12,6 @@ from dockerops.plan import DockerPlan
 from dockerops.run_errors import RollbackFailed
 from dockerops.services import protection, undoing
 from dockerops.services.engine_at import EngineAt
-from phpborg.tasks import leases
 from phpborg.tasks.context import TaskContext
 from phpborg.tasks.models import Task
 from phpborg.tasks.queue import enqueue
@@ -49,12 +48,14 @@ def task_of(restore: DockerRestore) -> Task | None:
 
 
 def carry_out(context: TaskContext) -> Outcome:
-    """Everything back in reverse. Raises RollbackFailed with what is left; that is kept, and can be tried again."""
+    """Everything back in reverse. Raises RollbackFailed with what is left; that is kept, and tried again by itself."""
     restore = DockerRestore.objects.select_related("server").get(pk=context.params["docker_restore"])
     assert restore.server is not None
     plan = DockerPlan.from_json(restore.plan)
     engine = EngineAt(restore.server, plan.socket, plan.token)
     context.phase("connecting")
+    # Killed in the middle, it is brought to its end by the clean-up.
+    undoing.hold(context, restore, plan)
     with context.step("rollback", gettext_noop("Undo everything, the last step first")) as row:
         # Nothing ends it half way: what has begun is brought to its end.
         said = undoing.undo(engine)
@@ -64,6 +65,5 @@ def carry_out(context: TaskContext) -> Outcome:
             DockerRestore.objects.filter(pk=restore.pk).update(report={**restore.report, "rollback": problem})
             raise RollbackFailed(undoing.words(said), server=restore.server.name)
     undoing.record(str(restore.pk), said, undone_later=True)
-    for lease in protection.kept(restore):
-        leases.cross_out(lease)
+    undoing.cross_out(context)
     return Outcome(result={"docker_restore": str(restore.pk), "undone": len(said["undone"])})

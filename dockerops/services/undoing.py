@@ -16,8 +16,10 @@ from django.utils.translation import gettext_noop
 from dockerops.models import DockerRestore
 from dockerops.plan import DockerPlan
 from dockerops.run_errors import LeftHalfDone, PutBackAsItWas, RollbackFailed
+from dockerops.services import protection
 from dockerops.services.engine_at import EngineAt, Said
 from phpborg.errors import PhpBorgError
+from phpborg.tasks import leases
 from phpborg.tasks.context import TaskContext
 from phpborg.tasks.models import Lease
 from phpborg.tasks.registry import Finding
@@ -98,6 +100,9 @@ def record(restore: str, said: Mapping[str, Any], **more: Any) -> None:
     row.finished_at = row.finished_at or timezone.now()
     # What could not be undone is still kept aside, for as long as it takes.
     row.protected_until = None
+    if clean:
+        for lease in protection.kept(row):
+            leases.cross_out(lease)
     row.save(update_fields=["report", "state", "finished_at", "protected_until"])
 
 

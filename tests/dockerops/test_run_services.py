@@ -174,6 +174,17 @@ def test_only_what_is_kept_can_be_brought_back_or_let_go() -> None:
     assert not Lease.objects.held().exists()
 
 
+def test_what_is_kept_stays_while_it_is_needed_to_undo() -> None:
+    row = rows.record(None)
+    task = Task.objects.get(pk=row.task_ref)
+    data = {"server": str(row.server_id), "restore": str(row.pk), "token": row.token, "socket": "/run/docker.sock"}
+    leases.hold(task, undoing.RESTORE, data)
+    kept = leases.hold(task, protection.KEPT, data)
+    assert not leases.release(kept)
+    undoing.record(str(row.pk), {"undone": [], "problems": [], "notes": []})
+    assert not Lease.objects.held().filter(kind=protection.KEPT).exists()
+
+
 def test_an_answer_to_what_is_no_longer_asked_is_none() -> None:
     row = draft()
     before = detecting.asked(row)
