@@ -6,7 +6,7 @@ The manifest holds environments and passwords of drivers: it stays in the memory
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,6 +103,22 @@ class Reader:
 
         self.entries(add, tuple(paths))
         return Count(entries, size)
+
+    def count_each(self, paths: Iterable[bytes]) -> dict[bytes, Count]:
+        """The same for each of these paths, by one list of the archive."""
+        found = {path.strip(b"/"): [0, 0] for path in paths}
+
+        def add(entry: listing.Entry) -> None:
+            above = entry.path.strip(b"/")
+            while above:
+                if above in found:
+                    found[above][0] += 1
+                    found[above][1] += entry.size
+                above = above.rpartition(b"/")[0]
+
+        if found:
+            self.entries(add, tuple(found))
+        return {path: Count(entries, size) for path, (entries, size) in found.items()}
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,9 +122,11 @@ class Extraction:
         self.context.progress(**self._meter.measure(current), original_bytes=current, **more)
 
 
-Wanted = Callable[[list[bytes]], Count]
-
-
-def portion_of(directory: str, sources: list[str], count: Wanted) -> Portion:
-    """What the archive holds of these paths."""
-    return Portion(directory, tuple(sources), count([os.fsencode(path) for path in sources]))
+def portion_of(directory: str, sources: Sequence[str], counts: Mapping[bytes, Count]) -> Portion:
+    """What the archive holds of these paths. Raises NotAllExtracted for one that it does not hold."""
+    rows = {source: counts[os.fsencode(source).strip(b"/")] for source in sources}
+    for source, row in rows.items():
+        if not row.entries:
+            raise NotAllExtracted(path=source, placed=0, expected=1)
+    expected = Count(sum(row.entries for row in rows.values()), sum(row.bytes for row in rows.values()))
+    return Portion(directory, tuple(sources), expected)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
@@ -91,10 +92,10 @@ class DockerRestoreRun:
         return reader.manifest() if self.plan.manifest else {}
 
     def _count(self, reader: Reader, row: dict[str, Any]) -> None:
-        for step in self.plan.steps:
-            if step.op == "extract":
-                params = step.params
-                self.portions[step.number] = portion_of(params["directory"], params["sources"], reader.count)
+        wanted = {step.number: step.params for step in self.plan.steps if step.op == "extract"}
+        counts = reader.count_each(os.fsencode(path) for params in wanted.values() for path in params["sources"])
+        for number, params in wanted.items():
+            self.portions[number] = portion_of(params["directory"], params["sources"], counts)
         total = self._expected()
         row["detail"] = f"{total.entries} · {byte_size(total.bytes)}"
         self.context.progress(expected_bytes=total.bytes)
