@@ -12,6 +12,14 @@ from dockerops.selecting import inside
 
 # An image may be meant by its id, which is no name.
 _HEX = re.compile(r"(sha256:)?[0-9a-f]{12,64}")
+# Where a container may look, and which nobody replaces as a whole.
+_TOP = (
+    *("bin", "boot", "dev", "etc", "home", "lib", "lib32", "lib64", "media", "mnt", "opt"),
+    *("proc", "root", "run", "sbin", "srv", "sys", "tmp", "usr", "var"),
+)
+_BELOW = ("usr/bin", "usr/lib", "usr/local", "usr/sbin", "usr/share", "var/cache", "var/lib", "var/log", "var/spool")
+_OF_THE_SYSTEM = frozenset(f"/{name}" for name in ("", *_TOP, *_BELOW))
+_OF_THE_KERNEL = ("/dev", "/proc", "/run", "/sys")
 Words = dict[str, str | int]
 
 
@@ -23,11 +31,19 @@ def paths(facts: Situation) -> Iterator[Conflict]:
             yield Conflict("policy", "block", target.path, {"path": target.path})
         if place.links:
             yield Conflict("path_links", "block", target.path, {"path": target.path})
+        if _is_of_the_system(facts, target):
+            yield Conflict("system_path", "block", target.path, {"path": target.path})
         known = facts.contents.volume(target.volume) if target.volume else None
         if known is not None and known.device is None:
             continue  # the engine's own directory: the volume itself is told
         if place.exists and not (place.kind == "directory" and place.empty is True):
             yield Conflict("path_there", "stop", target.path, {"path": target.path}, f"overwrite:{target.path}")
+
+
+def _is_of_the_system(facts: Situation, target: Target) -> bool:
+    """Would more be replaced than an application's own files, or the engine under our feet?"""
+    kernel = any(inside(target.path, one) for one in _OF_THE_KERNEL)
+    return target.path in _OF_THE_SYSTEM or kernel or inside(facts.data_root, target.path)
 
 
 def binds(facts: Situation) -> Iterator[Conflict]:

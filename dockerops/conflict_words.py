@@ -50,6 +50,9 @@ CONFLICTS = {
     "no_body": gettext_noop("The archive does not say how the container {name} is made; it will not be created."),
     "dependant": gettext_noop("{name} depends on {other}, which will be replaced."),
     "policy": gettext_noop("The administrator of this server does not allow a restore to {path}."),
+    "system_path": gettext_noop(
+        "{path} is a directory of the system, or holds what the engine lives on: it is not replaced."
+    ),
     "path_there": gettext_noop("{path} is there already and would be replaced."),
     "bind_missing": gettext_noop("{name} binds {path}, which is neither here nor restored."),
     "image_missing": gettext_noop("The image {image} of {name} is not here and does not come from where it should."),
@@ -106,6 +109,7 @@ REMEDIES = {
     "no_body": gettext_noop("Start it by hand when its volumes and files are back."),
     "dependant": gettext_noop("It stays as it is; restart it if it does not find its way."),
     "policy": gettext_noop("Choose another path, or let the administrator change the policy."),
+    "system_path": gettext_noop("Choose without it, or restore to another path."),
     "path_there": gettext_noop("Agree that it is replaced, or restore to another path."),
     "bind_missing": gettext_noop("Choose it too, or create it before."),
     "image_missing": gettext_noop("Have it pulled, load it before, or choose an archive with saved images."),

@@ -99,6 +99,14 @@ def name_of_another_image(manifest: Raw, there: Raw) -> None:
     manifest["images"][2]["stream"] = "images/2.tar"
 
 
+def the_system_was_bound(manifest: Raw, there: Raw) -> None:
+    nothing_there(manifest, there)
+    kinds = {"kind": "directory", "containers": ["probe-1"], "project": None, "inside": False, "reason": ""}
+    manifest["binds"] = [
+        {**kinds, "source": path, "path": path} for path in ("/etc", "/proc/1", "/var/lib", "/etc/own")
+    ]
+
+
 def disk_full(manifest: Raw, there: Raw) -> None:
     nothing_there(manifest, there)
     there["data_root_free_bytes"] = 39_999_999

@@ -42,6 +42,7 @@ from tests.dockerops.situations import (
     subnet_of_somebody_else,
     swarm_task,
     target_is_full,
+    the_system_was_bound,
     volume_of_two_projects,
     volume_with_another_driver,
 )
@@ -177,6 +178,14 @@ TABLE: list[tuple[Callable[[Raw, Raw], None], Choice, Options, Told]] = [
         Options(create_missing=True),
         {("image_tag", "stop", "phpborg-test/probe:1", "tag:phpborg-test/probe:1")},
     ),
+    (
+        the_system_was_bound,
+        Choice("custom", binds=("/etc", "/proc/1", "/var/lib")),
+        Options(),
+        {("system_path", "block", path, "") for path in ("/etc", "/proc/1", "/var/lib")},
+    ),
+    (the_system_was_bound, Choice("custom", binds=("/etc/own",)), Options(), set()),
+    (the_system_was_bound, Choice("custom", binds=("/etc",)), Options("other_path", "/look"), set()),
     (disk_full, DATA, Options(), {("space", "block", "/var/lib/docker", "")}),
     (disk_just_big_enough, DATA, Options(), set()),
     (older_engine, DATA, Options(), {("engine_older", "warn", "20.9.1", "")}),
