@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from servers.remote.dockers import bodies
+from servers.remote.dockers.creating import CreateContainer
+from servers.remote.dockers.steps import Context
 
 COMPOSE = "com.docker.compose."
 HEX = "ab" * 32
@@ -166,3 +168,31 @@ def test_references_by_a_short_id_become_names() -> None:
     assert made["HostConfig"]["VolumesFrom"] == ["two:ro", "unknown"]
     assert "Hostname" not in made
     assert made["Entrypoint"] == [""]
+
+
+@pytest.mark.parametrize(("api", "where"), [((1, 41), "settings"), ((1, 44), "network")])
+def test_a_fake_engine_is_told_the_address_of_the_card_where_its_version_takes_it(
+    api: tuple[int, int], where: str
+) -> None:
+    """No engine as new as that is to be had here."""
+    posted: list[Any] = []
+
+    class FakeEngine:
+        def container(self, name: str) -> None:
+            return None
+
+        def post(self, path: str, body: Any = None, **query: Any) -> dict[str, str]:
+            posted.append(body)
+            return {"Id": "f" * 64}
+
+    engine: Any = FakeEngine()
+    engine.api = api
+    row = {**ROW, "create": {**ROW["create"], "MacAddress": "02:42:00:00:00:01"}}
+    context: Any = Context(engine, "t" * 8, None, None, [], 0)  # type: ignore[arg-type]
+    CreateContainer(context, bodies.rewrite(row, {})).apply(lambda more: None)
+    body = posted[0]
+    first = body["NetworkingConfig"]["EndpointsConfig"]["shop_front"]
+    assert (body.get("MacAddress"), first.get("MacAddress")) == (
+        ("02:42:00:00:00:01", None) if where == "settings" else (None, "02:42:00:00:00:01")
+    )
+    assert posted[1] == {"Container": "f" * 64, "EndpointConfig": ROW["networks"]["shop_back"]}
