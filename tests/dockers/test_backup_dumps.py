@@ -292,6 +292,21 @@ def test_a_dump_by_a_fake_that_is_not_whole_is_no_backup(backup: Backup, engine,
     backup.is_gone()
 
 
+def test_the_other_name_of_a_tool_is_tried_and_the_dump_has_its_output_alone(backup: Backup, engine, place: Path):
+    """By a fake: a container that has mysqldump and no mariadb-dump."""
+    program = place / "image/usr/bin/mysqldump"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\necho '-- Server version\t8.0.36'\necho '-- Dump completed'\n")
+    program.chmod(0o755)
+    image = own_image.build(
+        engine, "phpborg-test/mysqldump:1", str(program), *PROGRAMS, moved=(str(place / "image"), "")
+    )
+    engine.docker("run", "--detach", "--name", "db", "--network", "none", image, "sleep", "3600")
+    (row,) = backup.make(containers=["db"], dumps=[{"container": "db", "engine": "mysql"}])["actual"]["dumps"]
+    assert row["version"] == "8.0.36"
+    assert (backup.kept / "made" / row["path"]).read_text() == "-- Server version\t8.0.36\n-- Dump completed\n"
+
+
 def test_a_dump_by_a_fake_that_is_not_waited_for_is_ended(backup: Backup, engine, liar, place):
     (place / "do").write_text("echo $$ > /place/began\nexec sleep 3601\n")
     run(engine, "app")
@@ -355,14 +370,33 @@ def test_without_room_nothing_is_begun(backup: Backup, engine):
     assert inspected(engine, "app")["State"]["FinishedAt"].startswith("0001")  # it was never stopped
 
 
-def test_a_dump_by_a_fake_that_fills_the_disk_is_told_as_that(backup: Backup, engine, liar, place):
+def test_a_dump_by_a_fake_never_fills_the_disk(backup: Backup, engine, liar, place):
     (place / "do").write_text("exec dd if=/dev/zero bs=1M count=100 status=none\n")
     run(engine, "app")
     backing.KEPT.mkdir(mode=0o700, parents=True, exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80m,mode=700", "tmpfs", str(backing.KEPT)], check=True)
     try:
-        with pytest.raises(errors.SnapshotNoRoom, match="the dump of db cannot be written: No space left"):
+        with pytest.raises(
+            errors.SnapshotNoRoom, match=r"dump of db cannot be written below .*: it would take the last 67108864"
+        ):
             backup.make(quiesce=[quiet("app", "stop")], dumps=[{"container": "db", "engine": "postgresql"}])
+        backup.is_gone()
+    finally:
+        subprocess.run(["umount", str(backing.KEPT)], check=True)
+    assert status(engine, "app") == "running"
+
+
+def test_a_full_disk_keeps_no_container_from_coming_back(backup: Backup, engine):
+    run(engine, "app")
+    backing.KEPT.mkdir(mode=0o700, parents=True, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80m,mode=700", "tmpfs", str(backing.KEPT)], check=True)
+    try:
+        backup.make(quiesce=[quiet("app", "stop")])
+        with suppress(OSError), (backing.KEPT / "ballast").open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        backup.remove()
+        (backing.KEPT / "ballast").unlink()
         backup.is_gone()
     finally:
         subprocess.run(["umount", str(backing.KEPT)], check=True)
