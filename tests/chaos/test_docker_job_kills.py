@@ -14,6 +14,7 @@ from tests.chaos.test_chaos import horse_of
 from tests.dockers.backing import KEPT, clear, inspected, run, status
 from tests.dockers.conftest import image_in
 from tests.support.bridged import Bridged, engines
+from tests.support.docker_reports import is_the_one
 from tests.support.estate import Estate
 from tests.support.product import WORKERS, eventually
 
@@ -24,8 +25,10 @@ STATES = {"stopped": "exited", "paused": "paused", "left": "running"}
 @pytest.fixture(scope="module")
 def engine(estate: Estate) -> Iterator[Bridged]:
     """Three containers, and so much in their volume that reading it takes half a minute."""
-    with engines("docker-k") as (made,):
+    with engines("docker-s") as (made,):
+        is_the_one(made)
         image_in(made)
+        clear(made)
         run(made, "stopped", "--volume", "data:/data")
         run(made, "paused")
         run(made, "left")

@@ -20,6 +20,7 @@ from tests.dockers.conftest import image_in
 from tests.e2e.browser import Visitor, visit
 from tests.e2e.test_database_journey import NEXT, PHONE, PLACES, look, to_kind
 from tests.support.bridged import Bridged, engines
+from tests.support.docker_reports import is_the_one
 from tests.support.product import Product
 
 pytestmark = pytest.mark.browser
@@ -57,7 +58,8 @@ def place() -> Iterator[Place]:
     top = Path(tempfile.mkdtemp(prefix="phpborg-docker-", dir="/var/tmp"))
     product = Product(PHPBORG_CLOCK="60")
     try:
-        with engines("docker-j") as (engine,), product:
+        with engines("docker-s") as (engine,), product:
+            is_the_one(engine)
             image_in(engine)
             clear(engine)
             _fill(engine, top)

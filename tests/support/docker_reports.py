@@ -6,6 +6,9 @@ import copy
 from typing import Any
 
 from servers.capabilities.report import Report, parse
+from servers.remote.probes import docker as docker_probe
+from servers.remote.probes.base import Look
+from tests.support.bridged import Bridged
 from tests.support.reports import DOCKER, SYSTEM, mount, report
 
 ANONYMOUS = "a" * 64
@@ -133,6 +136,14 @@ def facts() -> dict[str, Any]:
         "config_files": ["/etc/docker/daemon.json"],
     }
     return copy.deepcopy(found)
+
+
+def is_the_one(engine: Bridged) -> None:
+    """A server is asked for one engine: in a test that no other one runs beside."""
+    asked = docker_probe.probe(Look({}, size_seconds=0))["socket"]
+    assert asked == str(engine.socket), (
+        f"another engine runs on this machine, at {asked}: this test needs its own alone"
+    )
 
 
 def docker_report(**more: Any) -> Report:

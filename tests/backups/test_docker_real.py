@@ -23,6 +23,7 @@ from tests.dockers.backing import PLAIN, inspected, run, status
 from tests.dockers.fixtures_backup import backup_engine, engine, place
 from tests.dockers.test_backup_dumps import PASSWORD, postgres
 from tests.support.bridged import Bridged
+from tests.support.docker_reports import is_the_one
 
 __all__ = ["backup_engine", "engine", "local_server", "place", "pool", "postgres", "real_repository", "run_job"]
 pytestmark = pytest.mark.real
@@ -52,8 +53,9 @@ MakeDocker = Callable[..., BackupJob]
 
 
 @pytest.fixture
-def docker_job(real_repository: Repository, local_server: Server) -> MakeDocker:
+def docker_job(real_repository: Repository, local_server: Server, engine: Bridged) -> MakeDocker:
     """`docker_job(projects=[…], …)`."""
+    is_the_one(engine)
 
     def make(**source: Any) -> BackupJob:
         name = f"docker {BackupJob.objects.count()}"
