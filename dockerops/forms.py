@@ -16,6 +16,7 @@ from dockerops.choice import Choice
 from dockerops.manifest import Contents
 from dockerops.naming import PROJECT_NAME, SUFFIX
 from dockerops.options import Options
+from dockerops.scripts.filling import MARK
 from servers.models import Server
 
 FILES = "files"
@@ -161,7 +162,7 @@ class ChoiceForm(forms.Form):
 def _line(path: str) -> str:
     """A path as one line of the form, whatever its name holds; `typed.restored` reads it back."""
     if any(ord(letter) < 32 for letter in path):
-        return f"{typed.MARK}{quote_from_bytes(os.fsencode(path))}"
+        return f"{MARK}{quote_from_bytes(os.fsencode(path))}"
     return str(typed.stored(path))
 
 
