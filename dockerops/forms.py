@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
+from urllib.parse import quote_from_bytes
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -14,6 +16,7 @@ from dockerops.choice import Choice
 from dockerops.manifest import Contents
 from dockerops.naming import PROJECT_NAME, SUFFIX
 from dockerops.options import Options
+from dockerops.scripts.filling import MARK
 from servers.models import Server
 
 FILES = "files"
@@ -151,10 +154,16 @@ class ChoiceForm(forms.Form):
         """The answers that a draft keeps, as the form has them."""
         if choice.files:
             volume, paths = next(iter(choice.files.items()))
-            lines = "\n".join(str(typed.stored(path)) for path in paths)
-            return {"mode": FILES, "volume": typed.stored(volume), "paths": lines}
+            return {"mode": FILES, "volume": typed.stored(volume), "paths": "\n".join(map(_line, paths))}
         lists = {kind: [typed.stored(name) for name in getattr(choice, kind)] for kind in LISTS}
         return {"mode": choice.mode, **lists}
+
+
+def _line(path: str) -> str:
+    """A path as one line of the form, whatever its name holds; `typed.restored` reads it back."""
+    if any(ord(letter) < 32 for letter in path):
+        return f"{MARK}{quote_from_bytes(os.fsencode(path))}"
+    return str(typed.stored(path))
 
 
 def _absolute(value: str) -> None:

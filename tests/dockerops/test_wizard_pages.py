@@ -294,3 +294,27 @@ def test_a_draft_is_discarded_by_its_maker(client_of: ClientOf, alice: User, bob
     assert client_of(alice).post(at("discard", row)).status_code == 404
     assert client_of(bob).post(at("discard", row))["Location"] == reverse("docker-restores")
     assert not DockerRestore.objects.exists()
+
+
+def test_files_are_picked_by_looking_whatever_bytes_their_names_have(client_of: ClientOf, bob: User) -> None:
+    """What the page of the open archive sends; looking itself is in the browser's test."""
+    row = rows.draft(bob, Step.CHOICE)
+    browser, address = client_of(bob), at("files", row) + "?volume=kiosk_data"
+    answer = browser.post(at("choice", row), {"mode": "files", "volume": "kiosk_data", "paths": "typed", "pick": "1"})
+    assert answer["Location"] == address
+    assert "Open the archive" in text_of(browser.get(address))
+    assert browser.post(address, {"open": "1"})["Location"] == address
+    assert Task.objects.filter(kind="browse_open").count() == 1
+    browser.post(address, {"item": ["deep/er", "deep", "caf%E9", "a%0Ab"]})
+    row.refresh_from_db()
+    choice = Choice.from_json(row.choice)
+    assert (choice.mode, choice.files) == ("custom", {"kiosk_data": ("a\nb", "caf\udce9", "deep", "typed")})
+    lines = browser.get(at("choice", row)).context["form"]["paths"].value()
+    browser.post(at("choice", row), {"mode": "files", "volume": "kiosk_data", "paths": lines.replace("\n", "\r\n")})
+    row.refresh_from_db()
+    assert Choice.from_json(row.choice) == choice, "the form gives every name back as it was"
+    browser.post(address, {"out": ["typed", "a%0Ab"]})
+    row.refresh_from_db()
+    assert Choice.from_json(row.choice).files == {"kiosk_data": ("caf\udce9", "deep")}
+    assert browser.post(address, {"item": ["%2e%2e/%2e%2e/etc"]}).status_code == 409
+    assert browser.get(at("files", row) + "?volume=nowhere").status_code == 404

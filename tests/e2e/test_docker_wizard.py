@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ jobs.create_job(definition=jobs.JobDefinition(
     source={{"images": "digests", "config_files": False}},
 ))
 """
+WORKERS = {"backup": ("backup",), "restore": ("restore",), "quick": ("quick",), "system": ("system", "quick")}
 _HEARD = "() => { window.sameDocument = true; }"
 DESK = {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"}
 PHONE = {"viewport": {"width": 375, "height": 812}, "color_scheme": "dark"}
@@ -66,6 +68,17 @@ class Place:
         return dict(line.split(" ") for line in said if line)
 
 
+@contextmanager
+def running(product: Product) -> Iterator[None]:
+    """With the workers that are needed here, and no more: the machine is small."""
+    product.prepare()
+    try:
+        product.start(WORKERS)
+        yield
+    finally:
+        product.stop()
+
+
 @pytest.fixture(scope="module")
 def place() -> Iterator[Place]:
     top = Path(tempfile.mkdtemp(prefix="phpborg-wizard-", dir="/var/tmp"))
@@ -77,7 +90,7 @@ def place() -> Iterator[Place]:
             stage = Stage(top / "stage")
             stage.place.mkdir(mode=0o755)
             stage.start(engine)
-            with product:
+            with running(product):
                 for name, language in (("alice", "en"), ("amelie", "fr")):
                     product.create_user(name, language=language)
                 product.create_user("diane", role="viewer", language="en")
