@@ -6,10 +6,12 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from backups.models import Archive
 from dockerops.choice import Choice
@@ -172,6 +174,7 @@ def test_one_that_fails_in_the_middle_is_undone_and_says_so(products: Products, 
     archive = products.back_up(products.job())
     stage.change(engine)
     (stage.directory / "www/index.html").write_text("new")
+    plan_from_the_shell(archive)
     # Somebody begins to use the volume after the plan was shown: nothing of it is touched.
     seen_by_all = products.draft(archive, products.storage.server)
     products.agree(seen_by_all)
@@ -231,6 +234,26 @@ def extract(storage: Storage, archive: Archive, place: Path) -> None:
     env["BORG_RELOCATED_REPO_ACCESS_IS_OK"] = "yes"
     words = ["borg", "extract", f"{storage.repository.path}::{archive.name}"]
     subprocess.run(words, cwd=place, env=env, check=True, capture_output=True)
+
+
+def plan_from_the_shell(archive: Archive) -> None:
+    """Conflicts are told with their keys; agreed to, the plan is a script. No draft is left behind."""
+    said = StringIO()
+    with pytest.raises(SystemExit) as ended:
+        call_command("docker-restore", archive.name, stdout=said)
+    assert ended.value.code == 5
+    assert "--agree project:kiosk" in said.getvalue()
+    said = StringIO()
+    call_command("docker-restore", archive.name, "--agree-to-all", "--script", "advanced", stdout=said)
+    assert said.getvalue().startswith("#!")
+    assert SECRET not in said.getvalue()
+    said = StringIO()
+    call_command("docker-restore", archive.name, "--contents", stdout=said)
+    assert "kiosk_data" in said.getvalue()
+    with pytest.raises(CommandError) as refused:
+        call_command("docker-restore", "nothing of this name", stdout=said)
+    assert refused.value.returncode == 2
+    assert not DockerRestore.objects.exists()
 
 
 def without_kept(seen: dict[str, Any]) -> dict[str, Any]:
