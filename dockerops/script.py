@@ -15,12 +15,11 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-import servers.remote.dockers
 from dockerops.plan import DockerPlan, Step
 
 FORMS = ("simple", "advanced")
 _HERE = Path(__file__).parent / "scripts"
-_BODIES = Path(servers.remote.dockers.__path__[0]) / "bodies.py"
+_BODIES = Path(__file__).parents[1] / "servers/remote/dockers/bodies.py"
 _FUNCTION = re.compile(
     r"^(?:# [^\n]*\n)*([a-z_]+)\(\) \{\n.*?^\}\n|^(?:# [^\n]*\n)*([a-z_]+)\(\) \{[^\n]*\}\n", re.M | re.S
 )
