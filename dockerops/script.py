@@ -15,17 +15,19 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-import servers.remote.dockers
 from dockerops.plan import DockerPlan, Step
 
 FORMS = ("simple", "advanced")
 _HERE = Path(__file__).parent / "scripts"
-_BODIES = Path(servers.remote.dockers.__path__[0]) / "bodies.py"
+_BODIES = Path(__file__).parents[1] / "servers/remote/dockers/bodies.py"
 _FUNCTION = re.compile(
     r"^(?:# [^\n]*\n)*([a-z_]+)\(\) \{\n.*?^\}\n|^(?:# [^\n]*\n)*([a-z_]+)\(\) \{[^\n]*\}\n", re.M | re.S
 )
 # Notes that are about the worker: a script keeps nothing for a while.
 _OTHERWISE = ("kept_hours", "archived", "dropped")
+# Letters that a reader, or shellcheck, could take for what they are not.
+_TAKEN_WRONG = "$`‘’‚“”„"
+_TYPEWRITER = str.maketrans("‘’‚“”„", "'''\"\"\"")
 _RUN = "main(sys.argv[1:], from_inspect, rewrite, fill, restored)\n"
 
 
@@ -44,12 +46,18 @@ def script(plan: DockerPlan, form: str = "simple") -> str:
 
 def quoted(text: str) -> str:
     """As one word of bash, whatever is in it."""
-    if all(letter.isprintable() and letter not in "$`" for letter in text):
+    if all(letter.isprintable() and letter not in _TAKEN_WRONG for letter in text):
         return shlex.quote(text)
     raw = text.encode("utf-8", "surrogateescape")
     plain = (chr(byte) if 32 <= byte < 127 and byte not in b"'\\" else f"\\x{byte:02x}" for byte in raw)
     # Each escape ends after two digits, also before a letter that is a digit.
     return "$'" + "".join(plain) + "'"
+
+
+def _spoken(text: str) -> str:
+    """A sentence as one word of bash that people can read."""
+    plain = _comment(text).translate(_TYPEWRITER)
+    return '"' + re.sub(r'([\\"$`])', r"\\\1", plain) + '"'
 
 
 def _comment(text: str) -> str:
@@ -109,7 +117,7 @@ def _main(plan: DockerPlan, calls: list[tuple[Step, str]], advanced: bool) -> It
     for step, call in calls:
         sentence = _comment(step.sentence)
         if advanced:
-            yield f"    step {step.number} {quoted(sentence)} {call}"
+            yield f"    step {step.number} {_spoken(step.sentence)} {call}"
         else:
             yield f"\n    # {step.number}. {sentence}\n    {call}"
     if advanced:
