@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -81,7 +82,9 @@ def _fill(engine: Bridged, top: Path) -> None:
     engine.compose("-p", "shop", "up", "--detach", cwd=str(top / "my shop"))
     for name in ("shop_named", "shop_tables"):
         (engine.data / f"volumes/{name}/_data/file").write_bytes(os.urandom(300_000))
-    run(engine, "proxy", "--volume", "/run/docker.sock:/sock", "--volume", "/etc/localtime:/etc/localtime:ro")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(top / "engine.sock"))
+    run(engine, "proxy", "--volume", f"{top}/engine.sock:/sock", "--volume", "/etc/localtime:/etc/localtime:ro")
     swarm = ("--label", "com.docker.swarm.service.id=x", "--label", "com.docker.swarm.service.name=stack_web")
     run(engine, "stack_web.1", *swarm)
     engine.docker("volume", "create", "orphan")

@@ -141,9 +141,7 @@ def facts() -> dict[str, Any]:
 def is_the_one(engine: Bridged) -> None:
     """A server is asked for one engine: in a test that no other one runs beside."""
     asked = docker_probe.probe(Look({}, size_seconds=0))["socket"]
-    assert asked == str(engine.socket), (
-        f"another engine runs on this machine, at {asked}: this test needs its own alone"
-    )
+    assert asked == str(engine.socket), f"another engine runs here, at {asked}: this test needs its own alone"
 
 
 def docker_report(**more: Any) -> Report:
