@@ -317,8 +317,14 @@ def test_a_chosen_subnet_and_an_assigned_one_are_told_apart(first: Bridged) -> N
     first.docker("network", "create", "assigned")
     first.docker("network", "create", "--subnet", "10.82.0.0/24", "chosen")
     first.docker("network", "create", "--subnet", "10.83.0.0/24", "--gateway", "10.83.0.1", "both")
-    first.docker("network", "create", "--subnet", "172.31.0.0/16", "--gateway", "172.31.0.1", "alike")
-    first.docker("create", "--name", "box", "--network", "alike", "--ip", "172.31.7.7", PLAIN, "sleep", "1")
+    # One that looks like the engine's own choice, because it was: only a chosen address gives it away.
+    form = "{{range .IPAM.Config}}{{.Subnet}} {{.Gateway}}{{end}}"
+    first.docker("network", "create", "alike")
+    subnet, gateway = first.docker("network", "inspect", "--format", form, "alike").stdout.split()
+    first.docker("network", "rm", "alike")
+    first.docker("network", "create", "--subnet", subnet, "--gateway", gateway, "alike")
+    address = gateway.rpartition(".")[0] + ".77"
+    first.docker("create", "--name", "box", "--network", "alike", "--ip", address, PLAIN, "sleep", "1")
     rows = {row["name"]: row["assigned"] for row in reading.network_rows(seen(first))}
     assert rows == {"assigned": True, "chosen": False, "both": False, "alike": False}
 
