@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -370,33 +369,3 @@ def test_the_policy_forbids_steps_where_roots_are_listed(
     policy.check_docker()
     with pytest.raises(wire.Refused, match="no restore"):
         dockers.docker(asked, wire.Control(60))
-
-
-def test_an_engine_of_another_account_is_not_asked(tmp_path: Path, first: Bridged) -> None:
-    subprocess.run(["chown", "4242", first.socket], check=True)
-    try:
-        with pytest.raises(wire.Refused, match="not the socket of an engine that root runs"):
-            Client(str(first.socket))
-    finally:
-        subprocess.run(["chown", "0", first.socket], check=True)
-    with pytest.raises(wire.Refused) as refused:
-        Client(str(tmp_path / "none.sock"))
-    assert refused.value.code == "docker-away"
-
-
-def test_a_program_in_a_container_gets_secrets_by_its_environment(first: Bridged) -> None:
-    first.docker("run", "--detach", "--name", "box", SPEAKS)
-    out, err = bytearray(), bytearray()
-    with Client(str(first.socket)) as client:
-        words = ["/bin/sh", "-c", 'printf %s "$SECRET"; printf oops >&2; exit 3']
-        code = client.execute("box", words, out.extend, err.extend, env={"SECRET": "it's; $(x)\n"})
-        assert (code, bytes(out), bytes(err)) == (3, b"it's; $(x)\n", b"oops")
-        out.clear()
-        many = 'i=0; while [ $i -lt 3000 ]; do echo "line $i of the many lines of a dump"; i=$((i+1)); done'
-        assert client.execute("box", ["/bin/sh", "-c", many], out.extend, err.extend) == 0
-        assert out.count(b"\n") == 3000
-        saved = b"".join(client.read("/images/get", names=PLAIN))
-        assert len(saved) > 1 << 20
-        assert client.send("/images/load", [saved], quiet=True)
-        with pytest.raises(wire.Refused):
-            client.send("/images/load", [b"no image at all" * 100000], quiet=True)
