@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from servers.remote import wire
 from servers.remote.dockers import dumping, planned, quiesce, scope, writing
 from servers.remote.dockers.ondisk import Kept, write_whole
 from servers.remote.dockers.reading import Seen
+from servers.remote.snapshots import docker as kind
 
 HOSTILE = "a b;$(id)'\"\n\udcff"
 
@@ -43,6 +45,33 @@ def test_names_and_paths_of_every_kind_are_taken_as_they_are():
     assert (plan.containers, plan.volumes, plan.networks) == ([HOSTILE], [HOSTILE], [HOSTILE])
     assert plan.paths == [f"/srv/{HOSTILE}"]
     assert planned.plan({}).networks is None
+
+
+@pytest.mark.parametrize(
+    ("rules", "dumps", "allowed"),
+    [
+        ({}, True, True),
+        ({"read_roots": ["/var"]}, False, False),
+        ({"read_roots": ["/var"], "docker": True}, False, True),
+        ({"read_roots": ["/srv"], "docker": True}, False, False),  # what is written down may not be read
+        ({"read_roots": ["/var"], "docker": True}, True, False),
+        ({"read_roots": ["/var"], "docker": True, "databases": True}, True, True),
+        ({"docker": False}, False, False),
+    ],
+)
+def test_the_policy_of_the_server_says_whether(tmp_path, monkeypatch, rules, dumps, allowed):
+    file = tmp_path / "policy.json"
+    file.write_text(json.dumps(rules))
+    monkeypatch.setattr("servers.remote.places.POLICY", str(file))
+    plan = {"dumps": [{"container": "db", "engine": "mysql"}] if dumps else []}
+    args = {"action": "make", "socket": "/run/docker.sock", "plan": plan}
+    if allowed:
+        assert kind.volume(args, {}).plan is not None
+    else:
+        with pytest.raises(wire.Refused, match="does not allow"):
+            kind.volume(args, {})
+    # What was made must go whatever it says by then.
+    assert kind.volume({"action": "remove", "socket": "/run/docker.sock"}, {}).plan is None
 
 
 @pytest.mark.parametrize("name", ["none", "dump"])

@@ -18,8 +18,6 @@ _LATE_SECONDS = 1.0
 class CreateContainer(Kind):
     """{"name", "body", "networks": {name: endpoint}, "disconnect": [name]}, as `bodies.rewrite` answers"""
 
-    holds = True
-
     def __init__(self, context: Context, params: Table) -> None:
         super().__init__(context, params)
         self._name = containers.named(params.get("name"), "name")

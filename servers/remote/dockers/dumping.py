@@ -4,21 +4,19 @@ How one gets in is what the container's own environment says, as the official im
 by its environment or its standard input. A dump is whole when the tool ended with 0 and its end is there.
 """
 
-import errno
 import json
 import os
 import re
-from functools import partial
-from typing import IO, Any, Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from .. import wire
 from ..probes import bson
 from ..producers.mongodb import Walk
 from .engine import Engine
+from .ondisk import Growing
 from .quiesce import Inspected, state
 from .reading import name_of
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _TAIL = 4096
 _HEAD = 1 << 16
 _WORDS = 1500
@@ -72,32 +70,16 @@ def dump(engine: Engine, said: Inspected, kind: str, made: str, path: str) -> Wh
         text = "{} is {}: a database is dumped while it runs"
         raise wire.Refused("snapshot", text.format(name, state(said).get("Status")))
     way = _WAYS[kind](_Environment(engine, said))
-    target = os.path.join(made, path)
-    os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
-    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        sink = _run(engine, said, kind, way, partial(_write, file, name))
-        _write(file, name, b"")
+    with Growing(os.path.join(made, path), "the dump of " + name) as file:
+        sink = _run(engine, said, kind, way, file)
     match = _VERSIONS[kind].search(bytes(sink.head))
-    return Whole(path, sink.size, None if match is None else match.group(1).decode("ascii", "replace"))
+    return Whole(path, file.size, None if match is None else match.group(1).decode("ascii", "replace"))
 
 
-def _write(file: IO[bytes], name: str, data: bytes) -> None:
-    """More, or all to the disk. Not as the engine's failure, which an OSError would be taken for."""
-    try:
-        file.write(data)
-        if not data:
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        code = "no-room" if error.errno in _FULL else "io"
-        text = "the dump of {} cannot be written: {}".format(name, error.strerror)
-        raise wire.Refused(code, text) from None
-
-
-def _run(engine: Engine, said: Inspected, kind: str, way: Way, write: Callable[[bytes], Any]) -> "_Sink":
+def _run(engine: Engine, said: Inspected, kind: str, way: Way, file: Growing) -> "_Sink":
     for command in way.commands:
-        sink = _Sink(write, way.trailer, kind)
+        file.begin_again()
+        sink = _Sink(file.write, way.trailer, kind)
         try:
             code = _execute(engine, said, command, way, sink)
         except _NoProgram:
@@ -120,7 +102,6 @@ class _Sink:
         self._trailer = trailer
         self._walk = Walk() if kind == "mongodb" else None
         self._damaged: Optional[str] = None
-        self.size = 0
         self.head = bytearray()
         self.tail = b""
         self.words = bytearray()
@@ -128,7 +109,6 @@ class _Sink:
     def out(self, data: bytes) -> None:
         """The next bytes."""
         self._write(data)
-        self.size += len(data)
         self.head += data[: max(0, _HEAD - len(self.head))]
         self.tail = (self.tail + data)[-_TAIL:]
         if self._walk is not None and self._damaged is None:

@@ -5,12 +5,14 @@
     made          what borg sees at /var/lib/phpborg/docker: manifest.json, images, dumps
 """
 
+import errno
 import json
 import os
 import shutil
 import stat
 from contextlib import suppress
-from typing import Any, Dict, List, Optional
+from functools import partial
+from typing import Any, Callable, Dict, List, Optional
 
 from .. import places, tree, wire
 
@@ -20,6 +22,7 @@ SEEN = "/var/lib/phpborg/docker"
 # So much stays free: a full disk would stop the server's own services.
 RESERVE = 64 << 20
 _FORMAT = 1
+_LOOK_BYTES = 8 << 20
 
 
 class Kept:
@@ -109,6 +112,60 @@ class Kept:
             text = "{} needs about {} bytes below {} and {} are free ({} of them stay free)"
             message = text.format(what, needed, BASE, free, RESERVE)
             raise wire.Refused("no-room", message, free_bytes=free, needed_bytes=needed + RESERVE)
+
+
+class Growing:
+    """A new file of root's alone that grows as long as the disk keeps its reserve. `what` it is, for people.
+
+    Its refusals are never an OSError, which would be taken for the engine's failure.
+    """
+
+    def __init__(self, path: str, what: str) -> None:
+        self.size = 0
+        self._what = what
+        self._since = 0
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+    def __enter__(self) -> "Growing":
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        try:
+            if error is None:
+                self._safely(partial(os.fsync, self._descriptor))
+        finally:
+            os.close(self._descriptor)
+
+    def write(self, data: bytes) -> None:
+        """More. Raises Refused "no-room", or "io"."""
+        view = memoryview(data)
+        while view:
+            view = view[self._safely(partial(os.write, self._descriptor, view)) :]
+        self.size += len(data)
+        self._since += len(data)
+        if self._since > _LOOK_BYTES:
+            self._since = 0
+            status = os.fstatvfs(self._descriptor)
+            if status.f_bavail * status.f_frsize < RESERVE:
+                raise self._no_room("it would take the last {} bytes of the disk".format(RESERVE))
+
+    def begin_again(self) -> None:
+        """What was written is nothing."""
+        os.ftruncate(self._descriptor, 0)
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        self.size = 0
+
+    def _safely(self, act: Callable[[], Any]) -> Any:
+        try:
+            return act()
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise self._no_room(str(error.strerror)) from None
+            raise wire.Refused("io", "{} cannot be written: {}".format(self._what, error.strerror)) from None
+
+    def _no_room(self, why: str) -> wire.Refused:
+        return wire.Refused("no-room", "{} cannot be written below {}: {}".format(self._what, BASE, why))
 
 
 def write_whole(path: str, content: bytes) -> None:

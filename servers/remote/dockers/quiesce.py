@@ -247,9 +247,8 @@ def bring_back(engine: Engine, kept: List[Row], save: Save) -> List[str]:
         problem = _caught(_one_back, engine, row, started)
         if problem is not None:
             problems.append("{}: {}".format(row["container"], problem))
-        elif row not in started:
-            row["back"] = True
-            save()
+        row["back"] = problem is None and row not in started
+        save()
     if started:
         time.sleep(_STEADY_SECONDS)
     for row in started:

@@ -1,6 +1,5 @@
 """Images as files that `docker load` takes: whole, with their names."""
 
-import errno
 import os
 import tarfile
 from typing import Any, Dict, List, Optional
@@ -8,6 +7,7 @@ from urllib.parse import urlencode
 
 from .. import wire
 from .engine import Engine, part
+from .ondisk import Growing
 
 _MARK = "manifest.json"
 
@@ -39,22 +39,13 @@ def save(engine: Engine, said: Dict[str, Any], made: str, path: str) -> int:
     # By its id alone it would come back without a name.
     names = tags or [str(said["Id"])]
     target = os.path.join(made, path)
-    os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
-    descriptor = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "r+b") as file:
-        try:
-            for chunk in engine.read("/images/get?" + urlencode([("names", name) for name in names])):
-                file.write(chunk)
-            file.flush()
-            os.fsync(descriptor)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise wire.Refused("no-room", "the image {} does not fit below {}".format(names[0], made)) from None
-        problem = _problem(engine, said, tags, target)
-        if problem is not None:
-            raise wire.Refused("snapshot", "the image {} was not saved: {}".format(names[0], problem))
-        return os.fstat(descriptor).st_size
+    with Growing(target, "the image {}".format(names[0])) as file:
+        for chunk in engine.read("/images/get?" + urlencode([("names", name) for name in names])):
+            file.write(chunk)
+    problem = _problem(engine, said, tags, target)
+    if problem is not None:
+        raise wire.Refused("snapshot", "the image {} was not saved: {}".format(names[0], problem))
+    return file.size
 
 
 def _problem(engine: Engine, said: Dict[str, Any], tags: List[str], target: str) -> Optional[str]:

@@ -37,9 +37,7 @@ class Problem(Exception):
 
 
 class Kind:
-    """A kind of step. `holds`: while its undo fails, what was done before it is not touched."""
-
-    holds = False
+    """A kind of step."""
 
     def __init__(self, context: Context, params: Table) -> None:
         self.context = context
