@@ -188,6 +188,16 @@ def test_killed_in_every_kind_of_step_it_comes_back(shop: Shop) -> None:
     assert {op for op, done in hit if not done} >= ops
 
 
+def test_a_rollback_that_is_killed_is_finished_by_the_next(shop: Shop) -> None:
+    before = shop.former
+    for moment in (2, 7, 16, 25, 34, 43, 52):
+        restoring.begin(TOKEN)
+        carry_out(shop)
+        killed_at(moment, lambda: restoring.rollback(shop.socket, TOKEN))
+        assert restoring.rollback(shop.socket, TOKEN)["problems"] == [], moment
+        assert shop.former == before, moment
+
+
 def test_after_a_power_cut_nobody_comes_back_by_himself_and_all_is_undone(shop: Shop) -> None:
     """The engine is killed with all that runs, and started again: what we stopped waits until it is brought back."""
     before = shop.former

@@ -181,6 +181,9 @@ def test_a_fake_engine_is_told_the_address_of_the_card_where_its_version_takes_i
         def container(self, name: str) -> None:
             return None
 
+        def get(self, path: str) -> list[dict[str, str]]:
+            return [{"Id": "b" * 64, "Name": "shop_back"}]
+
         def post(self, path: str, body: Any = None, **query: Any) -> dict[str, str]:
             posted.append(body)
             return {"Id": "f" * 64}

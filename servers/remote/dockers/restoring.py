@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import suppress
 from typing import Any, Dict, List, Optional
 
 from .. import places, validate, wire
@@ -102,7 +103,9 @@ def rollback(socket: str, token: str) -> Table:
                 answer["problems"].append("step {} ({}): {}".format(record.number, record.op, words))
                 held = words if record.op in _HOLD else ""
                 continue
-            journal.undone(record.number)
+            # On a full disk it is not written down and is done once more the next time, which harms nothing.
+            with suppress(OSError):
+                journal.undone(record.number)
             answer["undone"].append(row)
             answer["notes"] += [remark] if remark else []
         if not answer["problems"]:
