@@ -87,8 +87,9 @@ def ask(restore: DockerRestore, stop: Stop | None) -> Inventory:
     choice, options = Choice.from_json(restore.choice), Options.from_json(restore.options)
     engine = EngineAt(restore.server, socket_of(restore.server))
     # Where the engine keeps volumes decides which paths are asked for.
-    first = engine.inventory([], stop)
-    return engine.inventory(conflicts.paths_to_ask(contents, choice, options, first), stop)
+    with engine.host.one_connection():
+        first = engine.inventory([], stop)
+        return engine.inventory(conflicts.paths_to_ask(contents, choice, options, first), stop)
 
 
 def carry_out(context: TaskContext) -> Outcome:

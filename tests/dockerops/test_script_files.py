@@ -72,10 +72,12 @@ def test_what_was_staged_is_in_place_and_what_was_there_comes_back(place: Path, 
     assert before != after
 
 
+@pytest.mark.parametrize("end", ["false", "kill -TERM $$; sleep 5", "kill -INT $$; sleep 5", "exit 0"])
 @pytest.mark.parametrize("form", FORMS)
-def test_a_failure_after_it_puts_everything_back(place: Path, form: str):
+def test_whatever_ends_it_early_puts_everything_back(place: Path, form: str, end: str):
     before = tree(place)
-    done = run(place, "trap ended EXIT", call(place, form, FORMS[form]), "false")
+    traps = "trap ended EXIT; trap interrupted INT TERM HUP"
+    done = run(place, traps, call(place, form, FORMS[form]), end)
     assert done.returncode != 0
     assert b"Everything is as it was." in done.stdout, done.stdout + done.stderr
     assert without_top_time(_without_times(tree(place))) == without_top_time(_without_times(before))
