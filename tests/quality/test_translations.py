@@ -22,7 +22,7 @@ SAME = set(
     ARCHIVE|Borg|Configuration (/etc)|Docker|Python|Redis|SSH|STARTTLS|TLS|localhost|phpBorg
     1 minute|15 minutes|port {number}|Version %(version)s
     Elasticsearch / OpenSearch|MongoDB|MySQL / MariaDB|PostgreSQL
-    Actions|Administration|Archive|Archives|Attention|Certain|Collections|Compression|Configuration|Dates|Documents|Image|Plan
+    Actions|Administration|Archive|Archives|Attention|Certain|Collections|Compression|Configuration|Dates|Documents|Image|Plan|Protection|Script
     Exclusions|Interface|Menu|Messages|Minute|Notes|Notifications|Options|Pages|Port|Possible|Probable|Source|Swap|Tables|Tablespaces|Test
     Docker %(version)s|Images|Swarm|{count} volume
     Version|Volume|Volumes|Worker|Workers
