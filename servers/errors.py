@@ -286,6 +286,14 @@ class RemainsLeft(PhpBorgError):
     )
 
 
+class DockerRefused(PhpBorgError):
+    """Docker's engine refused an order, or a container is not as a restore needs it; fact `address`."""
+
+    code = "HLP-24"
+    title = _("Docker on {address} did not do what a restore needs.")
+    advice = _("The detail is what its engine said. Correct the cause there, and start again.")
+
+
 # What phpborg-remote calls it, and what it is for us.
 REFUSALS: dict[str, type[PhpBorgError]] = {
     "invalid": RequestRefused,
@@ -309,6 +317,7 @@ REFUSALS: dict[str, type[PhpBorgError]] = {
     "memory": MemoryExhausted,
     "room": LayersFull,
     "carrier": CarrierEnded,
+    "engine": DockerRefused,
     "docker-missing": DockerAway,
     "docker-away": DockerAway,
     "mounts-hidden": MountsHidden,

@@ -270,6 +270,29 @@ def test_a_step_that_was_killed_is_done_again_under_its_number(target: Path) -> 
     assert tree_of(target, times=False) == before
 
 
+def test_on_a_full_disk_nothing_is_begun_and_all_is_undone(mounted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The journals' own filesystem is full: no step without its undo, and no undo that waits for room."""
+    subprocess.run(["mount", "-o", "remount,size=256k", mounted], check=True)
+    monkeypatch.setattr("servers.remote.places.DOCKER_RESTORE", str(mounted / "journals"))
+    target = mounted.parent / "srv"
+    fill(target, PRESENT, NUMBERS)
+    stage(mounted.parent, TOKEN, str(target), {**ARCHIVED, "second/x": "y"})
+    before = tree_of(target, times=False)
+    restoring.begin(TOKEN)
+    do(NoEngine(), TOKEN, 200, *exchange(target, whole=False, items=list(ARCHIVED)))
+    with pytest.raises(OSError), (mounted / "full").open("wb") as file:
+        file.write(b"x" * (1 << 20))
+    now = tree_of(target, times=False)
+    nothing = [exchange(target, whole=False, items=[])] * 100
+    with pytest.raises(OSError):  # what is left of the last block takes a few lines
+        do_all(NoEngine(), TOKEN, nothing)
+    with pytest.raises(OSError):
+        do(NoEngine(), TOKEN, 100, *exchange(target, whole=False, items=["second/x"]))
+    assert tree_of(target, times=False) == now
+    assert roll_back()["problems"] == []
+    assert tree_of(target, times=False) == before
+
+
 def test_what_others_put_there_meanwhile_is_kept_and_told(target: Path) -> None:
     stage(target.parent, TOKEN, str(target), ARCHIVED)
     before = tree_of(target, times=False)

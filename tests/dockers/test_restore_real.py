@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +18,7 @@ from servers.remote.dockers.engine import Engine as Client
 from tests.dockers.steps_at_hand import Step, do_all, fill, journals_fixture, killed_at, stage, tree_of
 from tests.dockers.world import clean, data_of, declared, inspected, world
 from tests.support.bridged import Bridged
+from tests.support.sshd import wait_until
 
 __all__ = ["journals_fixture"]
 pytestmark = pytest.mark.real
@@ -182,3 +186,34 @@ def test_killed_in_every_kind_of_step_it_comes_back(shop: Shop) -> None:
             break
     ops = {op for op, _ in shop.steps()} - {"need_image", "healthy"}
     assert {op for op, done in hit if not done} >= ops
+
+
+def test_a_rollback_that_is_killed_is_finished_by_the_next(shop: Shop) -> None:
+    before = shop.former
+    for moment in (2, 7, 16, 25, 34, 43, 52):
+        restoring.begin(TOKEN)
+        carry_out(shop)
+        killed_at(moment, lambda: restoring.rollback(shop.socket, TOKEN))
+        assert restoring.rollback(shop.socket, TOKEN)["problems"] == [], moment
+        assert shop.former == before, moment
+
+
+def test_after_a_power_cut_nobody_comes_back_by_himself_and_all_is_undone(shop: Shop) -> None:
+    """The engine is killed with all that runs, and started again: what we stopped waits until it is brought back."""
+    before = shop.former
+    restoring.begin(TOKEN)
+    steps = shop.steps()
+    exchanged = max(number for number, (op, _) in enumerate(steps) if op == "exchange")
+    with Client(shop.socket) as client:
+        do_all(client, TOKEN, steps[: exchanged + 1])
+    pid = shop.engine.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: shop.engine.pid is None)
+    shop.engine.start()
+    time.sleep(3)  # as long as an engine takes to start what it has to
+    now = {name: state for name, (_, state, _) in world(shop.engine)["containers"].items()}
+    assert set(now) == {f"/shop_web_1{ASIDE}", f"/shop_db_1{ASIDE}", "/user"}
+    assert "running" not in now.values()
+    assert restoring.rollback(shop.socket, TOKEN)["problems"] == []
+    assert shop.former == before

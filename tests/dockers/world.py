@@ -51,11 +51,15 @@ def world(engine: Bridged) -> dict[str, Any]:
     try:
         api = with_sdk.api
         containers = [api.inspect_container(one["Id"]) for one in api.containers(all=True)]
-        networks = [api.inspect_network(one["Id"]) for one in api.networks()]
+        # The engine's own are made anew at each of its starts.
+        own = ("bridge", "host", "none")
+        networks = [api.inspect_network(one["Id"]) for one in api.networks() if one["Name"] not in own]
         return {
             "containers": {said["Name"]: (said["Id"], said["State"]["Status"], declared(said)) for said in containers},
             "networks": {
-                one["Name"]: (one["Id"], one["Driver"], one["IPAM"], one["Labels"], one["Options"]) for one in networks
+                one["Name"]: (one["Id"], one["Driver"], _subnets(one), one["Labels"], one["Options"])
+                for one in networks
+                for one in networks
             },
             "volumes": {
                 one["Name"]: (one["Driver"], one["Options"], one["Labels"]) for one in api.volumes()["Volumes"] or []
@@ -64,6 +68,11 @@ def world(engine: Bridged) -> dict[str, Any]:
         }
     finally:
         with_sdk.close()
+
+
+def _subnets(network: dict[str, Any]) -> list[str]:
+    """Without gateways: after its next start an engine tells also those that nobody chose."""
+    return sorted(block["Subnet"] for block in network["IPAM"]["Config"] or [])
 
 
 def data_of(engine: Bridged, volume: str) -> Path:

@@ -1,6 +1,7 @@
 """Compose brings a project up from its restored files: for archives that do not say how a container was made."""
 
 import re
+import time
 from typing import Any, Dict, List, Optional
 
 from .. import children, validate, wire
@@ -18,8 +19,6 @@ _LABEL = bodies.COMPOSE + "project"
 
 class ComposeUp(Kind):
     """{"project", "working_dir", "files": [path], "env_files": [path]}: up, without making anew what is there"""
-
-    holds = True
 
     def __init__(self, context: Context, params: Table) -> None:
         super().__init__(context, params)
@@ -68,6 +67,9 @@ class ComposeUp(Kind):
 
     @staticmethod
     def undo(engine: Engine, record: Record) -> Optional[str]:
+        if not record.done:
+            # Compose has as long as that to end after its helper was killed.
+            time.sleep(children.TERMINATE_SECONDS + 1)
         former: Dict[str, str] = record.undo["states"]
         problems = []
         for said in of_project(engine, record.undo["project"]):

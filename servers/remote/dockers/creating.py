@@ -5,8 +5,8 @@ from time import sleep, strptime, time
 from typing import Any, List, Optional
 
 from .. import validate, wire
-from . import bodies, containers, reading
-from .engine import Engine, part
+from . import bodies, containers, networks, reading
+from .engine import Engine
 from .journal import Record
 from .steps import Context, Kind, Note, Problem, Table
 
@@ -18,18 +18,16 @@ _LATE_SECONDS = 1.0
 class CreateContainer(Kind):
     """{"name", "body", "networks": {name: endpoint}, "disconnect": [name]}, as `bodies.rewrite` answers"""
 
-    holds = True
-
     def __init__(self, context: Context, params: Table) -> None:
         super().__init__(context, params)
         self._name = containers.named(params.get("name"), "name")
-        body, networks = params.get("body"), params.get("networks") or {}
+        body, further = params.get("body"), params.get("networks") or {}
         if not isinstance(body, dict) or not isinstance(body.get("HostConfig"), dict) or not body.get("Image"):
             raise wire.Refused("invalid", "the body of a container is not of the form that is known")
-        if not isinstance(networks, dict) or not all(isinstance(one, dict) for one in networks.values()):
+        if not isinstance(further, dict) or not all(isinstance(one, dict) for one in further.values()):
             raise wire.Refused("invalid", "networks must be a table of tables")
         self._body = body
-        self._networks = networks
+        self._networks = further
         self._left: List[str] = validate.texts(params.get("disconnect") or [], "disconnect", _MOST)
 
     def prepare(self) -> Table:
@@ -41,11 +39,10 @@ class CreateContainer(Kind):
         said = self.engine.post("/containers/create", self._for_engine(), name=self._name)
         note({"id": said["Id"], "shares": bool(self._body["HostConfig"].get("VolumesFrom"))})
         for network, endpoint in sorted(self._networks.items()):
-            path = "/networks/{}/connect".format(part(network))
-            self.engine.post(path, {"Container": said["Id"], "EndpointConfig": endpoint})
+            body = {"Container": said["Id"], "EndpointConfig": endpoint}
+            networks.order(self.engine, network, "connect", body)
         for network in self._left:
-            path = "/networks/{}/disconnect".format(part(network))
-            self.engine.post(path, {"Container": said["Id"], "Force": True})
+            networks.order(self.engine, network, "disconnect", {"Container": said["Id"], "Force": True})
         return {"id": said["Id"], "warnings": said.get("Warnings") or []}
 
     def _for_engine(self) -> Table:

@@ -239,7 +239,8 @@ class Engine:
         except BaseException:
             self._connection.close()
             raise
-        if response.status >= 400:
+        # 304: it was so already. A way elsewhere is none of ours.
+        if response.status >= 300 and response.status != 304:
             raise _refusal(answer, response, path)
         try:
             return json.loads(answer.decode("utf-8", "surrogateescape")) if answer.strip() else None
@@ -258,7 +259,7 @@ class Engine:
             except BrokenPipeError:
                 pass  # the engine answers before it has read all: its words say why
             response = connection.getresponse()
-            if response.status >= 400:
+            if response.status >= 300:
                 raise _refusal(response.read(_ERROR_LIMIT), response, path)
         except (OSError, http.client.HTTPException) as error:
             connection.close()

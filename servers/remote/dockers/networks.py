@@ -12,6 +12,14 @@ _COMPARED = ("Driver", "Internal", "Attachable", "EnableIPv6", "Options")
 _BODY = {*_COMPARED, "IPAM", "Labels", "Scope", "ConfigOnly", "ConfigFrom", "CheckDuplicate", "Ingress", "Name"}
 
 
+def order(engine: Engine, network: str, what: str, body: Table) -> None:
+    """Connect a container to the network of this name, or disconnect it. By its id: a name may hold anything."""
+    found = [one["Id"] for one in engine.get("/networks") if one["Name"] == network]
+    if not found:
+        raise wire.Refused("missing", "there is no network {}".format(network))
+    engine.post("/networks/{}/{}".format(found[0], what), body)
+
+
 class Disconnect(Kind):
     """{"network", "container"}"""
 
@@ -36,8 +44,7 @@ class Disconnect(Kind):
         said = containers.there(self.engine, self._name)
         if self._network not in _networks_of(said):
             return {"was": False}
-        path = "/networks/{}/disconnect".format(part(self._network))
-        self.engine.post(path, {"Container": said["Id"], "Force": True})
+        order(self.engine, self._network, "disconnect", {"Container": said["Id"], "Force": True})
         return {"was": True}
 
     @staticmethod
@@ -47,8 +54,8 @@ class Disconnect(Kind):
         said = engine.container(record.undo["container"]["id"])
         if said is None or record.undo["network"] in _networks_of(said):
             return None
-        path = "/networks/{}/connect".format(part(record.undo["network"]))
-        engine.post(path, {"Container": said["Id"], "EndpointConfig": record.undo["endpoint"]})
+        body = {"Container": said["Id"], "EndpointConfig": record.undo["endpoint"]}
+        order(engine, record.undo["network"], "connect", body)
         return None
 
 

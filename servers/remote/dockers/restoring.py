@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import suppress
 from typing import Any, Dict, List, Optional
 
 from .. import places, validate, wire
@@ -13,6 +14,8 @@ from .steps import Context, Problem, kind_of
 _MOST_STEPS = 100000
 # Without an engine that answers no container runs on what these put in place.
 _WITHOUT_ENGINE = ("exchange", "need_image", "healthy")
+# While the undo of one of these fails a container may run on what was put in place before it: that stays.
+_HOLD = ("start", "create_container", "compose_up")
 Table = Dict[str, Any]
 
 
@@ -93,9 +96,11 @@ def rollback(socket: str, token: str) -> Table:
             except (Problem, wire.Refused, OSError) as error:
                 words = error.message if isinstance(error, wire.Refused) else str(error)
                 answer["problems"].append("step {} ({}): {}".format(record.number, record.op, words))
-                held = words if kind_of(record.op).holds else ""
+                held = words if record.op in _HOLD else ""
                 continue
-            journal.undone(record.number)
+            # On a full disk it is not written down and is done once more the next time, which harms nothing.
+            with suppress(OSError):
+                journal.undone(record.number)
             answer["undone"].append(row)
             answer["notes"] += [remark] if remark else []
         if not answer["problems"]:

@@ -18,8 +18,6 @@ _WORDS = 300
 class Start(Kind):
     """{"container", "state": "running" or "paused"}"""
 
-    holds = True
-
     def __init__(self, context: Context, params: Table) -> None:
         super().__init__(context, params)
         self._name = containers.named(params.get("container"), "container")

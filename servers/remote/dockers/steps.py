@@ -37,9 +37,7 @@ class Problem(Exception):
 
 
 class Kind:
-    """A kind of step. `holds`: while its undo fails, what was done before it is not touched."""
-
-    holds = False
+    """A kind of step."""
 
     def __init__(self, context: Context, params: Table) -> None:
         self.context = context
@@ -51,7 +49,7 @@ class Kind:
 
     def apply(self, note: Note) -> Table:
         """Do it; the facts. `note` adds to what the undo knows. Raises Refused."""
-        raise NotImplementedError
+        return {}
 
     @staticmethod
     def undo(engine: Engine, record: Record) -> Optional[str]:
