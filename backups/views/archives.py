@@ -111,7 +111,7 @@ def _may_run(config: dict[str, Any]) -> bool:
 
 def _has_docker(config: dict[str, Any]) -> bool:
     """Was it made of Docker, or by somebody else who may have done so? Others are offered it on their restore page."""
-    return config.get("source_kind", "docker") == "docker"
+    return bool(config.get("source_kind", "docker") == "docker")
 
 
 def _path(value: Any) -> str:
