@@ -43,6 +43,8 @@ class Frozen:
         self._lease: Lease | None = None
         self._made_at: float | None = None
         self._changed: Any = None
+        # What could not be brought back at once, in the server's words.
+        self._owed = ""
 
     def make(self) -> None:
         """Raises SnapshotFailed, SnapshotNoRoom, and what the way to the server does."""
@@ -82,7 +84,9 @@ class Frozen:
         """What resists is tried again by the reaper; the run's own result does not change by it."""
         if self._lease is not None:
             if not self._context.release(self._lease):
-                self._context.log("what was frozen could not be removed yet; it is tried again")
+                said = Lease.objects.filter(pk=self._lease.pk).values_list("error", flat=True).first()
+                self._owed = redact(said or "")
+                self._context.log(f"what was frozen could not be removed yet; it is tried again: {self._owed}")
             elif self._made_at is not None and docker_record.still(self.facts):
                 self.facts["quiet_seconds"] = time.monotonic() - self._made_at
         self._lease = None
@@ -96,6 +100,8 @@ class Frozen:
         elif self._freeze.kind == "docker":
             told = [*(self.facts.get("findings") or ()), *(self._changed or ())]
             found = docker_record.findings(told, self.facts.get("actual"))
+            # Containers that do not run again are more than a matter of the reaper's.
+            found += [Finding("late", self._owed)] if self._owed else []
         seen = {(finding.kind, finding.path) for finding in known}
         return [finding for finding in found if (finding.kind, finding.path) not in seen]
 

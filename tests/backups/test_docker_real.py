@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from backups.models import Archive, BackupJob, Repository
 from backups.services import jobs, repositories
 from backups.services.jobs import JobDefinition
 from backups.sources.docker import DOCKER_PLACE
+from phpborg.tasks import leases
 from phpborg.tasks.context import log_path
 from phpborg.tasks.models import Lease, Task
 from servers.models import Server
@@ -25,6 +27,7 @@ from tests.dockers.fixtures_backup import backup_engine, engine, place
 from tests.dockers.test_backup_dumps import PASSWORD, postgres
 from tests.support.bridged import Bridged
 from tests.support.docker_reports import is_the_one
+from tests.support.sshd import wait_until
 
 __all__ = ["backup_engine", "engine", "local_server", "place", "pool", "postgres", "real_repository", "run_job"]
 pytestmark = pytest.mark.real
@@ -212,6 +215,34 @@ def test_containers_run_again_when_the_repository_cannot_be_reached(
     assert task.state == "failed"
     assert status(engine, "busy") == "running"
     assert not Lease.objects.held().exists()
+
+
+def test_a_container_that_does_not_run_again_is_told_and_started_once_it_can(
+    engine: Bridged, docker_job: MakeDocker, run_job: RunJob, place: Path
+) -> None:
+    source = place / "source"
+    source.mkdir()
+    run(engine, "whole")
+    run(engine, "broken", "--mount", f"type=bind,source={source},target=/x")
+    # Nobody reads the directory: it is taken away as soon as the container is stopped.
+    job = docker_job(projects=[], binds=[], quiesce={"default": "stop", "containers": {}})
+    thief = threading.Thread(target=_take_away, args=(engine, source))
+    thief.start()
+    task = run_job(job)
+    thief.join()
+    assert task.state == "notes"
+    (note,) = [row["message"] for row in task.findings if row["kind"] == "late"]
+    assert "not everything runs again: broken: " in note
+    assert status(engine, "whole") == "running"
+    (lease,) = Lease.objects.held()
+    source.with_name("taken").rename(source)
+    assert leases.release(lease)
+    assert status(engine, "broken") == "running"
+
+
+def _take_away(engine: Bridged, source: Path) -> None:
+    wait_until(lambda: status(engine, "broken") == "exited", 60)
+    source.rename(source.with_name("taken"))
 
 
 def test_a_task_of_a_swarm_is_never_stopped(engine: Bridged, docker_job: MakeDocker, run_job: RunJob) -> None:
