@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from dockerops import typed
 from phpborg.tasks.models import Task
 
 
@@ -71,7 +72,9 @@ class DockerRestore(models.Model):
     conflicts = models.JSONField(default=list)  # conflicts.Conflict, as detecting.py found them
     conflicts_at = models.DateTimeField(null=True)  # null: never asked, or asked for something else since
     conflicts_task = models.UUIDField(null=True, db_index=True)
-    consents = models.JSONField(default=list)  # keys of conflicts that somebody has agreed to
+    consents = models.JSONField(
+        default=list
+    )  # typed.stored keys of conflicts that somebody has agreed to; see `agreed`
     inventory = models.JSONField(default=dict)  # the target as it was seen with the conflicts
     plan = models.JSONField(default=dict)  # plan.DockerPlan: what was shown and carried out
     plan_hash = models.CharField(max_length=64, blank=True)
@@ -98,6 +101,11 @@ class DockerRestore(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("docker-restore", args=[self.pk])
+
+    @property
+    def agreed(self) -> list[str]:
+        """The keys of conflicts that somebody has agreed to, as conflicts have them: they may hold odd names."""
+        return list(typed.restored(self.consents))
 
     @property
     def is_draft(self) -> bool:

@@ -167,7 +167,7 @@ class Command(commands.Command):
             "in_the_way": [one.subject for one in standing],
             "plan": plan.as_json() if plan else None,
         }
-        self.emit(data, "\n".join([*_told(found, restore.consents), "", *(_steps(plan) if plan else [])]).strip())
+        self.emit(data, "\n".join([*_told(found, restore.agreed), "", *(_steps(plan) if plan else [])]).strip())
         if standing:
             sys.exit(IN_THE_WAY)
 

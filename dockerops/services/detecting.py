@@ -71,7 +71,7 @@ def is_current(restore: DockerRestore) -> bool:
 
 def standing(restore: DockerRestore) -> tuple[Conflict, ...]:
     """Those that still forbid a start: they block, or nobody has agreed to them."""
-    return tuple(conflicts.open_ones(conflicts_of(restore), restore.consents))
+    return tuple(conflicts.open_ones(conflicts_of(restore), restore.agreed))
 
 
 def asked(restore: DockerRestore) -> str:
@@ -107,7 +107,7 @@ def carry_out(context: TaskContext) -> Outcome:
             there,
             Choice.from_json(restore.choice),
             Options.from_json(restore.options),
-            restore.consents,
+            restore.agreed,
         )
         row["detail"] = str(len(found))
     restore.refresh_from_db()

@@ -7,6 +7,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from backups.models import Archive
+from dockerops import typed
 from dockerops.models import DockerRestore
 from phpborg.errors import InvalidInput
 from phpborg.tasks.leases import new_token
@@ -53,7 +54,7 @@ def set_options(*, restore: DockerRestore, options: dict[str, Any]) -> None:
 
 def consent(*, restore: DockerRestore, keys: list[str]) -> None:
     """The conflicts that somebody agrees to, all of them: what is not named (any more) is not agreed to."""
-    agreed = sorted(set(keys))
+    agreed = sorted(set(typed.stored(keys)))
     if restore.consents != agreed:
         _change(restore, consents=agreed, plan={}, plan_hash="")
 

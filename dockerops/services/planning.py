@@ -37,7 +37,7 @@ def plan_of(restore: DockerRestore, there: Inventory | None = None) -> DockerPla
         Choice.from_json(restore.choice),
         Options.from_json(restore.options),
         about(restore),
-        restore.consents,
+        restore.agreed,
     )
 
 
@@ -82,7 +82,7 @@ def check_consents(restore: DockerRestore) -> None:
     if restore.conflicts_at is None:
         raise ConflictsUnknown()
     known = [conflicts.Conflict.from_json(row) for row in restore.conflicts]
-    if found := conflicts.open_ones(known, restore.consents):
+    if found := conflicts.open_ones(known, restore.agreed):
         raise ConflictsOpen(_told(found), subjects=_subjects(found))
 
 

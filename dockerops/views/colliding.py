@@ -42,7 +42,7 @@ def docker_conflicts(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         return to_step(row, missing)
     if request.method == "POST":
         return _answered(request, row)
-    conflicts, agreed = detecting.conflicts_of(row), set(typed.restored(row.consents))
+    conflicts, agreed = detecting.conflicts_of(row), set(row.agreed)
     task = task_context(row.conflicts_task)
     context = frame(
         request,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -66,6 +67,13 @@ def test_what_was_started_is_changed_and_discarded_by_nobody() -> None:
         drafts.consent(restore=row, keys=["stop:x"])
     drafts.discard(restore=row)
     assert DockerRestore.objects.filter(pk=row.pk).exists()
+
+
+def test_a_consent_to_an_odd_name_is_text_that_every_database_takes() -> None:
+    row, key = draft(), "path:/srv/caf\udce9"
+    drafts.consent(restore=row, keys=[key])
+    assert json.dumps(row.consents, ensure_ascii=False).encode("utf-8")
+    assert row.agreed == [key]
 
 
 def test_a_plan_needs_a_look_and_the_conflicts() -> None:
