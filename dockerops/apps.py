@@ -9,4 +9,8 @@ class DockerOpsConfig(AppConfig):
     verbose_name = _("Docker")
 
     def ready(self) -> None:
-        from dockerops import receivers  # noqa: F401
+        from dockerops import drill_errors, receivers  # noqa: F401
+        from dockerops.services import drill_provider
+        from recovery.services import drills
+
+        drills.register("docker", drill_provider.DockerDrill(), drill_errors.DISPROVED)

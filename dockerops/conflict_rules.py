@@ -10,7 +10,7 @@ from dockerops.conflict import Conflict
 from dockerops.conflict_facts import Situation, Target, network_names, network_there, overlap, uses, volume_there
 from dockerops.inventory import Listening, NetworkThere, Published, Running
 from dockerops.manifest import MANIFEST, Container, Network, Port, Volume
-from dockerops.naming import problems
+from dockerops.naming import BESIDE, problems
 
 Words = dict[str, str | int]
 
@@ -125,7 +125,7 @@ def networks(facts: Situation) -> Iterator[Conflict]:
         name = facts.names.network(one.name)
         if one.external:
             yield Conflict("network_created", "info", name, {"name": name})
-        if facts.options.placement != "other_project" or one.external:
+        if facts.options.placement not in BESIDE or one.external:
             yield from _overlaps(facts, one)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dockerops.services import protection, undoing
+from dockerops.services import drill_removing, protection, undoing
 from phpborg.tasks.registry import lease_kind
 
 
@@ -18,3 +18,9 @@ def remove_restore(data: dict[str, Any]) -> None:
 def remove_kept(data: dict[str, Any]) -> None:
     """What was kept aside of the former state, after its window."""
     protection.let_go(data)
+
+
+@lease_kind("docker_drill")
+def remove_drill(data: dict[str, Any]) -> None:
+    """A drill: after any end nothing of it is left."""
+    drill_removing.remove(data)

@@ -15,6 +15,8 @@ from dockerops.selecting import Selected
 PROJECT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 SUFFIX = re.compile(r"[a-zA-Z0-9_.-]{0,40}")
 _HIGHEST_PORT = 65_535
+# Placements that leave the originals as they are: everything gets another name.
+BESIDE = ("other_project", "drill")
 
 
 @dataclass(frozen=True)
@@ -64,10 +66,10 @@ class Names:
 def problems(options: Options, selected: Selected) -> list[str]:
     """Codes of what is wrong with the options themselves: "project_name", "path", "suffix", "one_project", "ports"."""
     found = []
-    other = options.placement == "other_project"
+    other = options.placement in BESIDE
     if other and not PROJECT_NAME.fullmatch(options.project_name):
         found.append("project_name")
-    if other and len({one.name for one in selected.projects} | _owners(selected)) > 1:
+    if options.placement == "other_project" and len({one.name for one in selected.projects} | _owners(selected)) > 1:
         found.append("one_project")
     if not SUFFIX.fullmatch(options.name_suffix):
         found.append("suffix")
@@ -91,10 +93,8 @@ def _unshiftable(options: Options, selected: Selected) -> bool:
 
 def names_for(contents: Contents, selected: Selected, options: Options, freed: Iterable[str] = ()) -> Names:
     """The new names of everything that is restored. `freed`: networks (old names) that get other addresses."""
-    other = options.placement == "other_project"
-    project = {one.name: options.project_name for one in selected.projects} if other else {}
-    if other and not project:
-        project = dict.fromkeys(_owners(selected), options.project_name)
+    other = options.placement in BESIDE
+    project = _projects(selected, options) if other else {}
     suffix = options.name_suffix or (f"-{options.project_name}" if other else "")
     free = set(freed) | ({one.name for one in selected.networks if not one.external} if other else set())
     # Beside the originals, their static addresses are taken: also in networks that both are in.
@@ -109,6 +109,15 @@ def names_for(contents: Contents, selected: Selected, options: Options, freed: I
         addresses=dict.fromkeys(_addresses(selected, given_up), ""),
         freed=frozenset(free),
     )
+
+
+def _projects(selected: Selected, options: Options) -> dict[str, str]:
+    """In a drill several projects are started beside each other."""
+    if options.placement == "drill":
+        names = sorted({one.name for one in selected.projects} | _owners(selected))
+        return {name: options.project_name + (f"-{n}" if n else "") for n, name in enumerate(names)}
+    project = {one.name: options.project_name for one in selected.projects}
+    return project or dict.fromkeys(_owners(selected), options.project_name)
 
 
 def _owners(selected: Selected) -> set[str]:

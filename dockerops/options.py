@@ -7,7 +7,8 @@ from typing import Any
 
 from dockerops import typed
 
-PLACEMENTS = ("in_place", "other_path", "other_project")
+# `drill`: as another project that nobody chooses by hand, see drill_plan.py.
+PLACEMENTS = ("in_place", "other_path", "other_project", "drill")
 PORTS = ("keep", "shift", "none")
 PROTECTIONS = ("aside", "archive", "none")
 STARTS = ("former", "none")

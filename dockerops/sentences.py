@@ -26,12 +26,18 @@ TITLES = {
     "start": gettext_noop("Start the container"),
     "healthy": gettext_noop("Check the health"),
     "compose_up": gettext_noop("Start with Compose"),
+    "make_private": gettext_noop("Make a private directory"),
+    "borrow_image": gettext_noop("Borrow the image from the archive"),
 }
 SENTENCES = {
     ("need_image", ""): gettext_noop("Checks that the image {image} is there."),
     ("load_image", ""): gettext_noop("Loads {image} from the archive, unless it is there."),
     ("pull_image", ""): gettext_noop("Pulls {image} by its digest, unless it is there."),
     ("pull_image", "tag"): gettext_noop("Pulls {image} by its tag, unless it is there: its digest is not known."),
+    ("borrow_image", ""): gettext_noop(
+        "Loads {image} from the archive, unless it is there; names of other images stay as they are."
+    ),
+    ("make_private", ""): gettext_noop("Makes {path}, for root alone: all files of the drill lie in it."),
     ("pull_image", "named"): gettext_noop("Gives the image, which is there, its name {image}."),
     ("create_network", ""): gettext_noop("Creates the network {name} with its driver, addresses, options and labels."),
     ("create_network", "free"): gettext_noop(
@@ -66,6 +72,8 @@ SENTENCES = {
     ("compose_up", ""): gettext_noop("Has Compose create and start the project {name} from its restored files."),
 }
 UNDOS = {
+    "make_private": gettext_noop("It is removed with everything in it."),
+    "borrow_image": gettext_noop("It is removed, if it was loaded for this."),
     "pull_image": gettext_noop("The name means again what it meant; the image stays."),
     "load_image": gettext_noop("Names mean again what they meant; the image stays."),
     "create_network": gettext_noop("The network {name} is removed."),
@@ -122,6 +130,11 @@ def _shown(name: str, value: Any) -> Any:
         return value
     text = value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
+
+
+def shown(text: str) -> str:
+    """A name of a server as it is shown."""
+    return str(_shown("", text))
 
 
 def title(op: str) -> str:

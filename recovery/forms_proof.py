@@ -12,7 +12,7 @@ from backups.models import BackupJob
 from phpborg.errors import InvalidInput
 from recovery.checks import queries
 from recovery.models import Depth, ProofPlan
-from recovery.services import proof_schedules
+from recovery.services import drills, proof_schedules
 from servers.models import Server
 
 PLAIN = {"spellcheck": "false", "autocomplete": "off"}
@@ -73,6 +73,9 @@ class ProofPlanForm(ScheduleForm):
     def __init__(self, *args: Any, job: BackupJob, **kwargs: Any) -> None:
         super().__init__(*args, seed=proof_schedules.seed_of(job), **kwargs)
         self.job = job
+        provider = drills.provider_for(job.source_kind)
+        if provider is not None:
+            self.fields["queries"].help_text = provider.query_help()
         server: Any = self.fields["server"]
         server.queryset = Server.objects.ready().exclude(kind=Server.Kind.LOCAL).order_by("name")
 

@@ -21,6 +21,7 @@ from servers.remote.dockers.bodies import rewrite
 from servers.transport.base import Link
 
 _FILLED = {"create_container": "container", "create_volume": "volume", "create_network": "network"}
+_OUT_OF_THE_ARCHIVE = ("load_image", "borrow_image")
 Way = Callable[[], Link]
 
 
@@ -76,7 +77,7 @@ class Carrier:
         params = self.filled(step)
         if step.op in _FILLED:  # bodies hold environments, options hold passwords
             secrets, params = {"params": json.dumps(params)}, {}
-        if step.op == "load_image":
+        if step.op in _OUT_OF_THE_ARCHIVE:
             link = self._way()
             archive = self._extraction.archive
             words = commands.extract(

@@ -96,6 +96,24 @@ class EngineAt:
         """{"exists", "steps", "kept_bytes"} of the journal."""
         return self._call("state", ASK_SECONDS, None, token=self.token)
 
+    def drill(
+        self,
+        what: str,
+        stop: Stop | None = None,
+        *,
+        secret: Mapping[str, str] | None = None,
+        seconds: float = ASK_SECONDS,
+        **more: Any,
+    ) -> Said:
+        """A question to the containers of a drill; see servers/remote/dockers/drilling.py."""
+        return self.host.call(
+            "docker",
+            {"action": "drill", "socket": self.socket, "token": self.token, "what": what, **more},
+            timeout=seconds,
+            stop=stop,
+            secrets=None if secret is None else {"params": json.dumps(secret)},
+        )
+
     def staged(self, directory: str, sources: list[str], stop: Stop | None = None) -> int:
         """How many entries of these paths lie in the private directory."""
         said = self._call("staged", UNDO_SECONDS, stop, token=self.token, target=directory, sources=sources)

@@ -13,7 +13,7 @@ from recovery.checks.known import CHECKERS
 from recovery.engines import find, images
 from recovery.engines.base import Found
 from recovery.models import Depth, Proof
-from recovery.services import looking, proof_dumps, session_plan
+from recovery.services import drills, looking, proof_dumps, session_plan
 from recovery.services import proof_start as start
 from recovery.services.plan import PlanStep
 
@@ -26,7 +26,8 @@ def steps(proof: Proof) -> tuple[PlanStep, ...]:
     if proof.depth >= Depth.READ:
         found += _read(proof)
     if proof.depth >= Depth.START:
-        found += _start(proof)
+        provider = drills.provider_of(proof.archive)
+        found += _start(proof) if provider is None else provider.steps(proof)
     return (*found, _stamp())
 
 

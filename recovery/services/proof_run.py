@@ -17,16 +17,17 @@ from phpborg.tasks.context import TaskContext
 from phpborg.tasks.leases import new_token
 from phpborg.tasks.registry import Finding, Outcome
 from phpborg.tasks.states import State as TaskState
+from recovery.checks import queries
 from recovery.checks.known import CHECKERS
 from recovery.engines import find
 from recovery.engines.base import Found
 from recovery.models import Depth, Proof
 from recovery.proof_errors import NothingToAsk, NothingToProve
-from recovery.services import looking, opening, proof_dumps, proof_plan, proofs
+from recovery.services import drills, looking, opening, proof_dumps, proof_plan, proofs
 from recovery.services.found import hints_of
 from recovery.services.proof_read import Contents, Reader
 from recovery.services.proof_sample import Sample
-from recovery.services.proof_start import Start
+from recovery.services.proof_start import Start, place_of
 
 Row = dict[str, Any]
 
@@ -59,7 +60,11 @@ class ProofRun:
                 self._step("dumps", self._dumps)
             proofs.keep(proof, Depth.READ)
         if proof.depth >= Depth.START:
-            self._start_all(self._step("look", self._look))
+            provider = drills.provider_of(self.archive)
+            if provider is None:
+                self._start_all(self._step("look", self._look))
+            else:
+                self._drill(provider)
         self._step("stamp", lambda _row: proofs.stamp(proof))
         state = TaskState.NOTES if self.notes else TaskState.SUCCESS
         result = {"proof": str(proof.pk), "archive_name": self.archive.name, "reached": proof.reached}
@@ -137,6 +142,28 @@ class ProofRun:
         """`words` are translated when they are shown."""
         self.notes.append(Finding(kind, words.format_map(facts), path))
         self.proof.evidence.setdefault("notes", []).append({"where": path, "words": words, "facts": facts})
+
+    def _drill(self, provider: drills.Provider) -> None:
+        """A whole application; its steps are its own."""
+
+        def keep() -> None:
+            proofs.keep(self.proof)
+
+        stage = drills.Stage(
+            context=self.context,
+            proof=self.proof,
+            archive=self.archive,
+            view=self._view,
+            server=place_of(self.proof),
+            queries=queries.from_json(self.proof.queries),
+            note=self._note,
+            keep=keep,
+        )
+        try:
+            whole = provider.carry_out(stage)
+        finally:
+            keep()
+        proofs.keep(self.proof, Depth.START if whole else None)
 
     def _start_all(self, found: tuple[Found, ...]) -> None:
         """Each of them, whatever the one before it brought to light; then the first of the errors."""

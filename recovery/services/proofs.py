@@ -13,6 +13,7 @@ from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
 from backups.models import Archive, BackupJob
+from phpborg.errors import PhpBorgError
 from phpborg.tasks import queue
 from phpborg.tasks.errors import AlreadyActive, TaskLost
 from phpborg.tasks.models import Task
@@ -21,7 +22,7 @@ from phpborg.tasks.states import Trigger
 from recovery.errors import ArchiveGone
 from recovery.models import Depth, Proof, ProofPlan
 from recovery.proof_errors import DISPROVED, NothingToProve
-from recovery.services import proof_schedules
+from recovery.services import drills, proof_schedules
 from servers.models import Server
 
 KIND = "proof"
@@ -170,9 +171,11 @@ def follow(proof: Proof, task: Task | None) -> bool:
         fields = {"state": State.CANCELLED if task.state == TaskState.CANCELLED else State.FAILED, **told}
     if proof.started_at is not None:
         fields["duration_seconds"] = (now - proof.started_at).total_seconds()
+    kinds: tuple[type[PhpBorgError], ...] = (*DISPROVED, *drills.disproved())
+    disproved = fields["error_code"] in {kind.code for kind in kinds}
     with transaction.atomic():
         ended = Proof.objects.active().filter(pk=proof.pk).update(**fields, ended_at=now)
-        if ended and proof.archive_id and fields["error_code"] in {kind.code for kind in DISPROVED}:
+        if ended and proof.archive_id and disproved:
             Archive.objects.filter(pk=proof.archive_id).update(proven_at=None, proven_depth=None, proven_seconds=None)
     return True
 

@@ -22,7 +22,7 @@ from phpborg.ui.confirm import Confirmation, ask
 from phpborg.ui.models import Installation
 from recovery.forms_proof import ProofPlanForm
 from recovery.models import Proof, ProofPlan
-from recovery.services import proof_plan, proof_schedules, proofs
+from recovery.services import drills, proof_plan, proof_schedules, proofs
 
 RECENT = 20
 
@@ -163,5 +163,6 @@ def proof_page(request: HttpRequest, pk: UUID) -> HttpResponse:
         "row": task,
         "task": live.current([task])[0] if task else None,
         "databases": proof.evidence.get("databases", []),
+        "drill_template": drills.evidence_template(proof.evidence),
     }
     return page(request, "recovery/proofs/proof.html", context)

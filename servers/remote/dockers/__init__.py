@@ -10,13 +10,14 @@ Arguments: `action` and, but for `state`, `socket`.
   state {"token"}               {"exists", "steps", "kept_bytes"}
   compare {}                    {"differs": {container: [field]}} of what secrets["params"] says (comparing.py)
   staged {"target", "token", "sources"}   {"entries"} that were extracted into that private directory
+  drill {"token", "what"}       a question to the containers that this journal has made (drilling.py)
 """
 
 import os
 
 from .. import policy, validate, wire
 
-_ACTIONS = ["inventory", "begin", "do", "rollback", "forget", "state", "compare", "staged"]
+_ACTIONS = ["inventory", "begin", "do", "rollback", "forget", "state", "compare", "staged", "drill"]
 
 
 def docker(request: wire.Request, control: wire.Control) -> None:
@@ -48,6 +49,11 @@ def docker(request: wire.Request, control: wire.Control) -> None:
     else:
         policy.check_docker()
         with Engine(_socket(request), control.check) as engine:
+            if action == "drill":
+                from . import drilling
+
+                wire.answer(drilling.drill(engine, token, request))
+                return
             wire.answer(restoring.begin(token) if action == "begin" else restoring.do(engine, token, request, control))
 
 

@@ -5,7 +5,7 @@ from time import sleep, strptime, time
 from typing import Any, List, Optional
 
 from .. import validate, wire
-from . import bodies, containers, networks, reading
+from . import bodies, containers, drilling, networks, reading
 from .engine import Engine
 from .journal import Record
 from .steps import Context, Kind, Note, Problem, Table
@@ -16,7 +16,9 @@ _LATE_SECONDS = 1.0
 
 
 class CreateContainer(Kind):
-    """{"name", "body", "networks": {name: endpoint}, "disconnect": [name]}, as `bodies.rewrite` answers"""
+    """{"name", "body", "networks": {name: endpoint}, "disconnect": [name]}, as `bodies.rewrite` answers; "inside":
+    the directory that all of its paths have to lie in, or null
+    """
 
     def __init__(self, context: Context, params: Table) -> None:
         super().__init__(context, params)
@@ -29,8 +31,12 @@ class CreateContainer(Kind):
         self._body = body
         self._networks = further
         self._left: List[str] = validate.texts(params.get("disconnect") or [], "disconnect", _MOST)
+        inside = params.get("inside")
+        self._inside = None if inside is None else validate.absolute(inside, "inside")
 
     def prepare(self) -> Table:
+        if self._inside is not None:
+            drilling.check_inside(self._body, self._inside)
         if self.engine.container(self._name) is not None:
             raise wire.Refused("exists", "there is a container {} already".format(self._name))
         return {"name": self._name, "id": None, "since": time()}

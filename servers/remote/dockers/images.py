@@ -139,12 +139,15 @@ class LoadImage(_Named):
             self._tag(said["Id"], tag)
         return {"id": said["Id"], "loaded": bool(loaded), "bytes": loaded}
 
+    def _hear(self, messages: List[Dict[str, Any]]) -> None:
+        """What the engine says of it at the end."""
+
     def _load(self) -> int:
         with tempfile.TemporaryFile() as log:
             tool = borg.reader(self.context.request, self.context.token, log.fileno())()
             count: Dict[str, Any] = {"bytes": 0}
             try:
-                self.engine.send("/images/load", self._chunks(tool, count), quiet=True)
+                self._hear(self.engine.send("/images/load", self._chunks(tool, count), quiet=True))
             finally:
                 assert tool.process.stdout is not None
                 tool.process.stdout.close()

@@ -16,7 +16,7 @@ from .engine import Engine
 COMPOSE = bodies.COMPOSE
 SWARM = "com.docker.swarm."
 # What other programs of ours put beside containers: no part of what is there.
-OURS = ("phpborg.session", "phpborg.docker")
+OURS = ("phpborg.session", "phpborg.docker", "phpborg.drill")
 _NO_TIME = "0001-01-01T00:00:00Z"
 _NETWORK = ("Driver", "Internal", "Attachable", "EnableIPv6", "IPAM", "Options", "Labels", "Scope", "ConfigOnly")
 Table = Dict[str, Any]
@@ -184,6 +184,7 @@ def volume_rows(seen: Seen) -> List[Table]:
             "mountpoint": one.get("Mountpoint") or None,
         }
         for one in seen.volumes
+        if not any(label in (one.get("Labels") or {}) for label in OURS)
     ]
 
 
@@ -201,6 +202,8 @@ def network_rows(seen: Seen) -> List[Table]:
         if (one.get("ConfigFrom") or {}).get("Network"):
             create["ConfigFrom"] = one["ConfigFrom"]
         labels = one.get("Labels") or {}
+        if any(label in labels for label in OURS):
+            continue
         project = labels.get(COMPOSE + "project")
         rows.append(
             {

@@ -71,6 +71,8 @@ STEPS = {
     "start": ("starting", "Start"),
     "healthy": ("starting", "Healthy"),
     "compose_up": ("composing", "ComposeUp"),
+    "make_private": ("drilling", "MakePrivate"),
+    "borrow_image": ("borrowing", "BorrowImage"),
 }
 
 

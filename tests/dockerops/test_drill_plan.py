@@ -1,0 +1,222 @@
+"""The plan of a drill: whatever an archive's containers had, what is started can reach nothing but itself."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from dockerops import drill_plan
+from dockerops.drill_manifest import LABEL, isolate
+from dockerops.inventory import ImageThere, Inventory
+from dockerops.plan import DockerPlan
+from dockerops.planning import About
+from dockerops.scripts.filling import fill
+from servers.remote.dockers.bodies import rewrite
+from tests.dockerops import sample
+
+TOKEN = "0123456789abcdef0123456789abcdef"
+ABOUT = About("one", "ab" * 32, "/pool/main", "shop", "/run/docker.sock", TOKEN)
+SECOND = "kiosk_web_1"
+
+
+def manifest() -> dict[str, Any]:
+    found: dict[str, Any] = copy.deepcopy(sample.manifest())
+    return found
+
+
+def there(found: dict[str, Any]) -> Inventory:
+    """Production itself, with everything that the archive has."""
+    images = tuple(ImageThere(row["id"], tuple(row["tags"])) for row in found["images"])
+    live = sample.inventory()
+    return Inventory.from_json({**live.as_json(), "images": [{"id": one.id, "tags": list(one.tags)} for one in images]})
+
+
+def planned(found: dict[str, Any]) -> tuple[DockerPlan, list[dict[str, Any]]]:
+    """(plan, bodies of its containers)"""
+    isolated = isolate(found, TOKEN)
+    plan = drill_plan.plan_drill(drill_plan.contents_of(isolated), isolated, there(found), ABOUT)
+    made = [step for step in plan.steps if step.op == "create_container"]
+    return plan, [
+        drill_plan.with_old_name(
+            fill(step.op, step.params, isolated.manifest, plan.renames, rewrite), step.params["manifest_name"]
+        )
+        for step in made
+    ]
+
+
+def test_beside_production_nothing_of_it_is_touched() -> None:
+    """Every name is new, nothing is stopped or replaced, and no consent is asked for."""
+    found = manifest()
+    before = copy.deepcopy(found)
+    plan, bodies = planned(found)
+    assert found == before
+    assert not {"stop_container", "rename_container", "disconnect"} & {step.op for step in plan.steps}
+    assert plan.steps[0].op == "make_private"
+    base = drill_plan.base_of(TOKEN)
+    for step in plan.steps:
+        if step.op in ("create_volume", "create_network"):
+            assert "phpborg-drill-01234567" in step.params["name"] or len(step.params["name"]) == 64
+        if step.op == "exchange":
+            target = step.params["target"]
+            assert target.startswith(f"{base}/") or "/volumes/" in target
+    assert len(bodies) == len(found["containers"])
+    for body in bodies:
+        assert drill_plan.unsafe(body, plan) == []
+        assert body["body"]["Labels"][LABEL] == TOKEN
+        assert body["body"]["HostConfig"]["RestartPolicy"] == {"Name": "no"}
+        assert not body["body"]["HostConfig"].get("PortBindings")
+        assert not [key for key in body["body"]["Labels"] if not key.startswith(("com.docker.compose.", LABEL))]
+
+
+def test_networks_lead_nowhere_and_volumes_are_plain() -> None:
+    isolated = isolate(manifest(), TOKEN)
+    for row in isolated.manifest["networks"]:
+        assert row["create"]["Internal"] is True
+        assert row["create"]["Driver"] == "bridge"
+        assert row["create"]["Options"] == {"com.docker.network.bridge.inhibit_ipv4": "true"}
+        assert "Config" not in row["create"]["IPAM"]
+        assert row["external"] is False
+    assert {row["name"] for row in isolated.manifest["networks"]} >= {"kiosk_default", "proxy"}
+    for row in isolated.manifest["volumes"]:
+        assert (row["driver"], row["options"]) == ("local", {})
+
+
+def host_of(found: dict[str, Any], name: str = SECOND) -> dict[str, Any]:
+    row = next(row for row in found["containers"] if row["name"] == name)
+    host: dict[str, Any] = row["create"]["HostConfig"]
+    return host
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        {"Privileged": True},
+        {"NetworkMode": "host"},
+        {"PidMode": "host"},
+        {"IpcMode": "host"},
+        {"Devices": [{"PathOnHost": "/dev/sda"}]},
+        {"DeviceRequests": [{"Driver": "nvidia"}]},
+        {"DeviceCgroupRules": ["a *:* rwm"]},
+        {"Binds": ["/var/run/docker.sock:/var/run/docker.sock"]},
+        {"Mounts": [{"Type": "bind", "Source": "/run/containerd/containerd.sock", "Target": "/x"}]},
+    ],
+    ids=str,
+)
+def test_what_needs_its_machine_is_left_out(host: dict[str, Any]) -> None:
+    found = manifest()
+    host_of(found).update(host)
+    isolated = isolate(found, TOKEN)
+    assert [one.subject for one in isolated.left] == [SECOND]
+    assert isolated.left[0].sentence
+    # A note of a proof has these names for itself.
+    assert not {"kind", "words", "path"} & {key for one in (*isolated.left, *isolated.remarks) for key in one.facts}
+    assert SECOND not in [row["name"] for row in isolated.manifest["containers"]]
+
+
+def test_what_lives_in_one_that_is_left_out_is_left_out_too() -> None:
+    found = manifest()
+    host_of(found)["Privileged"] = True
+    host_of(found, "probe-1")["NetworkMode"] = f"container:{SECOND}"
+    assert {one.subject for one in isolate(found, TOKEN).left} == {SECOND, "probe-1"}
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        {"Binds": ["/:/host", "/etc:/etc2", "/mnt/production:/data", "/var/lib/docker/volumes:/v"]},
+        {"Mounts": [{"Type": "bind", "Source": "/srv/elsewhere", "Target": "/x"}]},
+        {"Binds": ["not_in_the_archive:/data"]},
+        {"NetworkMode": "default"},
+        {"NetworkMode": "macvlan-to-production"},
+        {"CapAdd": ["ALL", "CAP_SYS_ADMIN", "NET_ADMIN", "SYS_NICE"]},
+        {"SecurityOpt": ["apparmor=unconfined", "seccomp=unconfined", "no-new-privileges"]},
+        {"Sysctls": {"net.ipv6.conf.all.disable_ipv6": "0", "net.core.somaxconn": "9"}},
+        {"LogConfig": {"Type": "syslog", "Config": {"syslog-address": "tcp://production:514"}}},
+        {"UTSMode": "host", "UsernsMode": "host", "CgroupnsMode": "host", "CgroupParent": "/production"},
+        {"Dns": ["10.0.0.53"], "ExtraHosts": ["production:host-gateway"]},
+        {"Runtime": "kata", "VolumeDriver": "nfs", "PublishAllPorts": True, "AutoRemove": True, "Unheard": "of"},
+        {"RestartPolicy": {"Name": "always"}, "PortBindings": {"80/tcp": [{"HostPort": "80"}]}},
+    ],
+    ids=str,
+)
+def test_whatever_a_container_had_its_body_is_harmless(host: dict[str, Any]) -> None:
+    found = manifest()
+    host_of(found).update(host)
+    assert not {"kind", "words", "path"} & {key for one in isolate(found, TOKEN).remarks for key in one.facts}
+    plan, bodies = planned(found)
+    new = drill_plan.name_of(TOKEN)
+    filled = next(one for one in bodies if one["name"] == f"{new}_web_1")
+    assert drill_plan.unsafe(filled, plan) == []
+    made = filled["body"]["HostConfig"]
+    assert set(made.get("CapAdd") or []) <= {"SYS_NICE"}
+    assert made["LogConfig"]["Type"] == "json-file"
+    assert made["Dns"] == ["192.0.2.1"]
+    assert set(made.get("SecurityOpt") or []) <= {"no-new-privileges"}
+    assert not [key for key in made.get("Sysctls") or {} if "ipv6" in key]
+    assert "Unheard" not in made
+    sources = [bind.partition(":")[0] for bind in made.get("Binds") or []]
+    assert not [source for source in sources if source.startswith("/") and not source.startswith(drill_plan.BASE)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"Privileged": True},
+        {"PortBindings": {"80/tcp": [{"HostPort": "80"}]}},
+        {"Binds": ["/etc:/etc"]},
+        {"Binds": ["kiosk_data:/data"]},
+        {"Mounts": [{"Type": "volume", "Source": "kiosk_data", "Target": "/x"}]},
+        {"Mounts": [{"Type": "bind", "Source": "/var/lib/phpborg/docker-drill", "Target": "/x"}]},
+        {"NetworkMode": "host"},
+        {"NetworkMode": "bridge"},
+        {"NetworkMode": "kiosk_default"},
+        {"NetworkMode": "container:kiosk_db_1"},
+        {"PidMode": "host"},
+        {"IpcMode": "host"},
+        {"RestartPolicy": {"Name": "always"}},
+        {"Devices": [{"PathOnHost": "/dev/sda"}]},
+    ],
+    ids=str,
+)
+def test_the_last_look_lets_nothing_through(change: dict[str, Any]) -> None:
+    """`unsafe` does not believe that the manifest was made harmless."""
+    plan, bodies = planned(manifest())
+    filled = copy.deepcopy(bodies[0])
+    filled["body"]["HostConfig"].update(change)
+    assert drill_plan.unsafe(filled, plan)
+
+
+def test_its_name_in_production_is_an_alias_in_its_networks() -> None:
+    _plan, bodies = planned(manifest())
+    web = next(one for one in bodies if one["name"].endswith("_web_1"))
+    endpoints = {**web["body"]["NetworkingConfig"]["EndpointsConfig"], **web["networks"]}
+    assert len(endpoints) == 2
+    assert all(SECOND in one["Aliases"] for one in endpoints.values())
+
+
+def test_an_image_is_borrowed_by_its_id_and_takes_no_name() -> None:
+    found = manifest()
+    for number, row in enumerate(found["images"]):
+        row["stream"] = f"images/{number}.tar"
+    isolated = isolate(found, TOKEN)
+    plan = drill_plan.plan_drill(drill_plan.contents_of(isolated), isolated, Inventory(), ABOUT)
+    borrowed = [step for step in plan.steps if step.op == "borrow_image"]
+    assert {step.params["id"] for step in borrowed} == {row["id"] for row in found["images"]}
+    assert not [step for step in plan.steps if step.op in ("load_image", "pull_image")]
+    for step in borrowed:
+        assert step.params["names"] == next(row["tags"] for row in found["images"] if row["id"] == step.params["id"])
+
+
+def test_several_projects_are_started_beside_each_other() -> None:
+    found = manifest()
+    probe = next(row for row in found["containers"] if row["name"] == "probe-1")
+    probe.update(project="other", service="probe")
+    probe["create"]["Labels"] = {"com.docker.compose.project": "other"}
+    found["projects"].append({**found["projects"][0], "name": "other", "containers": ["probe-1"], "volumes": []})
+    plan, bodies = planned(found)
+    projects = {one["body"]["Labels"]["com.docker.compose.project"] for one in bodies}
+    new = drill_plan.name_of(TOKEN)
+    assert projects == {new, f"{new}-1"}
+    assert all(drill_plan.unsafe(one, plan) == [] for one in bodies)
