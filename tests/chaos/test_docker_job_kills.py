@@ -47,7 +47,9 @@ def states(engine: Bridged) -> dict[str, str]:
     return {name: status(engine, name) for name in STATES}
 
 
-@pytest.mark.parametrize("how", ["horse", "worker", "cancel"])
+@pytest.mark.parametrize(
+    "how", [pytest.param("horse", marks=pytest.mark.long), "worker", pytest.param("cancel", marks=pytest.mark.long)]
+)
 def test_containers_run_again(estate: Estate, engine: Bridged, how: str) -> None:
     left = inspected(engine, "left")["State"]["StartedAt"]
     task = estate.start("docker")

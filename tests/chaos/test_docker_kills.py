@@ -89,7 +89,12 @@ def restores(estate: Estate) -> Iterator[Restores]:
 
 @pytest.mark.parametrize(
     ("how", "where"),
-    [("horse", "stop_container"), ("worker", "exchange"), ("horse", "healthy"), ("cancel", "healthy")],
+    [
+        pytest.param("horse", "stop_container", marks=pytest.mark.long),
+        ("worker", "exchange"),
+        pytest.param("horse", "healthy", marks=pytest.mark.long),
+        ("cancel", "healthy"),
+    ],
 )
 def test_the_server_is_as_it_was_before(restores: Restores, how: str, where: str) -> None:
     estate = restores.estate

@@ -115,6 +115,7 @@ def test_kill_9(
     wait_until(cleaned, 240, "something of it is left")
 
 
+@pytest.mark.long
 def test_cancelled(running: tuple[WorkerProcess, Proof, Task, dict[str, Any]], engine: Bridged, shop: Shop) -> None:
     _process, proof, task, before = running
     queue.cancel(task)

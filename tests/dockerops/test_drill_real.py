@@ -171,6 +171,7 @@ def test_each_planted_fault_is_named_and_nothing_is_left(
         untouched(products, engine, shop, before)
 
 
+@pytest.mark.long
 def test_an_image_comes_out_of_the_archive_or_is_told_to_be_another(
     products: Products, engine: Bridged, shop: Shop, archive: Archive
 ) -> None:
@@ -207,6 +208,7 @@ def bring_back(engine: Bridged, shop: Shop) -> None:
     shop.compose(engine, "up", "--detach")
 
 
+@pytest.mark.long
 def test_an_image_that_is_nowhere_is_told_and_disproves_nothing(
     products: Products, engine: Bridged, shop: Shop
 ) -> None:
@@ -233,6 +235,7 @@ WRONG = (
 )
 
 
+@pytest.mark.long
 def test_questions_that_are_answered_otherwise(
     products: Products, engine: Bridged, shop: Shop, archive: Archive
 ) -> None:

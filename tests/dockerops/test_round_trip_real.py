@@ -129,6 +129,7 @@ def run_script(storage: Storage, text: str) -> None:
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
 
 
+@pytest.mark.long
 def test_what_was_replaced_comes_back_by_one_click_and_goes_when_it_is_let_go(
     products: Products, engine: Bridged, stage: Stage
 ) -> None:
@@ -197,6 +198,7 @@ def test_one_that_fails_in_the_middle_is_undone_and_says_so(products: Products, 
     assert stage.traces(engine) == []
 
 
+@pytest.mark.long
 def test_only_volumes_come_back_and_a_safety_archive_holds_what_they_held(
     products: Products, engine: Bridged, stage: Stage
 ) -> None:

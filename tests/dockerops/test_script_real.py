@@ -45,8 +45,15 @@ def _trees(made: Rig, engine: Bridged) -> dict[str, object]:
     return {**volumes, "app": rig.tree(made.app), "shared": rig.tree(made.shared)}
 
 
-@pytest.mark.parametrize("form", ["simple", "advanced"])
-@pytest.mark.parametrize("where", [0, 1], ids=["same engine", "other engine"])
+@pytest.mark.parametrize(
+    ("where", "form"),
+    [
+        pytest.param(0, "simple", id="same engine, simple", marks=pytest.mark.long),
+        pytest.param(1, "simple", id="other engine, simple"),
+        pytest.param(0, "advanced", id="same engine, advanced"),
+        pytest.param(1, "advanced", id="other engine, advanced", marks=pytest.mark.long),
+    ],
+)
 def test_everything_that_was_destroyed_is_back(archived: Rig, pair: tuple[Bridged, ...], where: int, form: str):
     target = pair[where]
     before, data = rig.state(archived.engine), _trees(archived, archived.engine)
@@ -87,6 +94,7 @@ def test_a_restore_that_fails_in_the_middle_is_undone(archived: Rig, tmp_path: P
     assert not [path for path in archived.directory.iterdir() if path.name.startswith(".phpborg")]
 
 
+@pytest.mark.long
 def test_what_is_replaced_is_kept_and_what_was_not_chosen_is_not_touched(archived: Rig):
     engine = archived.engine
     (archived.mountpoint("kiosk_data") / "rows").write_text("newer than the archive\n")
@@ -106,6 +114,7 @@ def test_what_is_replaced_is_kept_and_what_was_not_chosen_is_not_touched(archive
     assert [path.read_text() for path in kept] == ["newer than the archive\n"]
 
 
+@pytest.mark.long
 def test_another_project_beside_the_running_originals(archived: Rig):
     engine = archived.engine
     before, data = rig.state(engine), _trees(archived, engine)
@@ -147,6 +156,7 @@ def test_a_wrong_passphrase_and_a_changed_script_touch_nothing(archived: Rig):
     assert (rig.state(engine), _trees(archived, engine)) == (before, data)
 
 
+@pytest.mark.long
 def test_an_archive_without_metadata_is_put_back_by_compose(pair: tuple[Bridged, ...], tmp_path: Path):
     engine = pair[0]
     made = Rig(engine, tmp_path / "place")

@@ -233,6 +233,7 @@ def rebuilt(place: Place) -> None:
         place.stage.start(place.engine)
 
 
+@pytest.mark.long
 def test_one_volume_of_a_running_project_in_french_on_a_phone(chromium: Any, place: Place) -> None:
     rebuilt(place)
     place.inside(DATABASE, "echo new > /data/text; echo more > /data/more")
@@ -271,6 +272,7 @@ def enter(visitor: Visitor, selector: str) -> None:
         visitor.page.keyboard.press("Enter")
 
 
+@pytest.mark.long
 def test_single_files_by_the_keyboard_alone(chromium: Any, place: Place) -> None:
     """A file of a volume, its path typed; no pointer is used from the archive's page to the end."""
     rebuilt(place)
@@ -319,6 +321,7 @@ def reloaded(visitor: Visitor, selector: str, seconds: float = 90) -> None:
         visitor.press("noscript a, main p a.button")
 
 
+@pytest.mark.long
 def test_without_javascript_files_picked_by_looking_and_the_script(chromium: Any, place: Place) -> None:
     """By plain forms and links to the plan; the archive is opened to pick a folder; the script is a file."""
     rebuilt(place)
