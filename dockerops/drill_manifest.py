@@ -13,16 +13,14 @@ from typing import Any
 
 from django.utils.translation import gettext_noop
 
+from servers.remote.dockers import bodies, harmless
+
 LABEL = "phpborg.drill"
 _COMPOSE = "com.docker.compose."
 # Containers in the engine's own bridge get a network of their own.
 ALONE = "standalone"
 # Nowhere: names that are not of the drill are asked of nobody (RFC 5737), and not of this machine's resolver.
 _NO_RESOLVER = ["192.0.2.1"]
-_KEPT = (
-    *("Memory", "MemorySwap", "MemoryReservation", "NanoCpus", "CpuShares", "CpuPeriod", "CpuQuota", "PidsLimit"),
-    *("Ulimits", "ShmSize", "Init", "ReadonlyRootfs", "Tmpfs", "GroupAdd", "CapDrop", "Links", "VolumesFrom"),
-)
 _CAPABILITIES = {
     *("AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "NET_RAW"),
     *("SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT", "SYS_NICE", "IPC_LOCK", "SYS_RESOURCE"),
@@ -162,8 +160,8 @@ class _Making:
 
     def container(self, row: Table) -> Table:
         """The row, with a body that knows nothing of its machine; its image by its id."""
-        body, name = dict(row["create"]), str(row["name"])
-        body.pop("MacAddress", None)
+        asked, name = row["create"], str(row["name"])
+        body: Table = {key: asked[key] for key in bodies.CONFIG if key in asked and key != "MacAddress"}
         old = _host(row)
         body["Labels"] = {**_compose_labels(body.get("Labels")), LABEL: self._token}
         body["Image"] = row["image_id"]
@@ -172,11 +170,11 @@ class _Making:
         mode = body["HostConfig"]["NetworkMode"]
         if mode == ALONE:
             networks = {ALONE: {}, **networks}
-        body.pop("NetworkingConfig", None)  # `rewrite` makes it of `networks`
+        # Its NetworkingConfig is made by `rewrite`, of `networks`.
         return {**row, "image": row["image_id"], "create": body, "networks": networks}
 
     def _host(self, name: str, old: Table) -> Table:
-        host: Table = {key: old[key] for key in _KEPT if old.get(key)}
+        host: Table = {key: old[key] for key in harmless.KEPT if old.get(key)}
         asked = {str(one).upper().removeprefix("CAP_") for one in old.get("CapAdd") or []}
         host["CapAdd"] = sorted(asked & _CAPABILITIES) or None
         host["SecurityOpt"] = [one for one in old.get("SecurityOpt") or [] if one.startswith("no-new-priv")] or None

@@ -177,6 +177,9 @@ def test_whatever_a_container_had_its_body_is_harmless(host: dict[str, Any]) -> 
         {"IpcMode": "host"},
         {"RestartPolicy": {"Name": "always"}},
         {"Devices": [{"PathOnHost": "/dev/sda"}]},
+        {"privileged": True},
+        {"Annotations": {"a": "b"}},
+        {"Mounts": [{"Type": "volume", "Target": "/x", "VolumeOptions": {"DriverConfig": {"Name": "local"}}}]},
     ],
     ids=str,
 )
@@ -220,3 +223,35 @@ def test_several_projects_are_started_beside_each_other() -> None:
     new = drill_plan.name_of(TOKEN)
     assert projects == {new, f"{new}-1"}
     assert all(drill_plan.unsafe(one, plan) == [] for one in bodies)
+
+
+@pytest.mark.parametrize("key", ["hostconfig", "HOSTCONFIG", "hostConfig"])
+def test_a_body_is_made_of_known_settings_alone(key: str) -> None:
+    """An engine takes keys in whatever case: two spellings of one would be one."""
+    found = manifest()
+    row = next(row for row in found["containers"] if row["name"] == SECOND)
+    row["create"][key] = {"Privileged": True, "Binds": ["/:/host"]}
+    row["create"]["networkingconfig"] = {"EndpointsConfig": {"bridge": {}}}
+    _plan, bodies = planned(found)
+    for one in bodies:
+        assert not [name for name in one["body"] if name.lower() != "hostconfig" and "privileged" in str(name).lower()]
+        assert [name for name in one["body"] if name.lower() in ("hostconfig", "networkingconfig")] == [
+            "HostConfig",
+            "NetworkingConfig",
+        ]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"hostconfig": {"Privileged": True, "Binds": ["/:/host"]}},
+        {"MacAddress": "02:42:00:00:00:01"},
+        {"Unheard": "of"},
+    ],
+    ids=str,
+)
+def test_the_last_look_knows_every_setting(body: dict[str, Any]) -> None:
+    plan, bodies = planned(manifest())
+    filled = copy.deepcopy(bodies[0])
+    filled["body"].update(body)
+    assert drill_plan.unsafe(filled, plan)

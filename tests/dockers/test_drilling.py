@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from servers.remote import wire
-from servers.remote.dockers import drilling
+from servers.remote.dockers import apart, drilling
 
 
 def body(*binds: str, mounts: tuple[dict[str, Any], ...] = ()) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def base(tmp_path: Path) -> Path:
 
 def test_paths_of_the_drill_and_volumes_may_be_seen(base: Path) -> None:
     binds = (f"{base}/srv:/srv:ro", f"{base}/srv/file:/file", f"{base}/srv/near:/near", "a_volume:/data")
-    drilling.check_inside(body(*binds, mounts=({"Type": "tmpfs", "Target": "/t"},)), os.fsencode(base))
+    apart.check_inside(body(*binds, mounts=({"Type": "tmpfs", "Target": "/t"},)), os.fsencode(base))
 
 
 @pytest.mark.parametrize(
@@ -45,14 +45,14 @@ def test_nothing_that_a_link_or_a_name_leads_out_to_is_shown(base: Path, name: s
         body(mounts=({"Type": "bind", "Source": f"{base}/{name}", "Target": "/x"},)),
     ):
         with pytest.raises(wire.Refused) as refused:
-            drilling.check_inside(one, os.fsencode(base))
+            apart.check_inside(one, os.fsencode(base))
         assert refused.value.code == "unsafe"
 
 
 @pytest.mark.parametrize("name", ["srv/missing", "srv/hanging"])
 def test_what_is_not_there_is_not_made_by_the_engine(base: Path, name: str) -> None:
     with pytest.raises(wire.Refused) as refused:
-        drilling.check_inside(body(f"{base}/{name}:/x"), os.fsencode(base))
+        apart.check_inside(body(f"{base}/{name}:/x"), os.fsencode(base))
     assert refused.value.code == "missing"
 
 

@@ -1,0 +1,61 @@
+"""What a container of a drill may ask its engine for: a closed list, for which nothing of an archive is believed.
+
+Pure, and for any Python from 3.6 on. The worker looks before anything is made, and the helper once more, on its own,
+with what its journal says that the drill has made.
+"""
+
+from typing import Any, Dict, Iterable, List
+
+from . import bodies
+
+_SETTINGS = tuple(key for key in bodies.CONFIG if key != "MacAddress")
+# Settings that are kept as they were; Links and VolumesFrom only of the drill's own containers.
+KEPT = (
+    *("Memory", "MemorySwap", "MemoryReservation", "NanoCpus", "CpuShares", "CpuPeriod", "CpuQuota", "PidsLimit"),
+    *("Ulimits", "ShmSize", "Init", "ReadonlyRootfs", "Tmpfs", "GroupAdd", "CapDrop", "Links", "VolumesFrom"),
+)
+_HOST = (
+    *("CapAdd", "SecurityOpt", "Sysctls", "ExtraHosts", "NetworkMode", "PidMode", "IpcMode", "Binds", "Mounts"),
+    *("RestartPolicy", "LogConfig", "Dns"),
+)
+_MOUNT = ("Type", "Source", "Target", "ReadOnly", "TmpfsOptions")
+_MODES = ("", "none", "private", "shareable")
+Table = Dict[str, Any]
+
+
+def problems(body: Table, further: Table, base: str, made: Dict[str, Iterable[str]]) -> List[str]:
+    """Names of what a body asks for though no drill may; empty when it is harmless.
+
+    `further`: networks that it is put into beside. `base`: the directory of the drill. `made`: names of its own
+    "networks", "volumes" and "containers".
+    """
+    own = {key: set(made[key]) for key in ("networks", "volumes", "containers")}
+    host = body.get("HostConfig") or {}
+    found = bodies.unknown(body, further)
+    found += [key for key in body if key not in (*_SETTINGS, "HostConfig", "NetworkingConfig")]
+    # What says nothing asks for nothing.
+    found += [key for key, value in host.items() if value and key not in (*KEPT, *_HOST)]
+    found += [] if (host.get("RestartPolicy") or {}).get("Name") == "no" else ["RestartPolicy"]
+    found += _modes(host, own)
+    endpoints = (body.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}
+    found += ["network {}".format(name) for name in (*endpoints, *further) if name not in own["networks"]]
+    for bind in host.get("Binds") or []:
+        source = str(bind).partition(":")[0]
+        if source not in own["volumes"] and not source.startswith(base + "/"):
+            found.append("bind {}".format(source))
+    for mount in host.get("Mounts") or []:
+        named = mount.get("Type") == "volume" and (not mount.get("Source") or mount["Source"] in own["volumes"])
+        odd = [key for key, value in mount.items() if value and key not in _MOUNT]
+        if odd or (not named and mount.get("Type") != "tmpfs"):
+            found.append("mount {}".format(mount.get("Target")))
+    return found
+
+
+def _modes(host: Table, own: Dict[str, Any]) -> List[str]:
+    found = []
+    for key in ("NetworkMode", "PidMode", "IpcMode"):
+        mode = str(host.get(key) or "")
+        known = mode in _MODES or (key == "NetworkMode" and mode in own["networks"])
+        if not known and mode.partition("container:")[2] not in own["containers"]:
+            found.append(key)
+    return found
