@@ -206,10 +206,11 @@ class _Making:
                 found.append(f"{source}:{target}" + (":ro" if "ro" in options.split(",") else ""))
         for source, target, writable in _paths(old):
             path = source.rstrip("/") or "/"
-            if path in _MACHINE or not any(_is_inside(path, above) for above in self._archived):
+            archived = harmless.is_plain(path) and any(_is_inside(path, above) for above in self._archived)
+            if path in _MACHINE or not archived:
                 self.remarks.append(Said(name, NOT_ARCHIVED, {"place": source}))
                 continue
-            found.append(f"{source}:{target}" + ("" if writable else ":ro"))
+            found.append(f"{path}:{target}" + ("" if writable else ":ro"))
         return found or None
 
 

@@ -225,6 +225,25 @@ def test_several_projects_are_started_beside_each_other() -> None:
     assert all(drill_plan.unsafe(one, plan) == [] for one in bodies)
 
 
+@pytest.mark.parametrize(
+    "source", ["/opt/shared/deep/../../../../etc", "/opt/shared/./x", "/opt/shared//x", "/opt/a:/b"]
+)
+def test_a_path_that_is_read_in_two_ways_is_not_shown(source: str) -> None:
+    found = manifest()
+    found["projects"][0]["paths"].append("/opt/a:/b")
+    host_of(found)["Binds"] = []
+    host_of(found)["Mounts"] = [{"Type": "bind", "Source": source, "Target": "/x"}]
+    isolated = isolate(found, TOKEN)
+    assert [one.facts["place"] for one in isolated.remarks if one.subject == SECOND and "place" in one.facts] == [
+        source
+    ]
+    plan, bodies = planned(found)
+    assert not next(one for one in bodies if one["name"].endswith("_web_1"))["body"]["HostConfig"].get("Binds")
+    changed = copy.deepcopy(bodies[0])
+    changed["body"]["HostConfig"]["Binds"] = [f"{drill_plan.base_of(TOKEN)}{source}:/x"]
+    assert drill_plan.unsafe(changed, plan)
+
+
 @pytest.mark.parametrize("key", ["hostconfig", "HOSTCONFIG", "hostConfig"])
 def test_a_body_is_made_of_known_settings_alone(key: str) -> None:
     """An engine takes keys in whatever case: two spellings of one would be one."""

@@ -6,19 +6,19 @@ Whoever asks is not relied upon: what a drill has made is what its own journal s
 import os
 from typing import Any, Dict, List, Set
 
-from .. import wire
+from .. import validate, wire
 from . import harmless
 from .journal import Record
 from .steps import Table
 
 
-def check(name: str, body: Table, further: Table, base: bytes, records: List[Record]) -> None:
-    """Raises Refused "unsafe" for a body that asks for what no drill may have."""
+def check(name: str, body: Table, further: Table, base: bytes, records: List[Record]) -> Table:
+    """The body as the engine may get it. Raises Refused "unsafe" for one that asks for what no drill may have."""
     found = harmless.problems(body, further, wire.shown(base), made(records))
     if found:
         text = "{} asks for what no container of a drill may have: {}"
         raise wire.Refused("unsafe", text.format(name, ", ".join(found)[:1000]))
-    check_inside(body, base)
+    return check_inside(body, base)
 
 
 def made(records: List[Record]) -> Dict[str, Set[str]]:
@@ -34,18 +34,36 @@ def made(records: List[Record]) -> Dict[str, Set[str]]:
     return found
 
 
-def check_inside(body: Table, base: bytes) -> None:
-    """No path that the container is to see leads out of the drill's directory, by whatever link. Raises Refused."""
-    host = body.get("HostConfig") or {}
-    sources = [str(bind).partition(":")[0] for bind in host.get("Binds") or []]
-    sources += [str(one.get("Source")) for one in host.get("Mounts") or [] if one.get("Type") == "bind"]
+def check_inside(body: Table, base: bytes) -> Table:
+    """The body as the engine may get it: each path by its real name, so that no name is read in two ways.
+
+    An engine shortens `a/../b` without a look at the disk, where `a` may be a link. Raises Refused: nothing leads out
+    of the drill's directory, by whatever link or name.
+    """
+    host = dict(body.get("HostConfig") or {})
     real = os.path.realpath(base)
-    for source in sources:
-        if not source.startswith("/"):
-            continue
-        target = os.path.realpath(wire.raw(source))
-        if not target.startswith(real + b"/"):
-            text = "{} leads out of the drill: nothing of this machine is shown to its containers"
-            raise wire.Refused("unsafe", text.format(source), path=source)
-        if not os.path.lexists(target):
-            raise wire.Refused("missing", "{} was not in the archive".format(source), path=source)
+    if host.get("Binds"):
+        host["Binds"] = [_bind(str(bind), real) for bind in host["Binds"]]
+    if host.get("Mounts"):
+        host["Mounts"] = [
+            dict(one, Source=_inside(str(one.get("Source")), real)) if one.get("Type") == "bind" else one
+            for one in host["Mounts"]
+        ]
+    return dict(body, HostConfig=host)
+
+
+def _bind(bind: str, real: bytes) -> str:
+    source, colon, rest = bind.partition(":")
+    return _inside(source, real) + colon + rest if source.startswith("/") else bind
+
+
+def _inside(source: str, real: bytes) -> str:
+    """Raises Refused."""
+    target = os.path.realpath(validate.absolute(source, "source"))
+    # Behind a colon an engine would read what is not meant.
+    if not target.startswith(real + b"/") or b":" in target:
+        text = "{} leads out of the drill: nothing of this machine is shown to its containers"
+        raise wire.Refused("unsafe", text.format(source), path=source)
+    if not os.path.lexists(target):
+        raise wire.Refused("missing", "{} was not in the archive".format(source), path=source)
+    return wire.shown(target)

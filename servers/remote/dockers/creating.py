@@ -40,7 +40,7 @@ class CreateContainer(Kind):
 
     def prepare(self) -> Table:
         if self._inside is not None:
-            apart.check(self._name, self._body, self._networks, self._inside, self.context.records)
+            self._body = apart.check(self._name, self._body, self._networks, self._inside, self.context.records)
         if self.engine.container(self._name) is not None:
             raise wire.Refused("exists", "there is a container {} already".format(self._name))
         return {"name": self._name, "id": None, "since": time()}

@@ -40,8 +40,10 @@ def problems(body: Table, further: Table, base: str, made: Dict[str, Iterable[st
     endpoints = (body.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}
     found += ["network {}".format(name) for name in (*endpoints, *further) if name not in own["networks"]]
     for bind in host.get("Binds") or []:
-        source = str(bind).partition(":")[0]
-        if source not in own["volumes"] and not source.startswith(base + "/"):
+        source, _, rest = str(bind).partition(":")
+        way = rest.split(":")[1:]
+        named = source in own["volumes"] or (source.startswith(base + "/") and is_plain(source))
+        if not named or not rest or way not in ([], ["ro"]):
             found.append("bind {}".format(source))
     for mount in host.get("Mounts") or []:
         named = mount.get("Type") == "volume" and (not mount.get("Source") or mount["Source"] in own["volumes"])
@@ -49,6 +51,11 @@ def problems(body: Table, further: Table, base: str, made: Dict[str, Iterable[st
         if odd or (not named and mount.get("Type") != "tmpfs"):
             found.append("mount {}".format(mount.get("Target")))
     return found
+
+
+def is_plain(path: str) -> bool:
+    """Does it mean the same to everybody? An engine shortens `a/../b` without looking whether `a` is a link."""
+    return ":" not in path and not {"", ".", ".."} & set(path.split("/")[1:])
 
 
 def _modes(host: Table, own: Dict[str, Any]) -> List[str]:
