@@ -73,7 +73,7 @@ def isolate(manifest: Table, token: str) -> Isolated:
     rows = [row for row in manifest.get("containers") or [] if not row.get("oneoff")]
     left = _left_out(rows, sockets)
     kept = [row for row in rows if row["name"] not in left]
-    making = _Making(token, archived)
+    making = _Making(token, archived, {row["name"] for row in kept})
     containers = [making.container(row) for row in kept]
     volumes, further = _volumes(manifest, containers, token)
     return Isolated(
@@ -102,8 +102,9 @@ def _project(row: Table, left: dict[str, Said]) -> Table:
 
 def _left_out(rows: list[Table], sockets: set[str]) -> dict[str, Said]:
     found = {row["name"]: reason for row in rows if (reason := _reason(row, sockets)) is not None}
-    while True:  # whoever lives in one that is left out
-        more = {row["name"]: reason for row in rows if (reason := _lives_in(row, found)) and row["name"] not in found}
+    while True:  # whoever lives in one that is left out, or that is not in the archive: it would be production's
+        kept = {row["name"] for row in rows} - set(found)
+        more = {row["name"]: reason for row in rows if row["name"] in kept and (reason := _lives_in(row, kept))}
         if not more:
             return found
         found |= more
@@ -125,13 +126,9 @@ def _reason(row: Table, sockets: set[str]) -> Said | None:
     return None
 
 
-def _lives_in(row: Table, left: dict[str, Said]) -> Said | None:
-    host = _host(row)
-    modes = [str(host.get(key) or "") for key in ("NetworkMode", "PidMode", "IpcMode")]
-    others = [mode.partition(":")[2] for mode in modes if mode.startswith("container:")]
-    others += [str(one).partition(":")[0] for one in host.get("VolumesFrom") or []]
-    other = next((one for one in others if one in left), None)
-    return Said(str(row["name"]), NEEDS, {"other": other}) if other else None
+def _lives_in(row: Table, kept: set[str]) -> Said | None:
+    other = next((one for one in harmless.others(_host(row)) if one not in kept), None)
+    return None if other is None else Said(str(row["name"]), NEEDS, {"other": other})
 
 
 def _host(row: Table) -> Table:
@@ -154,8 +151,8 @@ def _paths(host: Table) -> Iterator[tuple[str, str, bool]]:
 
 
 class _Making:
-    def __init__(self, token: str, archived: list[str]) -> None:
-        self._token, self._archived = token, archived
+    def __init__(self, token: str, archived: list[str], names: set[str]) -> None:
+        self._token, self._archived, self._names = token, archived, names
         self.remarks: list[Said] = []
 
     def container(self, row: Table) -> Table:
@@ -166,7 +163,7 @@ class _Making:
         body["Labels"] = {**_compose_labels(body.get("Labels")), LABEL: self._token}
         body["Image"] = row["image_id"]
         body["HostConfig"] = self._host(name, old)
-        networks = {_network(one): _endpoint(made) for one, made in (row.get("networks") or {}).items()}
+        networks = {_network(one): self._endpoint(made) for one, made in (row.get("networks") or {}).items()}
         mode = body["HostConfig"]["NetworkMode"]
         if mode == ALONE:
             networks = {ALONE: {}, **networks}
@@ -191,6 +188,11 @@ class _Making:
         host["Dns"] = _NO_RESOLVER
         self._tell_taken(name, sorted(asked - _CAPABILITIES))
         return {key: value for key, value in host.items() if value is not None}
+
+    def _endpoint(self, made: Table | None) -> Table:
+        """Its names there, and links to others of the drill."""
+        links = [one for one in (made or {}).get("Links") or [] if str(one).partition(":")[0] in self._names]
+        return {key: value for key, value in (("Aliases", (made or {}).get("Aliases")), ("Links", links)) if value}
 
     def _tell_taken(self, name: str, capabilities: list[str]) -> None:
         if capabilities:
@@ -235,10 +237,6 @@ def _mode(mode: str) -> str:
 
 def _network(name: str) -> str:
     return ALONE if name in ("bridge", "default", "nat") else name
-
-
-def _endpoint(made: Table | None) -> Table:
-    return {key: made[key] for key in ("Aliases", "Links") if (made or {}).get(key)} if made else {}
 
 
 def _compose_labels(labels: Table | None) -> Table:

@@ -122,6 +122,45 @@ def test_what_lives_in_one_that_is_left_out_is_left_out_too() -> None:
     assert {one.subject for one in isolate(found, TOKEN).left} == {SECOND, "probe-1"}
 
 
+SHARES: list[dict[str, Any]] = [
+    {"VolumesFrom": ["{}"]},
+    {"VolumesFrom": ["{}:ro"]},
+    {"Links": ["{}:db"]},
+    {"NetworkMode": "container:{}"},
+    {"PidMode": "container:{}"},
+    {"IpcMode": "container:{}"},
+]
+
+
+@pytest.mark.parametrize("host", SHARES, ids=str)
+@pytest.mark.parametrize("other", ["live_db_1", "once"])
+def test_what_lives_in_one_that_is_not_in_the_drill_is_left_out(host: dict[str, Any], other: str) -> None:
+    """It would live in production's: one that is not in the archive, or that `run` started once."""
+    found = manifest()
+    found["containers"].append({**copy.deepcopy(found["containers"][0]), "name": "once", "oneoff": True})
+    shared = {
+        key: [one.format(other) for one in value] if isinstance(value, list) else value.format(other)
+        for key, value in host.items()
+    }
+    host_of(found).update(shared)
+    isolated = isolate(found, TOKEN)
+    assert [(one.subject, one.facts["other"]) for one in isolated.left] == [(SECOND, other)]
+    plan, bodies = planned(manifest())
+    bodies[0]["body"]["HostConfig"].update(shared)
+    assert drill_plan.unsafe(bodies[0], plan)
+
+
+def test_a_link_in_a_network_leads_to_others_of_the_drill_alone() -> None:
+    found = manifest()
+    row = next(row for row in found["containers"] if row["name"] == SECOND)
+    row["networks"]["proxy"]["Links"] = ["live_db_1:x", "kiosk_db_1:store"]
+    plan, bodies = planned(found)
+    web = next(one for one in bodies if one["name"].endswith("_web_1"))
+    new = drill_plan.name_of(TOKEN)
+    assert [one["Links"] for one in web["networks"].values() if one.get("Links")] == [[f"{new}_db_1:store"]]
+    assert drill_plan.unsafe(web, plan) == []
+
+
 @pytest.mark.parametrize(
     "host",
     [

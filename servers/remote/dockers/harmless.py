@@ -38,6 +38,8 @@ def problems(body: Table, further: Table, base: str, made: Dict[str, Iterable[st
     found += [] if (host.get("RestartPolicy") or {}).get("Name") == "no" else ["RestartPolicy"]
     found += _modes(host, own)
     endpoints = (body.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}
+    linked = [{"Links": (one or {}).get("Links")} for one in (*endpoints.values(), *further.values())]
+    found += ["container " + name for one in (host, *linked) for name in others(one) if name not in own["containers"]]
     found += ["network {}".format(name) for name in (*endpoints, *further) if name not in own["networks"]]
     for bind in host.get("Binds") or []:
         source, _, rest = str(bind).partition(":")
@@ -63,6 +65,13 @@ def _modes(host: Table, own: Dict[str, Any]) -> List[str]:
     for key in ("NetworkMode", "PidMode", "IpcMode"):
         mode = str(host.get(key) or "")
         known = mode in _MODES or (key == "NetworkMode" and mode in own["networks"])
-        if not known and mode.partition("container:")[2] not in own["containers"]:
+        if not known and not mode.startswith("container:"):
             found.append(key)
     return found
+
+
+def others(host: Table) -> List[str]:
+    """Names of the containers whose network, processes, memory or volumes a container shares, or whom it names."""
+    modes = [str(host.get(key) or "") for key in ("NetworkMode", "PidMode", "IpcMode")]
+    found = [mode.partition(":")[2] for mode in modes if mode.startswith("container:")]
+    return found + [str(one).partition(":")[0] for key in ("VolumesFrom", "Links") for one in host.get(key) or []]
