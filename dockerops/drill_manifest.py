@@ -13,6 +13,7 @@ from typing import Any
 
 from django.utils.translation import gettext_noop
 
+from dockerops import drill_nested
 from servers.remote.dockers import bodies, harmless
 
 LABEL = "phpborg.drill"
@@ -36,6 +37,7 @@ DEVICE = gettext_noop("It needs a device of its machine.")
 SOCKET = gettext_noop("It needs the socket {place} of its machine.")
 SWARM = gettext_noop("It is a task of a Swarm service.")
 NEEDS = gettext_noop("It lives in “{other}”, which is left out.")
+NESTED = gettext_noop("{place} lies in a directory that “{other}” may write to and is started before it.")
 NOT_ARCHIVED = gettext_noop("{place} is not in the archive: the container does without it.")
 TAKEN = gettext_noop("It does without: {names}.")
 EMPTY_VOLUME = gettext_noop("The content of this volume is not in the archive: it begins empty.")
@@ -66,12 +68,23 @@ class Isolated:
 
 
 def isolate(manifest: Table, token: str) -> Isolated:
-    """The manifest of what a drill may start. Nothing of `manifest` is changed."""
+    """The manifest of what a drill may start. Nothing of `manifest` is changed. Raises ManifestUnreadable."""
+    nested: dict[str, Said] = {}
+    while True:
+        isolated = _isolated(manifest, token, nested)
+        found = drill_nested.endangered(isolated.manifest)
+        if not found:
+            return isolated
+        nested |= {name: Said(name, NESTED, {"place": place, "other": who}) for name, (place, who) in found.items()}
+
+
+def _isolated(manifest: Table, token: str, nested: dict[str, Said]) -> Isolated:
+    """The same but for directories in each other; `nested`: who is left out because of them."""
     sockets = {row["source"] for row in manifest.get("binds") or [] if row.get("kind") in ("socket", "other")}
     archived = [str(row["path"]) for row in manifest.get("binds") or [] if row.get("path")]
     archived += [str(path) for row in manifest.get("projects") or [] for path in row.get("paths") or []]
     rows = [row for row in manifest.get("containers") or [] if not row.get("oneoff")]
-    left = _left_out(rows, sockets)
+    left = _left_out(rows, sockets, nested)
     kept = [row for row in rows if row["name"] not in left]
     making = _Making(token, archived, {row["name"] for row in kept})
     containers = [making.container(row) for row in kept]
@@ -100,8 +113,9 @@ def _project(row: Table, left: dict[str, Said]) -> Table:
 # --- what cannot be started --------------------------------------------------------------------------
 
 
-def _left_out(rows: list[Table], sockets: set[str]) -> dict[str, Said]:
+def _left_out(rows: list[Table], sockets: set[str], nested: dict[str, Said]) -> dict[str, Said]:
     found = {row["name"]: reason for row in rows if (reason := _reason(row, sockets)) is not None}
+    found |= nested
     while True:  # whoever lives in one that is left out, or that is not in the archive: it would be production's
         kept = {row["name"] for row in rows} - set(found)
         more = {row["name"]: reason for row in rows if row["name"] in kept and (reason := _lives_in(row, kept))}

@@ -313,3 +313,52 @@ def test_the_last_look_knows_every_setting(body: dict[str, Any]) -> None:
     filled = copy.deepcopy(bodies[0])
     filled["body"].update(body)
     assert drill_plan.unsafe(filled, plan)
+
+
+OUTER, INNER = "/opt/shared", "/opt/shared/data"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "left"),
+    [
+        ({"Binds": [f"{OUTER}:/x"]}, {"Binds": [f"{INNER}:/y:ro"]}, {SECOND}),
+        ({"Binds": [f"{OUTER}:/x:rw"]}, {"Mounts": [{"Type": "bind", "Source": INNER, "Target": "/y"}]}, {SECOND}),
+        ({"Binds": [f"{OUTER}/:/x"]}, {"Binds": [f"{INNER}:/y"], "VolumesFrom": ["kiosk_db_1"]}, {SECOND}),
+        # Nobody has been started yet who could put anything in its place.
+        ({"Binds": [f"{INNER}:/x"]}, {"Binds": [f"{OUTER}:/y"]}, set()),
+        ({"Binds": [f"{OUTER}:/x", f"{INNER}:/y"]}, {"Binds": []}, set()),
+        ({"Binds": [f"{OUTER}:/x:ro"]}, {"Binds": [f"{INNER}:/y"]}, set()),
+        ({"Binds": [f"{INNER}:/x"]}, {"Binds": [f"{INNER}:/y"]}, set()),
+        ({"Binds": [f"{INNER}:/x"]}, {"Binds": [f"{INNER}base:/y"]}, set()),
+    ],
+    ids=str,
+)
+def test_a_directory_in_one_that_a_running_container_writes_to_is_not_shown(
+    first: dict[str, Any], second: dict[str, Any], left: set[str]
+) -> None:
+    """The database is started first: it could put a link in the place of the inner one."""
+    found = manifest()
+    host_of(found, "kiosk_db_1").update(first)
+    host_of(found).update(second)
+    isolated = isolate(found, TOKEN)
+    assert {one.subject for one in isolated.left} == left
+    assert {one.facts["other"] for one in isolated.left} == ({"kiosk_db_1"} if left else set())
+
+
+def test_through_the_volumes_of_another_it_may_be_written_to_as_well() -> None:
+    """`aaa` is never started, and the database that has its volumes is."""
+    found = manifest()
+    other = {
+        **copy.deepcopy(found["containers"][0]),
+        "name": "aaa",
+        "state": "exited",
+        "service": None,
+        "project": None,
+    }
+    other["create"]["HostConfig"]["Binds"] = [f"{OUTER}:/x"]
+    found["containers"].append(other)
+    host_of(found, "kiosk_db_1")["VolumesFrom"] = ["aaa"]
+    host_of(found)["Binds"] = [f"{INNER}:/y"]
+    assert {one.subject for one in isolate(found, TOKEN).left} == {SECOND}
+    host_of(found, "kiosk_db_1")["VolumesFrom"] = ["aaa:ro"]
+    assert not isolate(found, TOKEN).left

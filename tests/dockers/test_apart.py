@@ -12,6 +12,7 @@ from servers.remote import wire
 from servers.remote.dockers import bodies, harmless
 from servers.remote.dockers.creating import CreateContainer
 from servers.remote.dockers.journal import Record
+from servers.remote.dockers.starting import Start
 from servers.remote.dockers.steps import Context
 
 
@@ -45,12 +46,15 @@ HARMLESS: dict[str, Any] = {
 
 
 class FakeEngine:
-    """It has no container yet."""
+    """It has these containers."""
 
     api = (1, 41)
 
-    def container(self, name: str) -> None:
-        return None
+    def __init__(self, **there: dict[str, Any]) -> None:
+        self.there = there
+
+    def container(self, name: str) -> dict[str, Any] | None:
+        return self.there.get(name)
 
 
 def prepare(body: dict[str, Any], base: Path, networks: dict[str, Any] | None = None, drill: bool = True) -> None:
@@ -147,6 +151,39 @@ def test_what_a_drill_may_not_have_is_refused_whoever_asks(body: dict[str, Any],
 def test_it_is_put_into_no_network_of_others(tmp_path: Path) -> None:
     with pytest.raises(wire.Refused) as refused:
         prepare(HARMLESS, tmp_path, {"production": {}})
+    assert refused.value.code == "unsafe"
+
+
+def shows(name: str, *mounts: tuple[Path, bool]) -> dict[str, Any]:
+    rows = [{"Type": "bind", "Source": str(path), "RW": writable} for path, writable in mounts]
+    return {"Id": name, "Name": f"/{name}", "Config": {}, "State": {"Status": "exited"}, "Mounts": rows}
+
+
+def start(second: dict[str, Any], first: dict[str, Any], *, drill: bool = True) -> None:
+    private = [done(0, "make_private", path="/base")] if drill else []
+    records = [*private, done(7, "start", container={"id": "first"}, state="created")]
+    engine: Any = FakeEngine(first=first, second=second)
+    context: Any = Context(engine, "t" * 8, None, None, records, 9)  # type: ignore[arg-type]
+    Start(context, {"container": "second", "state": "running"}).prepare()
+
+
+def test_what_lies_in_what_another_one_has_written_to_is_not_shown(tmp_path: Path) -> None:
+    """Also when that one has ended since: its link would still be there."""
+    app, data = tmp_path / "app", tmp_path / "app/data"
+    data.mkdir(parents=True)
+    inner = shows("second", (data, True))
+    start(inner, shows("first", (app, False)))
+    start(inner, shows("first", (data, True), (tmp_path / "app/da", True)))
+    start(inner, shows("first", (app, True)), drill=False)
+    with pytest.raises(wire.Refused) as refused:
+        start(inner, shows("first", (app, True)))
+    assert refused.value.code == "unsafe"
+
+
+def test_a_link_that_is_there_by_now_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "data").symlink_to("/etc")
+    with pytest.raises(wire.Refused) as refused:
+        start(shows("second", (tmp_path / "data", True)), shows("first"))
     assert refused.value.code == "unsafe"
 
 

@@ -4,10 +4,11 @@ Whoever asks is not relied upon: what a drill has made is what its own journal s
 """
 
 import os
-from typing import Any, Dict, List, Set
+from typing import Any, Dict, List, Set, Tuple
 
 from .. import validate, wire
 from . import harmless
+from .engine import Engine
 from .journal import Record
 from .steps import Table
 
@@ -67,3 +68,22 @@ def _inside(source: str, real: bytes) -> str:
     if not os.path.lexists(target):
         raise wire.Refused("missing", "{} was not in the archive".format(source), path=source)
     return wire.shown(target)
+
+
+def check_start(engine: Engine, said: Table, records: List[Record]) -> None:
+    """Nothing that a drill's containers have done since may lead the engine elsewhere. Raises Refused "unsafe"."""
+    if not any(one.op == "make_private" and not one.undone for one in records):
+        return
+    begun = [str(one.undo["container"]["id"]) for one in records if one.op == "start" and not one.undone]
+    others = [engine.container(identity) for identity in begun if identity != said["Id"]]
+    written = [path for other in others if other is not None for path, writable in _shown(other) if writable]
+    for path, _ in _shown(said):
+        if os.path.realpath(path) != path or any(path.startswith(above.rstrip(b"/") + b"/") for above in written):
+            text = "{} may have been changed by another container of the drill: it is not shown to the next"
+            raise wire.Refused("unsafe", text.format(wire.shown(path)), path=wire.shown(path))
+
+
+def _shown(said: Table) -> List[Tuple[bytes, bool]]:
+    """(path of the machine, writable) that an inspected container sees."""
+    mounts = [one for one in said.get("Mounts") or [] if one.get("Type") == "bind"]
+    return [(wire.raw(str(one.get("Source"))), bool(one.get("RW"))) for one in mounts]
