@@ -167,13 +167,16 @@ class Engine:
             connection.close()
 
     def send(
-        self, path: str, chunks: Iterable[bytes], kind: str = "application/x-tar", **query: Any
+        self, path: str, chunks: Iterable[bytes], kind: str = "application/x-tar", hear: Any = None, **query: Any
     ) -> List[Dict[str, Any]]:
-        """Give the engine a stream, such as an image; answers its messages. Raises Refused with its error."""
+        """Give the engine a stream, such as an image; answers its messages. Raises Refused with its error.
+
+        `hear` is called with each message when it comes.
+        """
         headers = {"Content-Type": kind, "Transfer-Encoding": "chunked"}
         connection, response = self._open("POST", path, chunks, _SILENT_SECONDS, query, headers)
         try:
-            return list(self._messages(response))
+            return [said for said in self._messages(response) if hear is None or hear(said) or True]
         finally:
             connection.close()
 

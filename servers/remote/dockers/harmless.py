@@ -4,7 +4,7 @@ Pure, and for any Python from 3.6 on. The worker looks before anything is made, 
 with what its journal says that the drill has made.
 """
 
-from typing import Any, Dict, Iterable, List
+from typing import Any, Dict, Iterable, List, Mapping
 
 from . import bodies
 
@@ -23,7 +23,7 @@ _MODES = ("", "none", "private", "shareable")
 Table = Dict[str, Any]
 
 
-def problems(body: Table, further: Table, base: str, made: Dict[str, Iterable[str]]) -> List[str]:
+def problems(body: Table, further: Table, base: str, made: Mapping[str, Iterable[str]]) -> List[str]:
     """Names of what a body asks for though no drill may; empty when it is harmless.
 
     `further`: networks that it is put into beside. `base`: the directory of the drill. `made`: names of its own
