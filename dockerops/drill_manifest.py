@@ -189,7 +189,7 @@ class _Making:
         asked = {str(one).upper().removeprefix("CAP_") for one in old.get("CapAdd") or []}
         host["CapAdd"] = sorted(asked & _CAPABILITIES) or None
         host["SecurityOpt"] = [one for one in old.get("SecurityOpt") or [] if one.startswith("no-new-priv")] or None
-        host["Sysctls"] = {k: v for k, v in (old.get("Sysctls") or {}).items() if not k.startswith("net.ipv6.")} or None
+        host["Sysctls"] = {k: v for k, v in (old.get("Sysctls") or {}).items() if harmless.is_own_sysctl(k)} or None
         host["ExtraHosts"] = [one for one in old.get("ExtraHosts") or [] if "host-gateway" not in one] or None
         host["NetworkMode"] = _mode(str(old.get("NetworkMode") or "default"))
         for key in ("PidMode", "IpcMode"):

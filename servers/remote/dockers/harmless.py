@@ -4,6 +4,7 @@ Pure, and for any Python from 3.6 on. The worker looks before anything is made, 
 with what its journal says that the drill has made.
 """
 
+import re
 from typing import Any, Dict, Iterable, List, Mapping
 
 from . import bodies
@@ -17,6 +18,11 @@ KEPT = (
 _HOST = (
     *("CapAdd", "SecurityOpt", "Sysctls", "ExtraHosts", "NetworkMode", "PidMode", "IpcMode", "Binds", "Mounts"),
     *("RestartPolicy", "LogConfig", "Dns"),
+)
+# Those of a container's own network and memory, with dots: an engine takes slashes, and anything of /proc/sys, too.
+_SYSCTL = re.compile(
+    r"net\.(ipv4|core)(\.[a-z0-9_]+)+|kernel\.(msgmax|msgmnb|msgmni|sem|shmall|shmmax|shmmni|shm_rmid_forced)"
+    r"|fs\.mqueue\.[a-z_]+"
 )
 _MOUNT = ("Type", "Source", "Target", "ReadOnly", "TmpfsOptions")
 _MODES = ("", "none", "private", "shareable")
@@ -36,6 +42,7 @@ def problems(body: Table, further: Table, base: str, made: Mapping[str, Iterable
     # What says nothing asks for nothing.
     found += [key for key, value in host.items() if value and key not in (*KEPT, *_HOST)]
     found += [] if (host.get("RestartPolicy") or {}).get("Name") == "no" else ["RestartPolicy"]
+    found += ["sysctl {}".format(name) for name in host.get("Sysctls") or {} if not is_own_sysctl(name)]
     found += _modes(host, own)
     endpoints = (body.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}
     linked = [{"Links": (one or {}).get("Links")} for one in (*endpoints.values(), *further.values())]
@@ -53,6 +60,11 @@ def problems(body: Table, further: Table, base: str, made: Mapping[str, Iterable
         if odd or (not named and mount.get("Type") != "tmpfs"):
             found.append("mount {}".format(mount.get("Target")))
     return found
+
+
+def is_own_sysctl(name: str) -> bool:
+    """Is it a setting of the container's own network or memory, and none of its machine's?"""
+    return bool(_SYSCTL.fullmatch(name))
 
 
 def is_plain(path: str) -> bool:
