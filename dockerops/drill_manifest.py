@@ -22,10 +22,6 @@ _COMPOSE = "com.docker.compose."
 ALONE = "standalone"
 # Nowhere: names that are not of the drill are asked of nobody (RFC 5737), and not of this machine's resolver.
 _NO_RESOLVER = ["192.0.2.1"]
-_CAPABILITIES = {
-    *("AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "NET_RAW"),
-    *("SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT", "SYS_NICE", "IPC_LOCK", "SYS_RESOURCE"),
-}
 # These are the machine itself, whatever an archive says of them.
 _MACHINE = ("/", "/proc", "/sys", "/dev", "/run", "/var/run", "/boot", "/etc", "/var", "/var/lib", "/var/lib/docker")
 _ISOLATED = {"com.docker.network.bridge.inhibit_ipv4": "true"}
@@ -186,8 +182,9 @@ class _Making:
 
     def _host(self, name: str, old: Table) -> Table:
         host: Table = {key: old[key] for key in harmless.KEPT if old.get(key)}
+        _limit(host)
         asked = {str(one).upper().removeprefix("CAP_") for one in old.get("CapAdd") or []}
-        host["CapAdd"] = sorted(asked & _CAPABILITIES) or None
+        host["CapAdd"] = sorted(asked & set(harmless.CAPABILITIES)) or None
         host["SecurityOpt"] = [one for one in old.get("SecurityOpt") or [] if one.startswith("no-new-priv")] or None
         host["Sysctls"] = {k: v for k, v in (old.get("Sysctls") or {}).items() if harmless.is_own_sysctl(k)} or None
         host["ExtraHosts"] = [one for one in old.get("ExtraHosts") or [] if "host-gateway" not in one] or None
@@ -200,7 +197,7 @@ class _Making:
         host["RestartPolicy"] = {"Name": "no"}
         host["LogConfig"] = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "1"}}
         host["Dns"] = _NO_RESOLVER
-        self._tell_taken(name, sorted(asked - _CAPABILITIES))
+        self._tell_taken(name, sorted(asked - set(harmless.CAPABILITIES)))
         return {key: value for key, value in host.items() if value is not None}
 
     def _endpoint(self, made: Table | None) -> Table:
@@ -228,6 +225,15 @@ class _Making:
                 continue
             found.append(f"{path}:{target}" + ("" if writable else ":ro"))
         return found or None
+
+
+def _limit(host: Table) -> None:
+    """What had no limit gets one, large enough to come up; what only counts beside a limit goes."""
+    for key, most in harmless.LIMITS.items():
+        if not harmless.is_limit(host.get(key)):
+            host[key] = most
+            for beside in ("MemorySwap", "MemoryReservation") if key == "Memory" else ():
+                host.pop(beside, None)
 
 
 def _is_inside(path: str, above: str) -> bool:

@@ -169,8 +169,9 @@ def test_a_link_in_a_network_leads_to_others_of_the_drill_alone() -> None:
         {"Binds": ["not_in_the_archive:/data"]},
         {"NetworkMode": "default"},
         {"NetworkMode": "macvlan-to-production"},
-        {"CapAdd": ["ALL", "CAP_SYS_ADMIN", "NET_ADMIN", "SYS_NICE"]},
+        {"CapAdd": ["ALL", "CAP_SYS_ADMIN", "NET_ADMIN", "SYS_NICE", "IPC_LOCK", "SYS_RESOURCE", "CHOWN"]},
         {"SecurityOpt": ["apparmor=unconfined", "seccomp=unconfined", "no-new-privileges"]},
+        {"Memory": -1, "MemorySwap": -1, "MemoryReservation": 1 << 40, "PidsLimit": -1},
         {"Sysctls": {"net.ipv6.conf.all.disable_ipv6": "0", "net.core.somaxconn": "9"}},
         {"Sysctls": {"net/ipv6/conf/all/disable_ipv6": "0", "kernel/core_pattern": "|/x", "net.ipv4/../x": "1"}},
         {
@@ -198,7 +199,9 @@ def test_whatever_a_container_had_its_body_is_harmless(host: dict[str, Any]) -> 
     filled = next(one for one in bodies if one["name"] == f"{new}_web_1")
     assert drill_plan.unsafe(filled, plan) == []
     made = filled["body"]["HostConfig"]
-    assert set(made.get("CapAdd") or []) <= {"SYS_NICE"}
+    assert set(made.get("CapAdd") or []) <= {"CHOWN"}
+    assert made["Memory"] > 0
+    assert made["PidsLimit"] > 0
     assert made["LogConfig"]["Type"] == "json-file"
     assert made["Dns"] == ["192.0.2.1"]
     assert set(made.get("SecurityOpt") or []) <= {"no-new-privileges"}
@@ -226,6 +229,9 @@ def test_whatever_a_container_had_its_body_is_harmless(host: dict[str, Any]) -> 
         {"RestartPolicy": {"Name": "always"}},
         {"Devices": [{"PathOnHost": "/dev/sda"}]},
         {"privileged": True},
+        {"CapAdd": ["SYS_RESOURCE"]},
+        {"Memory": 0},
+        {"PidsLimit": -1},
         {"Annotations": {"a": "b"}},
         {"Mounts": [{"Type": "volume", "Target": "/x", "VolumeOptions": {"DriverConfig": {"Name": "local"}}}]},
     ],
@@ -371,3 +377,13 @@ def test_through_the_volumes_of_another_it_may_be_written_to_as_well() -> None:
     assert {one.subject for one in isolate(found, TOKEN).left} == {SECOND}
     host_of(found, "kiosk_db_1")["VolumesFrom"] = ["aaa:ro"]
     assert not isolate(found, TOKEN).left
+
+
+def test_limits_are_kept_and_what_had_none_gets_one() -> None:
+    found = manifest()
+    host_of(found).update({"Memory": 64 << 20, "MemorySwap": 128 << 20, "PidsLimit": 50})
+    _plan, bodies = planned(found)
+    keys = ("Memory", "MemorySwap", "PidsLimit")
+    hosts = {one["name"].rsplit("_", 2)[-2]: one["body"]["HostConfig"] for one in bodies if "_" in one["name"]}
+    assert [hosts["web"].get(key) for key in keys] == [64 << 20, 128 << 20, 50]
+    assert [hosts["db"].get(key) for key in keys] == [4 << 30, None, 4096]

@@ -25,6 +25,13 @@ _SYSCTL = re.compile(
     r"|fs\.mqueue\.[a-z_]+"
 )
 _MOUNT = ("Type", "Source", "Target", "ReadOnly", "TmpfsOptions")
+# None of these is more than what every container has anyway, or has an effect beyond it.
+CAPABILITIES = (
+    *("AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "NET_RAW"),
+    *("SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"),
+)
+# Production runs beside it, on the same machine.
+LIMITS = {"Memory": 4 << 30, "PidsLimit": 4096}
 _MODES = ("", "none", "private", "shareable")
 Table = Dict[str, Any]
 
@@ -42,6 +49,8 @@ def problems(body: Table, further: Table, base: str, made: Mapping[str, Iterable
     # What says nothing asks for nothing.
     found += [key for key, value in host.items() if value and key not in (*KEPT, *_HOST)]
     found += [] if (host.get("RestartPolicy") or {}).get("Name") == "no" else ["RestartPolicy"]
+    found += [key for key in LIMITS if not is_limit(host.get(key))]
+    found += ["CapAdd {}".format(name) for name in host.get("CapAdd") or [] if name not in CAPABILITIES]
     found += ["sysctl {}".format(name) for name in host.get("Sysctls") or {} if not is_own_sysctl(name)]
     found += _modes(host, own)
     endpoints = (body.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}
@@ -60,6 +69,11 @@ def problems(body: Table, further: Table, base: str, made: Mapping[str, Iterable
         if odd or (not named and mount.get("Type") != "tmpfs"):
             found.append("mount {}".format(mount.get("Target")))
     return found
+
+
+def is_limit(value: Any) -> bool:
+    """Does it limit anything? 0 and less mean that nothing does."""
+    return isinstance(value, int) and value > 0
 
 
 def is_own_sysctl(name: str) -> bool:
