@@ -151,3 +151,37 @@ def test_what_is_written_down_is_read_again_and_half_of_it_is_nothing(tmp_path, 
         again.load()
     assert again.remove()
     assert not kept.exists()
+
+
+def test_a_fake_secret_without_an_end_is_not_read_into_memory():
+    """A container says in its environment which file is read: it may be /dev/zero, or its program may not end."""
+    given = {"out": 0, "err": 0}
+
+    class FakeEngine:
+        def execute(self, container: str, argv: list[str], out: Any, err: Any) -> int:
+            for _ in range(1000):
+                err(b"e" * 1000)
+                given["err"] += 1
+            for _ in range(1000):
+                given["out"] += 1
+                out(b"x" * 1000)
+            return 0
+
+    container = {"Id": "x", "Config": {"Env": ["POSTGRES_PASSWORD_FILE=/dev/zero"]}}
+    told = dumping._Environment(FakeEngine(), container)  # type: ignore[arg-type]
+    with pytest.raises(wire.Refused, match="larger than 65536 bytes"):
+        told.first("POSTGRES_PASSWORD")
+    assert given == {"out": 66, "err": 1000}
+
+
+@pytest.mark.parametrize("size", [0, 65536])
+def test_a_fake_secret_of_a_sensible_size_is_read(size: int):
+    class FakeEngine:
+        def execute(self, container: str, argv: list[str], out: Any, err: Any) -> int:
+            for begin in range(0, size, 4096):
+                out(b"x" * min(4096, size - begin))
+            return 0
+
+    container = {"Id": "x", "Config": {"Env": ["POSTGRES_PASSWORD_FILE=/run/secrets/p"]}}
+    told = dumping._Environment(FakeEngine(), container)  # type: ignore[arg-type]
+    assert told.first("POSTGRES_PASSWORD") == "x" * size
