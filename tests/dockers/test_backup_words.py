@@ -9,6 +9,7 @@ import pytest
 
 from servers.remote import wire
 from servers.remote.dockers import dumping, planned, quiesce, scope, writing
+from servers.remote.dockers.engine import Engine
 from servers.remote.dockers.ondisk import Kept, write_whole
 from servers.remote.dockers.reading import Seen
 from servers.remote.snapshots import docker as kind
@@ -185,3 +186,30 @@ def test_a_fake_secret_of_a_sensible_size_is_read(size: int):
     container = {"Id": "x", "Config": {"Env": ["POSTGRES_PASSWORD_FILE=/run/secrets/p"]}}
     told = dumping._Environment(FakeEngine(), container)  # type: ignore[arg-type]
     assert told.first("POSTGRES_PASSWORD") == "x" * size
+
+
+def test_two_that_say_the_same_of_themselves_are_not_kept_still():
+    """One of them could be another's: it would be stopped, and started, in the place of the one that was meant."""
+    twin = said("db", status="running")
+    twin.update(Id="other", Name="/liar")
+    with pytest.raises(wire.Refused, match="cannot be told") as refused:
+        quiesce.rows([stop("db")], seen(said("db"), twin))
+    assert refused.value.code == "snapshot"
+    # One that `run` started once, and one that a restore has set aside, are none.
+    for changed in ({"Name": "/db.phpborg-01234567"}, {"Config": said("db", oneoff="True")["Config"]}):
+        rows, told = quiesce.rows([stop("db")], seen(said("db"), {**twin, **changed}))
+        assert ([row["container"] for row in rows], told) == (["db"], [])
+
+
+def test_a_fake_engine_tells_no_label_of_an_image():
+    labels = {"com.docker.compose.project": "shop", "com.docker.compose.container-number": "1", "phpborg.drill": "x"}
+    answers: dict[str, Any] = {
+        "/containers/x/json": {"Id": "x", "Image": "sha256:1", "Config": {"Labels": {**labels, "mine": "y"}}},
+        "/images/sha256%3A1/json": {"Config": {"Labels": labels}},
+    }
+    engine = Engine.__new__(Engine)
+    engine.find = answers.get  # type: ignore[method-assign,assignment]
+    found = engine.container("x")
+    assert found is not None
+    assert found["Config"]["Labels"] == {"mine": "y"}
+    assert engine.container("y") is None
