@@ -44,7 +44,7 @@ class ImageNotHere(PhpBorgError):
 
 
 class DoesNotComeUp(PhpBorgError):
-    """A container does not reach its former state; fact `container`, the detail has a database's last lines."""
+    """A container does not reach its former state; fact `container`; its last lines are in the evidence."""
 
     code = "DRL-05"
     title = _("“{container}” does not come up from this archive.")

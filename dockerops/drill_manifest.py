@@ -13,20 +13,15 @@ from typing import Any
 
 from django.utils.translation import gettext_noop
 
+from dockerops import drill_nested
+from servers.remote.dockers import bodies, harmless
+
 LABEL = "phpborg.drill"
 _COMPOSE = "com.docker.compose."
 # Containers in the engine's own bridge get a network of their own.
 ALONE = "standalone"
 # Nowhere: names that are not of the drill are asked of nobody (RFC 5737), and not of this machine's resolver.
 _NO_RESOLVER = ["192.0.2.1"]
-_KEPT = (
-    *("Memory", "MemorySwap", "MemoryReservation", "NanoCpus", "CpuShares", "CpuPeriod", "CpuQuota", "PidsLimit"),
-    *("Ulimits", "ShmSize", "Init", "ReadonlyRootfs", "Tmpfs", "GroupAdd", "CapDrop", "Links", "VolumesFrom"),
-)
-_CAPABILITIES = {
-    *("AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "NET_RAW"),
-    *("SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT", "SYS_NICE", "IPC_LOCK", "SYS_RESOURCE"),
-}
 # These are the machine itself, whatever an archive says of them.
 _MACHINE = ("/", "/proc", "/sys", "/dev", "/run", "/var/run", "/boot", "/etc", "/var", "/var/lib", "/var/lib/docker")
 _ISOLATED = {"com.docker.network.bridge.inhibit_ipv4": "true"}
@@ -38,6 +33,7 @@ DEVICE = gettext_noop("It needs a device of its machine.")
 SOCKET = gettext_noop("It needs the socket {place} of its machine.")
 SWARM = gettext_noop("It is a task of a Swarm service.")
 NEEDS = gettext_noop("It lives in “{other}”, which is left out.")
+NESTED = gettext_noop("{place} lies in a directory that “{other}” may write to and is started before it.")
 NOT_ARCHIVED = gettext_noop("{place} is not in the archive: the container does without it.")
 TAKEN = gettext_noop("It does without: {names}.")
 EMPTY_VOLUME = gettext_noop("The content of this volume is not in the archive: it begins empty.")
@@ -68,14 +64,25 @@ class Isolated:
 
 
 def isolate(manifest: Table, token: str) -> Isolated:
-    """The manifest of what a drill may start. Nothing of `manifest` is changed."""
+    """The manifest of what a drill may start. Nothing of `manifest` is changed. Raises ManifestUnreadable."""
+    nested: dict[str, Said] = {}
+    while True:
+        isolated = _isolated(manifest, token, nested)
+        found = drill_nested.endangered(isolated.manifest)
+        if not found:
+            return isolated
+        nested |= {name: Said(name, NESTED, {"place": place, "other": who}) for name, (place, who) in found.items()}
+
+
+def _isolated(manifest: Table, token: str, nested: dict[str, Said]) -> Isolated:
+    """The same but for directories in each other; `nested`: who is left out because of them."""
     sockets = {row["source"] for row in manifest.get("binds") or [] if row.get("kind") in ("socket", "other")}
     archived = [str(row["path"]) for row in manifest.get("binds") or [] if row.get("path")]
     archived += [str(path) for row in manifest.get("projects") or [] for path in row.get("paths") or []]
     rows = [row for row in manifest.get("containers") or [] if not row.get("oneoff")]
-    left = _left_out(rows, sockets)
+    left = _left_out(rows, sockets, nested)
     kept = [row for row in rows if row["name"] not in left]
-    making = _Making(token, archived)
+    making = _Making(token, archived, {row["name"] for row in kept})
     containers = [making.container(row) for row in kept]
     volumes, further = _volumes(manifest, containers, token)
     return Isolated(
@@ -102,10 +109,12 @@ def _project(row: Table, left: dict[str, Said]) -> Table:
 # --- what cannot be started --------------------------------------------------------------------------
 
 
-def _left_out(rows: list[Table], sockets: set[str]) -> dict[str, Said]:
+def _left_out(rows: list[Table], sockets: set[str], nested: dict[str, Said]) -> dict[str, Said]:
     found = {row["name"]: reason for row in rows if (reason := _reason(row, sockets)) is not None}
-    while True:  # whoever lives in one that is left out
-        more = {row["name"]: reason for row in rows if (reason := _lives_in(row, found)) and row["name"] not in found}
+    found |= nested
+    while True:  # whoever lives in one that is left out, or that is not in the archive: it would be production's
+        kept = {row["name"] for row in rows} - set(found)
+        more = {row["name"]: reason for row in rows if row["name"] in kept and (reason := _lives_in(row, kept))}
         if not more:
             return found
         found |= more
@@ -127,13 +136,9 @@ def _reason(row: Table, sockets: set[str]) -> Said | None:
     return None
 
 
-def _lives_in(row: Table, left: dict[str, Said]) -> Said | None:
-    host = _host(row)
-    modes = [str(host.get(key) or "") for key in ("NetworkMode", "PidMode", "IpcMode")]
-    others = [mode.partition(":")[2] for mode in modes if mode.startswith("container:")]
-    others += [str(one).partition(":")[0] for one in host.get("VolumesFrom") or []]
-    other = next((one for one in others if one in left), None)
-    return Said(str(row["name"]), NEEDS, {"other": other}) if other else None
+def _lives_in(row: Table, kept: set[str]) -> Said | None:
+    other = next((one for one in harmless.others(_host(row)) if one not in kept), None)
+    return None if other is None else Said(str(row["name"]), NEEDS, {"other": other})
 
 
 def _host(row: Table) -> Table:
@@ -156,31 +161,32 @@ def _paths(host: Table) -> Iterator[tuple[str, str, bool]]:
 
 
 class _Making:
-    def __init__(self, token: str, archived: list[str]) -> None:
-        self._token, self._archived = token, archived
+    def __init__(self, token: str, archived: list[str], names: set[str]) -> None:
+        self._token, self._archived, self._names = token, archived, names
         self.remarks: list[Said] = []
 
     def container(self, row: Table) -> Table:
         """The row, with a body that knows nothing of its machine; its image by its id."""
-        body, name = dict(row["create"]), str(row["name"])
-        body.pop("MacAddress", None)
+        asked, name = row["create"], str(row["name"])
+        body: Table = {key: asked[key] for key in bodies.CONFIG if key in asked and key != "MacAddress"}
         old = _host(row)
         body["Labels"] = {**_compose_labels(body.get("Labels")), LABEL: self._token}
         body["Image"] = row["image_id"]
         body["HostConfig"] = self._host(name, old)
-        networks = {_network(one): _endpoint(made) for one, made in (row.get("networks") or {}).items()}
+        networks = {_network(one): self._endpoint(made) for one, made in (row.get("networks") or {}).items()}
         mode = body["HostConfig"]["NetworkMode"]
         if mode == ALONE:
             networks = {ALONE: {}, **networks}
-        body.pop("NetworkingConfig", None)  # `rewrite` makes it of `networks`
+        # Its NetworkingConfig is made by `rewrite`, of `networks`.
         return {**row, "image": row["image_id"], "create": body, "networks": networks}
 
     def _host(self, name: str, old: Table) -> Table:
-        host: Table = {key: old[key] for key in _KEPT if old.get(key)}
+        host: Table = {key: old[key] for key in harmless.KEPT if old.get(key)}
+        _limit(host)
         asked = {str(one).upper().removeprefix("CAP_") for one in old.get("CapAdd") or []}
-        host["CapAdd"] = sorted(asked & _CAPABILITIES) or None
+        host["CapAdd"] = sorted(asked & set(harmless.CAPABILITIES)) or None
         host["SecurityOpt"] = [one for one in old.get("SecurityOpt") or [] if one.startswith("no-new-priv")] or None
-        host["Sysctls"] = {k: v for k, v in (old.get("Sysctls") or {}).items() if not k.startswith("net.ipv6.")} or None
+        host["Sysctls"] = {k: v for k, v in (old.get("Sysctls") or {}).items() if harmless.is_own_sysctl(k)} or None
         host["ExtraHosts"] = [one for one in old.get("ExtraHosts") or [] if "host-gateway" not in one] or None
         host["NetworkMode"] = _mode(str(old.get("NetworkMode") or "default"))
         for key in ("PidMode", "IpcMode"):
@@ -191,8 +197,13 @@ class _Making:
         host["RestartPolicy"] = {"Name": "no"}
         host["LogConfig"] = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "1"}}
         host["Dns"] = _NO_RESOLVER
-        self._tell_taken(name, sorted(asked - _CAPABILITIES))
+        self._tell_taken(name, sorted(asked - set(harmless.CAPABILITIES)))
         return {key: value for key, value in host.items() if value is not None}
+
+    def _endpoint(self, made: Table | None) -> Table:
+        """Its names there, and links to others of the drill."""
+        links = [one for one in (made or {}).get("Links") or [] if str(one).partition(":")[0] in self._names]
+        return {key: value for key, value in (("Aliases", (made or {}).get("Aliases")), ("Links", links)) if value}
 
     def _tell_taken(self, name: str, capabilities: list[str]) -> None:
         if capabilities:
@@ -208,11 +219,21 @@ class _Making:
                 found.append(f"{source}:{target}" + (":ro" if "ro" in options.split(",") else ""))
         for source, target, writable in _paths(old):
             path = source.rstrip("/") or "/"
-            if path in _MACHINE or not any(_is_inside(path, above) for above in self._archived):
+            archived = harmless.is_plain(path) and any(_is_inside(path, above) for above in self._archived)
+            if path in _MACHINE or not archived:
                 self.remarks.append(Said(name, NOT_ARCHIVED, {"place": source}))
                 continue
-            found.append(f"{source}:{target}" + ("" if writable else ":ro"))
+            found.append(f"{path}:{target}" + ("" if writable else ":ro"))
         return found or None
+
+
+def _limit(host: Table) -> None:
+    """What had no limit gets one, large enough to come up; what only counts beside a limit goes."""
+    for key, most in harmless.LIMITS.items():
+        if not harmless.is_limit(host.get(key)):
+            host[key] = most
+            for beside in ("MemorySwap", "MemoryReservation") if key == "Memory" else ():
+                host.pop(beside, None)
 
 
 def _is_inside(path: str, above: str) -> bool:
@@ -236,10 +257,6 @@ def _mode(mode: str) -> str:
 
 def _network(name: str) -> str:
     return ALONE if name in ("bridge", "default", "nat") else name
-
-
-def _endpoint(made: Table | None) -> Table:
-    return {key: made[key] for key in ("Aliases", "Links") if (made or {}).get(key)} if made else {}
 
 
 def _compose_labels(labels: Table | None) -> Table:

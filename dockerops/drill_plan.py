@@ -19,11 +19,11 @@ from dockerops.manifest import Container, Contents
 from dockerops.options import Options
 from dockerops.plan import DockerPlan, Step
 from dockerops.planning import About, plan_docker
+from servers.remote.dockers import harmless
 
 BASE = "/var/lib/phpborg/docker-drill"
 # Of the token, in the names of everything that a drill makes.
 LETTERS = 8
-_HARMLESS_MODES = ("", "none", "private", "shareable")
 
 
 def name_of(token: str) -> str:
@@ -97,34 +97,12 @@ def with_old_name(filled: dict[str, Any], old: str) -> dict[str, Any]:
 
 def unsafe(filled: Mapping[str, Any], plan: DockerPlan) -> list[str]:
     """Names of what a body of a container asks for though no drill may; empty when it is harmless."""
-    body = filled["body"]
-    host = body.get("HostConfig") or {}
-    made = {op: _made(plan, op) for op in ("create_network", "create_volume", "create_container")}
-    found = [key for key in _NEVER if host.get(key)]
-    found += [] if (host.get("RestartPolicy") or {}).get("Name") == "no" else ["RestartPolicy"]
-    for key in ("NetworkMode", "PidMode", "IpcMode"):
-        mode = str(host.get(key) or "")
-        known = mode in _HARMLESS_MODES or (key == "NetworkMode" and mode in made["create_network"])
-        if not known and mode.partition("container:")[2] not in made["create_container"]:
-            found.append(key)
-    endpoints = (body.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}
-    found += [f"network {name}" for name in (*endpoints, *filled["networks"]) if name not in made["create_network"]]
-    base = _base(plan)
-    for bind in host.get("Binds") or []:
-        source = str(bind).partition(":")[0]
-        if source not in made["create_volume"] and not source.startswith(f"{base}/"):
-            found.append(f"bind {source}")
-    for mount in host.get("Mounts") or []:
-        named = mount.get("Type") == "volume" and (not mount.get("Source") or mount["Source"] in made["create_volume"])
-        if not named and mount.get("Type") != "tmpfs":
-            found.append(f"mount {mount.get('Target')}")
-    return found
-
-
-_NEVER = (
-    *("Privileged", "Devices", "DeviceRequests", "DeviceCgroupRules", "PortBindings", "PublishAllPorts", "UTSMode"),
-    *("UsernsMode", "CgroupParent", "Runtime", "VolumeDriver", "AutoRemove", "CgroupnsMode"),
-)
+    made = {
+        "networks": _made(plan, "create_network"),
+        "volumes": _made(plan, "create_volume"),
+        "containers": _made(plan, "create_container"),
+    }
+    return harmless.problems(filled["body"], filled["networks"], _base(plan), made)
 
 
 def _made(plan: DockerPlan, op: str) -> set[str]:

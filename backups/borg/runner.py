@@ -59,10 +59,12 @@ def run(
     on_stdout: process.OnLine | None = None,
     cwd: str | bytes | None = None,
     only_lists: bool = False,
+    most_bytes: int | None = None,
 ) -> tuple[process.Exit, Report]:
     """Run one command to its end. Raises the error that explains it unless borg ended with 0 or a warning.
 
     Its output is in `Exit.stdout`, unless `on_stdout` takes it line by line: a list of millions fits in no memory.
+    Raises process.TooMuchOutput beyond `most_bytes` of it.
     """
     report = Report()
 
@@ -87,6 +89,7 @@ def run(
                 timeout=timeout,
                 pass_fds=descriptors,
                 cwd=cwd,
+                most_bytes=most_bytes,
             )
         except (FileNotFoundError, PermissionError, NotADirectoryError) as error:
             if cwd is not None and not Path(_text(cwd)).is_dir():

@@ -21,11 +21,13 @@ from backups.errors import NothingRestored
 from backups.models import Archive
 from dockerops.errors import ManifestUnreadable
 from dockerops.manifest import FORMAT
+from phpborg.process import TooMuchOutput
 from phpborg.tasks.context import TaskContext
 from phpborg.tasks.leases import new_token
 from recovery.errors import ArchiveGone
 from recovery.services import opening
 
+MOST_BYTES = 64 << 20
 MANIFEST = b"var/lib/phpborg/docker/manifest.json"
 
 
@@ -50,11 +52,21 @@ class Reader:
         self._where = Where(repository=repository.path, archive=archive.name)
 
     def manifest_bytes(self) -> bytes | None:
-        """The manifest as it was written; None for an archive without one. It holds secrets."""
-        if not self.count([MANIFEST]).entries:
+        """The manifest as it was written; None for an archive without one. It holds secrets.
+
+        Raises ManifestUnreadable for one that is larger than any engine's: it is read into memory.
+        """
+        told = self.count([MANIFEST])
+        if not told.entries:
             return None
+        if told.bytes > MOST_BYTES:
+            raise ManifestUnreadable(f"{told.bytes} > {MOST_BYTES}")
         command = commands.extract(settings.BORG_BINARY, str(self.view), self.archive.name, [MANIFEST], to_stdout=True)
-        ended, _report = runner.run(command, self._access, self._where, stop=self._stop, timeout=None)
+        access, where = self._access, self._where
+        try:  # an archive says of its files what whoever made it likes
+            ended, _report = runner.run(command, access, where, stop=self._stop, timeout=None, most_bytes=MOST_BYTES)
+        except TooMuchOutput as error:
+            raise ManifestUnreadable(str(error)) from None
         return ended.stdout
 
     def manifest(self) -> dict[str, Any]:

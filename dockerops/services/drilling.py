@@ -226,11 +226,11 @@ class DrillRun:
             raise NotWhole(str(error), count=1, subjects=name) from error
         if step.op not in ("start", "healthy") or not isinstance(error, DockerRefused):
             raise error
-        lines = self._last_lines(new)
+        self._keep_last_lines()
         if one is not None and self._needs_left(one):
             self.excused.add(new)
             return
-        raise DoesNotComeUp("\n".join([error.detail, *lines])[:8000], container=name) from error
+        raise DoesNotComeUp(error.detail[:8000], container=name) from error
 
     def _container(self, new: str) -> Container | None:
         old = next((old for old, name in self.names.items() if name == new), "")
@@ -253,11 +253,9 @@ class DrillRun:
             way += further
         return False
 
-    def _last_lines(self, new: str) -> list[str]:
-        """What a database wrote last. Everybody reads errors: what an application wrote is in the evidence alone."""
-        rows = self._asking().examine()
-        self._see(containers=self._rows(rows, with_log=True))
-        return _words_of(next((row for row in rows if row.get("name") == new), {}))
+    def _keep_last_lines(self) -> None:
+        """Everybody reads errors: what was written last may hold anything, and is in the evidence alone."""
+        self._see(containers=self._rows(self._asking().examine(), with_log=True))
 
     # --- checked ---------------------------------------------------------------------------------
 
@@ -285,9 +283,8 @@ class DrillRun:
         if wrong:
             self._see(containers=self._rows(rows, with_log=True))
             first = sentences.shown(wrong[0].subject)
-            lines = _words_of(next((r for r in rows if r.get("name") == self.names.get(wrong[0].subject)), {}))
             words = [f"{one.subject}: {_said(one)}" for one in wrong]
-            raise DoesNotComeUp("\n".join([*words, *lines])[:8000], container=first)
+            raise DoesNotComeUp("\n".join(words)[:8000], container=first)
 
     def _rows(self, rows: list[dict[str, Any]], *, with_log: bool) -> list[dict[str, Any]]:
         """For the evidence; what containers wrote only where something is wrong."""
@@ -341,10 +338,6 @@ class DrillRun:
 
 _NO_SAFETY: Any = None  # nothing is replaced, so nothing is archived before
 _NEEDS_LEFT = gettext_noop("It needs a container that is left out, and does not come up without it.")
-
-
-def _words_of(row: dict[str, Any]) -> list[str]:
-    return [sentences.shown(str(line)) for line in row.get("log") or []] if row.get("engine") else []
 
 
 def _said(one: Said) -> str:

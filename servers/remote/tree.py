@@ -121,25 +121,70 @@ def unescape(path: bytes) -> bytes:
 
 
 def remove(name: bytes, directory: int, control: wire.Control) -> None:
-    """Remove an entry and all below it; never through a link, never into another filesystem."""
+    """Remove an entry and all below it; never through a link, never into another filesystem.
+
+    However deep it is: one directory is open at a time, and the way back up is compared with the way down.
+    """
     status = look(name, directory)
     if status is None:
         return
     if not stat.S_ISDIR(status.st_mode):
         os.unlink(name, dir_fd=directory)
         return
-    opened = open_directory(name, directory)
+    device = os.fstat(directory).st_dev
+    levels = [_Level(name, directory, device, control)]
+    at = levels[-1].opened
     try:
-        if os.fstat(opened).st_dev != os.fstat(directory).st_dev:
-            raise wire.Refused("unsafe", "a filesystem is mounted at {}".format(wire.shown(name)))
-        if os.geteuid():
-            os.fchmod(opened, 0o700)
-        for child in names(opened):
+        while levels:
             control.check()
-            remove(child, opened, control)
+            level = levels[-1]
+            if level.directories:
+                levels.append(_Level(level.directories.pop(), at, device, control))
+                os.close(at)
+                at = levels[-1].opened
+                continue
+            levels.pop()
+            above = _up(at, levels[-1].mark) if levels else os.dup(directory)
+            os.close(at)
+            at = above
+            os.rmdir(level.name, dir_fd=at)
     finally:
-        os.close(opened)
-    os.rmdir(name, dir_fd=directory)
+        os.close(at)
+
+
+class _Level:
+    """A directory on the way down, open: files are gone from it, and directories are left."""
+
+    def __init__(self, name: bytes, above: int, device: int, control: wire.Control) -> None:
+        self.name = name
+        self.opened = open_directory(name, above)
+        try:
+            status = os.fstat(self.opened)
+            if status.st_dev != device:
+                raise wire.Refused("unsafe", "a filesystem is mounted at {}".format(wire.shown(name)))
+            self.mark = (status.st_dev, status.st_ino)
+            if os.geteuid():
+                os.fchmod(self.opened, 0o700)
+            self.directories: List[bytes] = []
+            for child in names(self.opened):
+                control.check()
+                if is_directory(look(child, self.opened)):
+                    self.directories.append(child)
+                else:
+                    os.unlink(child, dir_fd=self.opened)
+        except BaseException:
+            os.close(self.opened)
+            raise
+
+
+def _up(directory: int, mark: Tuple[int, int]) -> int:
+    """The directory above, open, which must be the one that was left. Raises Refused."""
+    above = os.open(b"..", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
+    status = os.fstat(above)
+    if (status.st_dev, status.st_ino) != mark:
+        os.close(above)
+        raise wire.Refused("unsafe", "somebody moves directories while they are removed")
+    return above
 
 
 def count(name: bytes, directory: int, control: wire.Control) -> int:

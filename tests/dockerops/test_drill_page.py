@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,10 +13,15 @@ from django.utils import timezone
 
 from backups.models import Archive, BackupJob
 from dockerops import drill_errors
+from dockerops.drill_manifest import Isolated
+from dockerops.plan import Step
+from dockerops.services.drilling import DrillRun
 from phpborg.accounts.models import User
 from phpborg.tasks.states import State as TaskState
 from recovery.models import Depth
 from recovery.services import proof_plan, proofs
+from servers.errors import DockerRefused
+from tests.dockerops import sample
 from tests.proofs.test_proof_plans import archive, begun, ended, nightly
 
 __all__ = ["archive", "nightly"]
@@ -90,6 +96,40 @@ def test_the_evidence_is_on_the_page_and_contents_are_for_those_who_operate(
             assert words in text, words
         secret = ("canary-of-the-log", "Ada", "Grace")
         assert [words in text for words in secret] == [sees] * len(secret)
+
+
+CANARY = "canary-of-the-log"
+
+
+def fake_run(monkeypatch: pytest.MonkeyPatch) -> DrillRun:
+    """A drill that is up, of which nothing is real: its database has just ended."""
+    contents = sample.contents()
+    run = DrillRun.__new__(DrillRun)
+    run.contents, run.excused = contents, set()
+    run.names = {one.name: f"new-{one.name}" for one in contents.containers}
+    run.isolated = Isolated({})
+    run.seen = {}
+    run.stage = SimpleNamespace(keep=lambda: None)  # type: ignore[assignment]
+    run.context = SimpleNamespace(stop=SimpleNamespace(check=lambda: None))  # type: ignore[assignment]
+    row = {"name": "new-kiosk_db_1", "state": "exited", "exit_code": 1, "engine": "postgresql", "log": [CANARY]}
+    monkeypatch.setattr(DrillRun, "_asking", lambda _: SimpleNamespace(examine=lambda: [row]))
+    return run
+
+
+def test_an_error_of_a_fake_drill_has_no_line_that_a_database_wrote(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everybody who may look reads errors, and mails have them; the lines are in the evidence for those who operate."""
+    run = fake_run(monkeypatch)
+    step = Step(9, "healthy", {"container": "new-kiosk_db_1", "seconds": 5})
+    ways: list[Callable[[], object]] = [
+        lambda: run._failed(step, DockerRefused("it has ended")),
+        lambda: run._states({}),
+    ]
+    for way in ways:
+        run.seen.clear()
+        with pytest.raises(drill_errors.DoesNotComeUp) as told:
+            way()
+        assert CANARY not in f"{told.value} {told.value.detail} {told.value.facts}"
+        assert CANARY in str(run.seen["containers"])
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,45 @@ def test_what_lives_in_one_that_is_left_out_is_left_out_too() -> None:
     assert {one.subject for one in isolate(found, TOKEN).left} == {SECOND, "probe-1"}
 
 
+SHARES: list[dict[str, Any]] = [
+    {"VolumesFrom": ["{}"]},
+    {"VolumesFrom": ["{}:ro"]},
+    {"Links": ["{}:db"]},
+    {"NetworkMode": "container:{}"},
+    {"PidMode": "container:{}"},
+    {"IpcMode": "container:{}"},
+]
+
+
+@pytest.mark.parametrize("host", SHARES, ids=str)
+@pytest.mark.parametrize("other", ["live_db_1", "once"])
+def test_what_lives_in_one_that_is_not_in_the_drill_is_left_out(host: dict[str, Any], other: str) -> None:
+    """It would live in production's: one that is not in the archive, or that `run` started once."""
+    found = manifest()
+    found["containers"].append({**copy.deepcopy(found["containers"][0]), "name": "once", "oneoff": True})
+    shared = {
+        key: [one.format(other) for one in value] if isinstance(value, list) else value.format(other)
+        for key, value in host.items()
+    }
+    host_of(found).update(shared)
+    isolated = isolate(found, TOKEN)
+    assert [(one.subject, one.facts["other"]) for one in isolated.left] == [(SECOND, other)]
+    plan, bodies = planned(manifest())
+    bodies[0]["body"]["HostConfig"].update(shared)
+    assert drill_plan.unsafe(bodies[0], plan)
+
+
+def test_a_link_in_a_network_leads_to_others_of_the_drill_alone() -> None:
+    found = manifest()
+    row = next(row for row in found["containers"] if row["name"] == SECOND)
+    row["networks"]["proxy"]["Links"] = ["live_db_1:x", "kiosk_db_1:store"]
+    plan, bodies = planned(found)
+    web = next(one for one in bodies if one["name"].endswith("_web_1"))
+    new = drill_plan.name_of(TOKEN)
+    assert [one["Links"] for one in web["networks"].values() if one.get("Links")] == [[f"{new}_db_1:store"]]
+    assert drill_plan.unsafe(web, plan) == []
+
+
 @pytest.mark.parametrize(
     "host",
     [
@@ -130,9 +169,19 @@ def test_what_lives_in_one_that_is_left_out_is_left_out_too() -> None:
         {"Binds": ["not_in_the_archive:/data"]},
         {"NetworkMode": "default"},
         {"NetworkMode": "macvlan-to-production"},
-        {"CapAdd": ["ALL", "CAP_SYS_ADMIN", "NET_ADMIN", "SYS_NICE"]},
+        {"CapAdd": ["ALL", "CAP_SYS_ADMIN", "NET_ADMIN", "SYS_NICE", "IPC_LOCK", "SYS_RESOURCE", "CHOWN"]},
         {"SecurityOpt": ["apparmor=unconfined", "seccomp=unconfined", "no-new-privileges"]},
+        {"Memory": -1, "MemorySwap": -1, "MemoryReservation": 1 << 40, "PidsLimit": -1},
         {"Sysctls": {"net.ipv6.conf.all.disable_ipv6": "0", "net.core.somaxconn": "9"}},
+        {"Sysctls": {"net/ipv6/conf/all/disable_ipv6": "0", "kernel/core_pattern": "|/x", "net.ipv4/../x": "1"}},
+        {
+            "Sysctls": {
+                "kernel.core_pattern": "|/x",
+                "kernel.shmmax": "9",
+                "fs.mqueue.msg_max": "9",
+                "vm.swappiness": "1",
+            }
+        },
         {"LogConfig": {"Type": "syslog", "Config": {"syslog-address": "tcp://production:514"}}},
         {"UTSMode": "host", "UsernsMode": "host", "CgroupnsMode": "host", "CgroupParent": "/production"},
         {"Dns": ["10.0.0.53"], "ExtraHosts": ["production:host-gateway"]},
@@ -150,11 +199,13 @@ def test_whatever_a_container_had_its_body_is_harmless(host: dict[str, Any]) -> 
     filled = next(one for one in bodies if one["name"] == f"{new}_web_1")
     assert drill_plan.unsafe(filled, plan) == []
     made = filled["body"]["HostConfig"]
-    assert set(made.get("CapAdd") or []) <= {"SYS_NICE"}
+    assert set(made.get("CapAdd") or []) <= {"CHOWN"}
+    assert made["Memory"] > 0
+    assert made["PidsLimit"] > 0
     assert made["LogConfig"]["Type"] == "json-file"
     assert made["Dns"] == ["192.0.2.1"]
     assert set(made.get("SecurityOpt") or []) <= {"no-new-privileges"}
-    assert not [key for key in made.get("Sysctls") or {} if "ipv6" in key]
+    assert set(made.get("Sysctls") or {}) <= {"net.core.somaxconn", "kernel.shmmax", "fs.mqueue.msg_max"}
     assert "Unheard" not in made
     sources = [bind.partition(":")[0] for bind in made.get("Binds") or []]
     assert not [source for source in sources if source.startswith("/") and not source.startswith(drill_plan.BASE)]
@@ -177,6 +228,12 @@ def test_whatever_a_container_had_its_body_is_harmless(host: dict[str, Any]) -> 
         {"IpcMode": "host"},
         {"RestartPolicy": {"Name": "always"}},
         {"Devices": [{"PathOnHost": "/dev/sda"}]},
+        {"privileged": True},
+        {"CapAdd": ["SYS_RESOURCE"]},
+        {"Memory": 0},
+        {"PidsLimit": -1},
+        {"Annotations": {"a": "b"}},
+        {"Mounts": [{"Type": "volume", "Target": "/x", "VolumeOptions": {"DriverConfig": {"Name": "local"}}}]},
     ],
     ids=str,
 )
@@ -220,3 +277,113 @@ def test_several_projects_are_started_beside_each_other() -> None:
     new = drill_plan.name_of(TOKEN)
     assert projects == {new, f"{new}-1"}
     assert all(drill_plan.unsafe(one, plan) == [] for one in bodies)
+
+
+@pytest.mark.parametrize(
+    "source", ["/opt/shared/deep/../../../../etc", "/opt/shared/./x", "/opt/shared//x", "/opt/a:/b"]
+)
+def test_a_path_that_is_read_in_two_ways_is_not_shown(source: str) -> None:
+    found = manifest()
+    found["projects"][0]["paths"].append("/opt/a:/b")
+    host_of(found)["Binds"] = []
+    host_of(found)["Mounts"] = [{"Type": "bind", "Source": source, "Target": "/x"}]
+    isolated = isolate(found, TOKEN)
+    assert [one.facts["place"] for one in isolated.remarks if one.subject == SECOND and "place" in one.facts] == [
+        source
+    ]
+    plan, bodies = planned(found)
+    assert not next(one for one in bodies if one["name"].endswith("_web_1"))["body"]["HostConfig"].get("Binds")
+    changed = copy.deepcopy(bodies[0])
+    changed["body"]["HostConfig"]["Binds"] = [f"{drill_plan.base_of(TOKEN)}{source}:/x"]
+    assert drill_plan.unsafe(changed, plan)
+
+
+@pytest.mark.parametrize("key", ["hostconfig", "HOSTCONFIG", "hostConfig"])
+def test_a_body_is_made_of_known_settings_alone(key: str) -> None:
+    """An engine takes keys in whatever case: two spellings of one would be one."""
+    found = manifest()
+    row = next(row for row in found["containers"] if row["name"] == SECOND)
+    row["create"][key] = {"Privileged": True, "Binds": ["/:/host"]}
+    row["create"]["networkingconfig"] = {"EndpointsConfig": {"bridge": {}}}
+    _plan, bodies = planned(found)
+    for one in bodies:
+        assert not [name for name in one["body"] if name.lower() != "hostconfig" and "privileged" in str(name).lower()]
+        assert [name for name in one["body"] if name.lower() in ("hostconfig", "networkingconfig")] == [
+            "HostConfig",
+            "NetworkingConfig",
+        ]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"hostconfig": {"Privileged": True, "Binds": ["/:/host"]}},
+        {"MacAddress": "02:42:00:00:00:01"},
+        {"Unheard": "of"},
+    ],
+    ids=str,
+)
+def test_the_last_look_knows_every_setting(body: dict[str, Any]) -> None:
+    plan, bodies = planned(manifest())
+    filled = copy.deepcopy(bodies[0])
+    filled["body"].update(body)
+    assert drill_plan.unsafe(filled, plan)
+
+
+OUTER, INNER = "/opt/shared", "/opt/shared/data"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "left"),
+    [
+        ({"Binds": [f"{OUTER}:/x"]}, {"Binds": [f"{INNER}:/y:ro"]}, {SECOND}),
+        ({"Binds": [f"{OUTER}:/x:rw"]}, {"Mounts": [{"Type": "bind", "Source": INNER, "Target": "/y"}]}, {SECOND}),
+        ({"Binds": [f"{OUTER}/:/x"]}, {"Binds": [f"{INNER}:/y"], "VolumesFrom": ["kiosk_db_1"]}, {SECOND}),
+        # Nobody has been started yet who could put anything in its place.
+        ({"Binds": [f"{INNER}:/x"]}, {"Binds": [f"{OUTER}:/y"]}, set()),
+        ({"Binds": [f"{OUTER}:/x", f"{INNER}:/y"]}, {"Binds": []}, set()),
+        ({"Binds": [f"{OUTER}:/x:ro"]}, {"Binds": [f"{INNER}:/y"]}, set()),
+        ({"Binds": [f"{INNER}:/x"]}, {"Binds": [f"{INNER}:/y"]}, set()),
+        ({"Binds": [f"{INNER}:/x"]}, {"Binds": [f"{INNER}base:/y"]}, set()),
+    ],
+    ids=str,
+)
+def test_a_directory_in_one_that_a_running_container_writes_to_is_not_shown(
+    first: dict[str, Any], second: dict[str, Any], left: set[str]
+) -> None:
+    """The database is started first: it could put a link in the place of the inner one."""
+    found = manifest()
+    host_of(found, "kiosk_db_1").update(first)
+    host_of(found).update(second)
+    isolated = isolate(found, TOKEN)
+    assert {one.subject for one in isolated.left} == left
+    assert {one.facts["other"] for one in isolated.left} == ({"kiosk_db_1"} if left else set())
+
+
+def test_through_the_volumes_of_another_it_may_be_written_to_as_well() -> None:
+    """`aaa` is never started, and the database that has its volumes is."""
+    found = manifest()
+    other = {
+        **copy.deepcopy(found["containers"][0]),
+        "name": "aaa",
+        "state": "exited",
+        "service": None,
+        "project": None,
+    }
+    other["create"]["HostConfig"]["Binds"] = [f"{OUTER}:/x"]
+    found["containers"].append(other)
+    host_of(found, "kiosk_db_1")["VolumesFrom"] = ["aaa"]
+    host_of(found)["Binds"] = [f"{INNER}:/y"]
+    assert {one.subject for one in isolate(found, TOKEN).left} == {SECOND}
+    host_of(found, "kiosk_db_1")["VolumesFrom"] = ["aaa:ro"]
+    assert not isolate(found, TOKEN).left
+
+
+def test_limits_are_kept_and_what_had_none_gets_one() -> None:
+    found = manifest()
+    host_of(found).update({"Memory": 64 << 20, "MemorySwap": 128 << 20, "PidsLimit": 50})
+    _plan, bodies = planned(found)
+    keys = ("Memory", "MemorySwap", "PidsLimit")
+    hosts = {one["name"].rsplit("_", 2)[-2]: one["body"]["HostConfig"] for one in bodies if "_" in one["name"]}
+    assert [hosts["web"].get(key) for key in keys] == [64 << 20, 128 << 20, 50]
+    assert [hosts["db"].get(key) for key in keys] == [4 << 30, None, 4096]

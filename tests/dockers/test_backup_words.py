@@ -9,6 +9,7 @@ import pytest
 
 from servers.remote import wire
 from servers.remote.dockers import dumping, planned, quiesce, scope, writing
+from servers.remote.dockers.engine import Engine
 from servers.remote.dockers.ondisk import Kept, write_whole
 from servers.remote.dockers.reading import Seen
 from servers.remote.snapshots import docker as kind
@@ -151,3 +152,64 @@ def test_what_is_written_down_is_read_again_and_half_of_it_is_nothing(tmp_path, 
         again.load()
     assert again.remove()
     assert not kept.exists()
+
+
+def test_a_fake_secret_without_an_end_is_not_read_into_memory():
+    """A container says in its environment which file is read: it may be /dev/zero, or its program may not end."""
+    given = {"out": 0, "err": 0}
+
+    class FakeEngine:
+        def execute(self, container: str, argv: list[str], out: Any, err: Any) -> int:
+            for _ in range(1000):
+                err(b"e" * 1000)
+                given["err"] += 1
+            for _ in range(1000):
+                given["out"] += 1
+                out(b"x" * 1000)
+            return 0
+
+    container = {"Id": "x", "Config": {"Env": ["POSTGRES_PASSWORD_FILE=/dev/zero"]}}
+    told = dumping._Environment(FakeEngine(), container)  # type: ignore[arg-type]
+    with pytest.raises(wire.Refused, match="larger than 65536 bytes"):
+        told.first("POSTGRES_PASSWORD")
+    assert given == {"out": 66, "err": 1000}
+
+
+@pytest.mark.parametrize("size", [0, 65536])
+def test_a_fake_secret_of_a_sensible_size_is_read(size: int):
+    class FakeEngine:
+        def execute(self, container: str, argv: list[str], out: Any, err: Any) -> int:
+            for begin in range(0, size, 4096):
+                out(b"x" * min(4096, size - begin))
+            return 0
+
+    container = {"Id": "x", "Config": {"Env": ["POSTGRES_PASSWORD_FILE=/run/secrets/p"]}}
+    told = dumping._Environment(FakeEngine(), container)  # type: ignore[arg-type]
+    assert told.first("POSTGRES_PASSWORD") == "x" * size
+
+
+def test_two_that_say_the_same_of_themselves_are_not_kept_still():
+    """One of them could be another's: it would be stopped, and started, in the place of the one that was meant."""
+    twin = said("db", status="running")
+    twin.update(Id="other", Name="/liar")
+    with pytest.raises(wire.Refused, match="cannot be told") as refused:
+        quiesce.rows([stop("db")], seen(said("db"), twin))
+    assert refused.value.code == "snapshot"
+    # One that `run` started once, and one that a restore has set aside, are none.
+    for changed in ({"Name": "/db.phpborg-01234567"}, {"Config": said("db", oneoff="True")["Config"]}):
+        rows, told = quiesce.rows([stop("db")], seen(said("db"), {**twin, **changed}))
+        assert ([row["container"] for row in rows], told) == (["db"], [])
+
+
+def test_a_fake_engine_tells_no_label_of_an_image():
+    labels = {"com.docker.compose.project": "shop", "com.docker.compose.container-number": "1", "phpborg.drill": "x"}
+    answers: dict[str, Any] = {
+        "/containers/x/json": {"Id": "x", "Image": "sha256:1", "Config": {"Labels": {**labels, "mine": "y"}}},
+        "/images/sha256%3A1/json": {"Config": {"Labels": labels}},
+    }
+    engine = Engine.__new__(Engine)
+    engine.find = answers.get  # type: ignore[method-assign,assignment]
+    found = engine.container("x")
+    assert found is not None
+    assert found["Config"]["Labels"] == {"mine": "y"}
+    assert engine.container("y") is None

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from servers.remote import wire
-from servers.remote.dockers import drilling
+from servers.remote.dockers import apart, drilling
 
 
 def body(*binds: str, mounts: tuple[dict[str, Any], ...] = ()) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def base(tmp_path: Path) -> Path:
 
 def test_paths_of_the_drill_and_volumes_may_be_seen(base: Path) -> None:
     binds = (f"{base}/srv:/srv:ro", f"{base}/srv/file:/file", f"{base}/srv/near:/near", "a_volume:/data")
-    drilling.check_inside(body(*binds, mounts=({"Type": "tmpfs", "Target": "/t"},)), os.fsencode(base))
+    apart.check_inside(body(*binds, mounts=({"Type": "tmpfs", "Target": "/t"},)), os.fsencode(base))
 
 
 @pytest.mark.parametrize(
@@ -45,14 +45,43 @@ def test_nothing_that_a_link_or_a_name_leads_out_to_is_shown(base: Path, name: s
         body(mounts=({"Type": "bind", "Source": f"{base}/{name}", "Target": "/x"},)),
     ):
         with pytest.raises(wire.Refused) as refused:
-            drilling.check_inside(one, os.fsencode(base))
+            apart.check_inside(one, os.fsencode(base))
         assert refused.value.code == "unsafe"
+
+
+@pytest.mark.parametrize("name", ["srv/deep/../../../production", "srv/./file", "srv//file", "srv/deep/../file"])
+def test_a_name_that_is_read_in_two_ways_is_refused(base: Path, name: str) -> None:
+    """Through the link it stays inside; an engine shortens the name without a look, and is outside."""
+    (base / "srv/a/b/c").mkdir(parents=True)
+    (base / "srv/deep").symlink_to("a/b/c")
+    (base / "srv/production").mkdir()
+    with pytest.raises(wire.Refused) as refused:
+        apart.check_inside(body(f"{base}/{name}:/x"), os.fsencode(base))
+    assert refused.value.code == "unsafe"
+
+
+def test_the_engine_gets_the_real_path(base: Path) -> None:
+    asked = body(
+        f"{base}/srv/near:/x:ro", "data:/d", mounts=({"Type": "bind", "Source": f"{base}/srv/near", "Target": "/y"},)
+    )
+    host = apart.check_inside(asked, os.fsencode(base))["HostConfig"]
+    assert host["Binds"] == [f"{base}/srv/file:/x:ro", "data:/d"]
+    assert host["Mounts"][0]["Source"] == f"{base}/srv/file"
+    assert asked["HostConfig"]["Binds"][0] == f"{base}/srv/near:/x:ro"
+
+
+def test_a_link_to_a_name_with_a_colon_is_no_second_bind(base: Path) -> None:
+    (base / "y:/host").mkdir(parents=True)
+    (base / "srv/colon").symlink_to("../y:/host")
+    with pytest.raises(wire.Refused) as refused:
+        apart.check_inside(body(f"{base}/srv/colon:ro"), os.fsencode(base))
+    assert refused.value.code == "unsafe"
 
 
 @pytest.mark.parametrize("name", ["srv/missing", "srv/hanging"])
 def test_what_is_not_there_is_not_made_by_the_engine(base: Path, name: str) -> None:
     with pytest.raises(wire.Refused) as refused:
-        drilling.check_inside(body(f"{base}/{name}:/x"), os.fsencode(base))
+        apart.check_inside(body(f"{base}/{name}:/x"), os.fsencode(base))
     assert refused.value.code == "missing"
 
 

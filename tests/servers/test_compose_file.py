@@ -72,6 +72,35 @@ def test_what_people_write(text: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("a: b", ("a", "b")),
+        ("a :  b c", ("a", "b c")),
+        ("a:", ("a", "")),
+        ("a:b", None),
+        ("a:b: c", ("a:b", "c")),
+        ("a # b: c", None),
+        ("'a: b': c", ("'a: b'", "c")),
+        ("'it''s' : c", ("'it''s'", "c")),
+        ('"a\\": b": c', ('"a\\": b"', "c")),
+        ("'a' b: c", None),
+        ("'a: b", None),
+        ("'a':b", None),
+        ("-x: y", ("-x", "y")),
+        ("- x: y", None),
+        ("-: y", None),
+        ("<<: *x", ("<<", "*x")),
+        ("[a]: b", None),
+        ("*a : b", None),
+        ("é: x", ("é", "x")),
+        ("x" * 5000 + ": y", None),
+    ],
+)
+def test_the_key_of_a_line(line: str, said: tuple[str, str] | None) -> None:
+    assert compose_file._key(line) == said
+
+
+@pytest.mark.parametrize(
     "text", ["a: [b\n", "a: {b: c}}\n", "a:\n   c: d\n e: f\n", "just words\n", "a: b\n" * 7000, "[" * 100 + "\n"]
 )
 def test_what_is_not_understood_is_said(text: str) -> None:
@@ -92,7 +121,13 @@ def test_nothing_in_a_file_breaks_it(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a: " + "&x " * 50_000, "- " * 50_000 + "a", "a: " + "{a: " * 50_000, "a: [\n" + "b\n" * 5000]
+    "text",
+    [
+        *("a: " + "&x " * 50_000, "- " * 50_000 + "a", "a: " + "{a: " * 50_000, "a: [\n" + "b\n" * 5000),
+        *("a" + " " * 250_000 + "b", "a" + "\t" * 250_000 + "b", "- a" + " :x" * 80_000, "'" * 250_001, '"' * 250_001),
+        *("'a'" + " " * 250_000 + "b", "-" + "a " * 120_000, "a" + ": b :c" * 40_000),
+    ],
+    ids=lambda text: text[:8],
 )
 def test_a_file_that_is_made_to_hurt_is_left(text: str) -> None:
     with suppress(Odd):

@@ -18,12 +18,46 @@ from typing import Any, Dict, List, Optional
 COMPOSE = "com.docker.compose."
 # Networks that every engine has: nobody chooses addresses or other names in them.
 ALWAYS = ("default", "bridge", "host", "none", "nat")
-_CONFIG = (
+CONFIG = (
     *("Hostname", "Domainname", "User", "AttachStdin", "AttachStdout", "AttachStderr", "ExposedPorts", "Tty"),
     *("OpenStdin", "StdinOnce", "Env", "Cmd", "Healthcheck", "ArgsEscaped", "Image", "Volumes", "WorkingDir"),
     *("Entrypoint", "NetworkDisabled", "MacAddress", "Labels", "StopSignal", "StopTimeout", "Shell"),
 )
+_HOST = (
+    *("CpuShares", "Memory", "NanoCpus", "CgroupParent", "BlkioWeight", "BlkioWeightDevice", "BlkioDeviceReadBps"),
+    *("BlkioDeviceWriteBps", "BlkioDeviceReadIOps", "BlkioDeviceWriteIOps", "CpuPeriod", "CpuQuota"),
+    *("CpuRealtimePeriod", "CpuRealtimeRuntime", "CpusetCpus", "CpusetMems", "Devices", "DeviceCgroupRules"),
+    *("DeviceRequests", "KernelMemory", "KernelMemoryTCP", "MemoryReservation", "MemorySwap", "MemorySwappiness"),
+    *("OomKillDisable", "PidsLimit", "Ulimits", "CpuCount", "CpuPercent", "IOMaximumIOps", "IOMaximumBandwidth"),
+    *("Binds", "LogConfig", "NetworkMode", "PortBindings", "RestartPolicy", "AutoRemove", "VolumeDriver"),
+    *("VolumesFrom", "ConsoleSize", "Annotations", "CapAdd", "CapDrop", "Capabilities", "CgroupnsMode", "Dns"),
+    *("DnsOptions", "DnsSearch", "ExtraHosts", "GroupAdd", "IpcMode", "Cgroup", "Links", "OomScoreAdj", "PidMode"),
+    *("Privileged", "PublishAllPorts", "ReadonlyRootfs", "SecurityOpt", "StorageOpt", "Tmpfs", "UTSMode"),
+    *("UsernsMode", "ShmSize", "Sysctls", "Runtime", "Isolation", "Mounts", "MaskedPaths", "ReadonlyPaths", "Init"),
+)
 _ENDPOINT = ("Aliases", "IPAMConfig", "Links", "DriverOpts", "GwPriority")
+# What lies deeper, by where it lies: a table or a list of tables.
+_DEEPER: Dict[str, Any] = {
+    "RestartPolicy": ("Name", "MaximumRetryCount"),
+    "LogConfig": ("Type", "Config"),
+    "Devices": ("PathOnHost", "PathInContainer", "CgroupPermissions"),
+    "DeviceRequests": ("Driver", "Count", "DeviceIDs", "Capabilities", "Options"),
+    "Ulimits": ("Name", "Soft", "Hard"),
+    "Mounts": (
+        *("Type", "Source", "Target", "ReadOnly", "Consistency", "BindOptions", "VolumeOptions", "TmpfsOptions"),
+        *("ImageOptions", "ClusterOptions"),
+    ),
+}
+_OF_MOUNTS: Dict[str, Any] = {
+    "BindOptions": (
+        *("Propagation", "NonRecursive", "CreateMountpoint", "ReadOnlyNonRecursive", "ReadOnlyForceRecursive"),
+    ),
+    "VolumeOptions": ("NoCopy", "Labels", "DriverConfig", "Subpath"),
+    "TmpfsOptions": ("SizeBytes", "Mode", "Options"),
+    "ImageOptions": ("Subpath",),
+    "ClusterOptions": (),
+}
+_ADDRESSES = ("IPv4Address", "IPv6Address", "LinkLocalIPs")
 # Every engine's own lists have these; only an engine's own list is that long.
 _MASKED = {"/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list", "/proc/sched_debug", "/sys/firmware"}
 _READONLY = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
@@ -37,13 +71,14 @@ def from_inspect(said: Dict[str, Any], names: Optional[_Names] = None, hostname:
     `names`: {id: name} of all containers and networks, since references must outlive their ids. `hostname`: the
     machine's own, which a container in its network has without saying so.
     """
-    config, host = said.get("Config") or {}, dict(said.get("HostConfig") or {})
+    config = said.get("Config") or {}
+    host = {key: value for key, value in (said.get("HostConfig") or {}).items() if key in _HOST}
     networks = (said.get("NetworkSettings") or {}).get("Networks") or {}
     mounts = [_mount(mount) for mount in said.get("Mounts") or []]
     _name_references(host, names or {}, networks)
     _leave_defaults(host)
     host["Links"] = [_plain_link(link) for link in host.get("Links") or []] or None
-    body = {key: config[key] for key in _CONFIG if config.get(key) is not None}
+    body = {key: config[key] for key in CONFIG if config.get(key) is not None}
     # Nothing said would be the image's own; the engine turns this one into nothing.
     body["Entrypoint"] = config.get("Entrypoint") or [""]
     _leave_host_name(body, host, str(said.get("Id") or ""), hostname)
@@ -96,7 +131,6 @@ def _leave_defaults(host: Dict[str, Any]) -> None:
         host.pop("ReadonlyPaths")
     if host.get("Runtime") == "runc":
         host.pop("Runtime")
-    host.pop("ContainerIDFile", None)
 
 
 def _plain_link(link: str) -> str:
@@ -181,12 +215,50 @@ def _networking(first: str, endpoints: Dict[str, Any]) -> Dict[str, Any]:
     return {"EndpointsConfig": {first: endpoint}}
 
 
+class Unknown(LookupError):
+    """A body has a setting that nobody knows."""
+
+
+def unknown(body: Dict[str, Any], networks: Dict[str, Any]) -> List[str]:
+    """Names of settings that are none, exactly as they are spelt; empty for a body that is of the known form.
+
+    An engine takes keys in whatever case: one that is spelt otherwise would mean more than anybody has looked at.
+    """
+    host = body.get("HostConfig") or {}
+    found = _odd(body, (*CONFIG, "HostConfig", "NetworkingConfig")) + _odd(host, _HOST)
+    for key, known in _DEEPER.items():
+        found += [one for row in _tables(host.get(key)) for one in _odd(row, known)]
+    for mount in _tables(host.get("Mounts")):
+        for key, known in _OF_MOUNTS.items():
+            found += _odd(mount.get(key) or {}, known)
+        found += _odd((mount.get("VolumeOptions") or {}).get("DriverConfig") or {}, ("Name", "Options"))
+    ports = host.get("PortBindings") or {}
+    found += [one for rows in ports.values() for row in _tables(rows) for one in _odd(row, ("HostIp", "HostPort"))]
+    networking = body.get("NetworkingConfig") or {}
+    found += _odd(networking, ("EndpointsConfig",))
+    for endpoint in (*(networking.get("EndpointsConfig") or {}).values(), *networks.values()):
+        found += _odd(endpoint or {}, (*_ENDPOINT, "MacAddress"))
+        found += _odd((endpoint or {}).get("IPAMConfig") or {}, _ADDRESSES)
+    return sorted(set(found))
+
+
+def _odd(table: Any, known: Any) -> List[str]:
+    return [str(key) for key in table if key not in known]
+
+
+def _tables(value: Any) -> List[Dict[str, Any]]:
+    return [value] if isinstance(value, dict) else list(value or [])
+
+
 def rewrite(row: Dict[str, Any], renames: Dict[str, Any]) -> Dict[str, Any]:
     """{"name", "body", "networks": further ones to connect in this order, "disconnect": [name]} for a manifest's row.
 
     `row` has "name", "create" and "networks" and is not changed. "disconnect" names the network that a container is
-    made in though it had left it.
+    made in though it had left it. Raises Unknown for a setting that is not of the known form.
     """
+    odd = unknown(row["create"], row["networks"] or {})
+    if odd:
+        raise Unknown("{!r} has settings that nobody knows: {}".format(row["name"], ", ".join(odd)))
     return _Rewriting(renames).container(row)
 
 

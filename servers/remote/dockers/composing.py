@@ -1,11 +1,12 @@
 """Compose brings a project up from its restored files: for archives that do not say how a container was made."""
 
+import os
 import re
 import time
 from typing import Any, Dict, List, Optional
 
 from .. import children, validate, wire
-from . import bodies, containers, looking, reading
+from . import bodies, containers, hiding, looking, reading
 from .engine import Engine
 from .journal import Record
 from .steps import Context, Kind, Note, Problem, Table
@@ -27,6 +28,8 @@ class ComposeUp(Kind):
         self._files = _paths(params.get("files"), "files")
         self._env_files = _paths(params.get("env_files"), "env_files")
         self._lines: List[bytes] = []
+        # Compose quotes the lines that it cannot read.
+        self._secrets = hiding.of_files([*self._env_files, os.path.join(self._directory, b".env")])
 
     def prepare(self) -> Table:
         there = of_project(self.engine, self._project)
@@ -39,9 +42,11 @@ class ComposeUp(Kind):
 
     def apply(self, note: Note) -> Table:
         code, words = self._up()
+        there = of_project(self.engine, self._project)
+        rows = [row for said in there for row in (said.get("Config") or {}).get("Env") or []]
+        words = hiding.hidden(words, hiding.of_environment(rows))
         if code != 0:
             raise wire.Refused("engine", "Compose ended with exit {}: {}".format(code, words or "it said nothing"))
-        there = of_project(self.engine, self._project)
         return {"containers": sorted(map(reading.name_of, there)), "said": words}
 
     def _up(self) -> Any:
@@ -59,11 +64,14 @@ class ComposeUp(Kind):
         code, _ = children.capture(
             [*argv, "up", "--detach", "--no-recreate"], control, env=env, on_line=self._hear, timeout=_SECONDS
         )
-        return code, b"\n".join(self._lines).decode("utf-8", "replace")[-_WORDS:]
+        return code, self._without_secrets(b"\n".join(self._lines))[-_WORDS:]
+
+    def _without_secrets(self, said: bytes) -> str:
+        return hiding.hidden(said.decode("utf-8", "replace"), self._secrets)
 
     def _hear(self, line: bytes) -> None:
         self._lines = [*self._lines[-50:], line]
-        self.context.tell(step="compose_up", project=self._project, line=line.decode("utf-8", "replace")[:500])
+        self.context.tell(step="compose_up", project=self._project, line=self._without_secrets(line)[:500])
 
     @staticmethod
     def undo(engine: Engine, record: Record) -> Optional[str]:

@@ -5,7 +5,7 @@ from time import sleep, strptime, time
 from typing import Any, List, Optional
 
 from .. import validate, wire
-from . import bodies, containers, drilling, networks, reading
+from . import apart, bodies, containers, networks, reading
 from .engine import Engine
 from .journal import Record
 from .steps import Context, Kind, Note, Problem, Table
@@ -28,6 +28,10 @@ class CreateContainer(Kind):
             raise wire.Refused("invalid", "the body of a container is not of the form that is known")
         if not isinstance(further, dict) or not all(isinstance(one, dict) for one in further.values()):
             raise wire.Refused("invalid", "networks must be a table of tables")
+        odd = bodies.unknown(body, further)
+        if odd:
+            text = "the body of {} has settings that nobody knows: {}"
+            raise wire.Refused("invalid", text.format(self._name, ", ".join(odd)[:1000]))
         self._body = body
         self._networks = further
         self._left: List[str] = validate.texts(params.get("disconnect") or [], "disconnect", _MOST)
@@ -36,7 +40,7 @@ class CreateContainer(Kind):
 
     def prepare(self) -> Table:
         if self._inside is not None:
-            drilling.check_inside(self._body, self._inside)
+            self._body = apart.check(self._name, self._body, self._networks, self._inside, self.context.records)
         if self.engine.container(self._name) is not None:
             raise wire.Refused("exists", "there is a container {} already".format(self._name))
         return {"name": self._name, "id": None, "since": time()}

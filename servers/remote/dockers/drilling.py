@@ -354,20 +354,3 @@ class MakePrivate(Kind):
         finally:
             os.close(directory)
         return None
-
-
-def check_inside(body: Table, base: bytes) -> None:
-    """No path that the container is to see leads out of the drill's directory, by whatever link. Raises Refused."""
-    host = body.get("HostConfig") or {}
-    sources = [str(bind).partition(":")[0] for bind in host.get("Binds") or []]
-    sources += [str(one.get("Source")) for one in host.get("Mounts") or [] if one.get("Type") == "bind"]
-    real = os.path.realpath(base)
-    for source in sources:
-        if not source.startswith("/"):
-            continue
-        target = os.path.realpath(wire.raw(source))
-        if not target.startswith(real + b"/"):
-            text = "{} leads out of the drill: nothing of this machine is shown to its containers"
-            raise wire.Refused("unsafe", text.format(source), path=source)
-        if not os.path.lexists(target):
-            raise wire.Refused("missing", "{} was not in the archive".format(source), path=source)

@@ -166,10 +166,20 @@ class _Environment:
     def _file(self, path: str) -> str:
         """As the container sees it: a secret is often mounted only there."""
         out, err = bytearray(), bytearray()
-        code = self._engine.execute(self._container, ["cat", "--", path], out.extend, err.extend)
-        if code or len(out) > _SECRET_BYTES:
-            text = "the file {} with the password cannot be read in the container: {}"
-            raise wire.Refused("snapshot", text.format(path, bytes(err[:_WORDS]).decode("utf-8", "replace").strip()))
+        text = "the file {} with the password cannot be read in the container: {}"
+
+        def take(data: bytes) -> None:
+            # A container names what it likes, also something without an end.
+            if len(out) + len(data) > _SECRET_BYTES:
+                raise wire.Refused("snapshot", text.format(path, "it is larger than {} bytes".format(_SECRET_BYTES)))
+            out.extend(data)
+
+        def words(data: bytes) -> None:
+            err.extend(data[: max(0, _WORDS - len(err))])
+
+        code = self._engine.execute(self._container, ["cat", "--", path], take, words)
+        if code:
+            raise wire.Refused("snapshot", text.format(path, bytes(err).decode("utf-8", "replace").strip()))
         return bytes(out).decode("utf-8", "surrogateescape").rstrip("\r\n")
 
 

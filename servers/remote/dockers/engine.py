@@ -19,6 +19,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequ
 from urllib.parse import quote, urlencode
 
 from .. import wire
+from ..probes import docker_said
 
 # The newest that this program was written for; older engines are asked in their own version.
 NEWEST = (1, 51)
@@ -152,9 +153,11 @@ class Engine:
         return True
 
     def container(self, name: str) -> Optional[Dict[str, Any]]:
-        """What `inspect` says of a container by its name or id; None when there is none."""
+        """What `inspect` says of a container by its name or id, without labels of its image; None for none."""
         found: Optional[Dict[str, Any]] = self.find("/containers/{}/json".format(part(name)))
-        return found
+        if found is None or not docker_said.asks_its_image(found):
+            return found
+        return docker_said.own_labels(found, self.find("/images/{}/json".format(part(str(found.get("Image"))))))
 
     def read(self, path: str, seconds: float = _SILENT_SECONDS, **query: Any) -> Iterator[bytes]:
         """The bytes of an answer as they come, such as an image being saved."""
@@ -167,13 +170,16 @@ class Engine:
             connection.close()
 
     def send(
-        self, path: str, chunks: Iterable[bytes], kind: str = "application/x-tar", **query: Any
+        self, path: str, chunks: Iterable[bytes], kind: str = "application/x-tar", hear: Any = None, **query: Any
     ) -> List[Dict[str, Any]]:
-        """Give the engine a stream, such as an image; answers its messages. Raises Refused with its error."""
+        """Give the engine a stream, such as an image; answers its messages. Raises Refused with its error.
+
+        `hear` is called with each message when it comes.
+        """
         headers = {"Content-Type": kind, "Transfer-Encoding": "chunked"}
         connection, response = self._open("POST", path, chunks, _SILENT_SECONDS, query, headers)
         try:
-            return list(self._messages(response))
+            return [said for said in self._messages(response) if hear is None or hear(said) or True]
         finally:
             connection.close()
 

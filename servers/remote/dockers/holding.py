@@ -9,6 +9,7 @@ import os
 from typing import Any, Dict, List, Optional
 
 from .. import tree, wire
+from . import hiding
 from .engine import Engine, part
 
 LABEL = "phpborg.docker"
@@ -38,8 +39,16 @@ class Holder:
     def hold(self, volume: Dict[str, Any]) -> Dict[str, Any]:
         """{"volume", "holder", "source": where its content is on this machine from now on, "mounted"}.
 
-        Raises Refused with the engine's words. Never makes a volume: one that is gone meanwhile is refused.
+        Raises Refused with the engine's words, without the values of its options. Never makes a volume: one that is
+        gone meanwhile is refused.
         """
+        try:
+            return self._hold(volume)
+        except wire.Refused as refusal:
+            words = hiding.hidden(refusal.message, hiding.of_options(volume.get("Options") or {}))
+            raise wire.Refused(refusal.code, words, **refusal.facts) from None
+
+    def _hold(self, volume: Dict[str, Any]) -> Dict[str, Any]:
         name = str(volume["Name"])
         self._number += 1
         own = "phpborg-{}-{}".format(self._token, self._number)

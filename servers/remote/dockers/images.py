@@ -7,7 +7,8 @@ import time
 from typing import Any, Dict, Iterator, List, Optional
 
 from .. import borg, children, validate, wire
-from .engine import Engine, part
+from . import tags
+from .engine import Engine
 from .journal import Record
 from .steps import Context, Kind, Note, Table
 
@@ -15,26 +16,6 @@ _CHUNK = 1 << 18
 _TELL_SECONDS = 1.0
 _LOG_BYTES = 1 << 16
 _MOST = 1000
-
-
-def find(engine: Engine, name: str) -> Optional[Table]:
-    """An image by its id, tag or digest."""
-    found: Optional[Table] = engine.find("/images/{}/json".format(part(name)))
-    return found
-
-
-def split(reference: str) -> Dict[str, str]:
-    """{"repo", "tag"} of a name; the tag is "latest" where none is said, and a digest counts as one."""
-    name, at, digest = reference.partition("@")
-    if at:
-        return {"repo": name, "tag": digest}
-    head, colon, tag = reference.rpartition(":")
-    return {"repo": head, "tag": tag} if colon and "/" not in tag else {"repo": reference, "tag": "latest"}
-
-
-def _give_name(engine: Engine, identity: str, name: str) -> None:
-    words = split(name)
-    engine.post("/images/{}/tag".format(part(identity)), repo=words["repo"], tag=words["tag"])
 
 
 class _Named(Kind):
@@ -53,28 +34,31 @@ class _Named(Kind):
         return self._reference or self._id
 
     def prepare(self) -> Table:
-        there = {tag: find(self.engine, tag) for tag in self._tags}
+        there = {tag: tags.find(self.engine, tag) for tag in self._tags}
         return {"tags": {tag: said["Id"] for tag, said in there.items() if said is not None}}
 
     @staticmethod
     def undo(engine: Engine, record: Record) -> Optional[str]:
+        ours = record.undo.get("ours") or (record.facts or {}).get("id")
         for tag, former in sorted(record.undo.get("tags", {}).items()):
-            now = find(engine, tag)
-            if (now is None or now["Id"] != former) and find(engine, former) is not None and "@" not in tag:
-                _give_name(engine, former, tag)
+            now = tags.find(engine, tag)
+            if now is None or now["Id"] == former or (ours and now["Id"] != ours):
+                continue  # or somebody has given it to a newer one
+            if tags.find(engine, former) is not None and "@" not in tag:
+                tags.give(engine, former, tag)
         return None
 
     def _tag(self, identity: str, tag: str) -> None:
-        now = find(self.engine, tag)
+        now = tags.find(self.engine, tag)
         if tag and "@" not in tag and not tag.startswith("sha256:") and (now is None or now["Id"] != identity):
-            _give_name(self.engine, identity, tag)
+            tags.give(self.engine, identity, tag)
 
 
 class NeedImage(_Named):
     """{"reference", "id"}: it is there already"""
 
     def apply(self, note: Note) -> Table:
-        said = find(self.engine, self._id or self._reference)
+        said = tags.find(self.engine, self._id or self._reference)
         if said is None:
             raise wire.Refused("missing", "there is no image {}".format(self._shown), image=self._shown)
         return {"id": said["Id"], "tags": said.get("RepoTags") or []}
@@ -90,13 +74,14 @@ class PullImage(_Named):
         self._wanted = tag
 
     def apply(self, note: Note) -> Table:
-        said = find(self.engine, self._id) if self._id else None
+        said = tags.find(self.engine, self._id) if self._id else None
         pulled = said is None
         if said is None:
             self._pull()
-            said = find(self.engine, self._reference)
+            said = tags.find(self.engine, self._reference)
         if said is None:
             raise wire.Refused("missing", "{} was pulled and is not there".format(self._shown))
+        note({"ours": said["Id"]})
         if self._wanted:
             self._tag(said["Id"], self._wanted)
         return {"id": said["Id"], "pulled": pulled, "same": not self._id or said["Id"] == self._id}
@@ -104,7 +89,7 @@ class PullImage(_Named):
     def _pull(self) -> None:
         if not self._reference or self._reference.startswith("sha256:"):
             raise wire.Refused("missing", "the image {} has no name by which it could be pulled".format(self._shown))
-        name = split(self._reference)
+        name = tags.split(self._reference)
         told = 0.0
         for said in self.engine.messages("/images/create", fromImage=name["repo"], tag=name["tag"]):
             self.context.control.check()
@@ -125,29 +110,54 @@ class LoadImage(_Named):
             params = dict(params, reference=named[0])
         super().__init__(context, params)
         self._tags = [tag for tag in named if "@" not in tag and not tag.startswith("sha256:")]
+        self._before: Table = {}
+
+    def prepare(self) -> Table:
+        self._before = tags.before(self.engine)
+        return dict(super().prepare(), **self._before)
 
     def apply(self, note: Note) -> Table:
-        said = find(self.engine, self._id) if self._id else None
-        loaded = 0
-        if said is None:
-            loaded = self._load()
-            said = find(self.engine, self._id or self._reference)
-        if said is None:
-            text = "{} was loaded and is not there: the archive holds another image"
-            raise wire.Refused("missing", text.format(self._shown), image=self._shown)
-        for tag in self._tags:
-            self._tag(said["Id"], tag)
+        said = tags.find(self.engine, self._id) if self._id else None
+        if said is not None:
+            self._name(said, note)
+            return {"id": said["Id"], "loaded": False, "bytes": 0}
+        hearing = tags.Hearing(self.engine, note)
+        try:
+            loaded = self._load(hearing)
+            said = tags.find(self.engine, self._id or self._reference)
+            if said is None:
+                text = "{} was loaded and is not there: the archive holds another image"
+                raise wire.Refused("missing", text.format(self._shown), image=self._shown)
+            self._name(said, note)
+        finally:
+            undo = dict(self._before, given=hearing.given)
+            tags.give_back(self.engine, undo, keep=str((said or {}).get("Id") or ""), but=self._tags)
         return {"id": said["Id"], "loaded": bool(loaded), "bytes": loaded}
 
-    def _hear(self, messages: List[Dict[str, Any]]) -> None:
-        """What the engine says of it at the end."""
+    def _name(self, said: Table, note: Note) -> None:
+        note({"ours": said["Id"]})
+        for tag in self._tags:
+            self._tag(said["Id"], tag)
 
-    def _load(self) -> int:
+    @staticmethod
+    def undo(engine: Engine, record: Record) -> Optional[str]:
+        if not record.done:
+            undo = tags.guessed(engine, record)
+            tags.give_back(engine, undo, keep=str(undo.get("ours") or ""))
+        return _Named.undo(engine, record)
+
+    def _load(self, hearing: tags.Hearing) -> int:
+        """So many bytes."""
         with tempfile.TemporaryFile() as log:
             tool = borg.reader(self.context.request, self.context.token, log.fileno())()
             count: Dict[str, Any] = {"bytes": 0}
             try:
-                self._hear(self.engine.send("/images/load", self._chunks(tool, count), quiet=True))
+                self.engine.send("/images/load", self._chunks(tool, count), hear=hearing.hear, quiet=True)
+                hearing.write(heard=True)
+            except wire.Refused as refusal:
+                # What the engine has told, it has told to its end; one that is away may have gone on.
+                hearing.write(heard=refusal.code == "engine")
+                raise
             finally:
                 assert tool.process.stdout is not None
                 tool.process.stdout.close()

@@ -68,6 +68,7 @@ def rows(asked: List[Quiet], seen: Seen) -> Tuple[List[Row], List[Finding]]:
             continue
         said = inspected[name]
         refuse_swarm(name, said, one.how)
+        _refuse_twin(name, said, inspected)
         if state(said).get("Status") != "running":
             continue  # it keeps still already, or the engine is just starting it anew; it is left as it is
         how = one.how
@@ -83,7 +84,7 @@ def _present(asked: Quiet, inspected: Dict[str, Inspected]) -> Optional[str]:
     """By what Compose calls it: its name changes more easily."""
     if asked.project is not None and asked.service is not None:
         for name, said in sorted(inspected.items()):
-            if _is(said, asked.project, asked.service, asked.number):
+            if _ASIDE not in name and _is(said, asked.project, asked.service, asked.number):
                 return name
     return asked.container if asked.container in inspected else None
 
@@ -94,6 +95,19 @@ def _is(said: Inspected, project: Any, service: Any, number: Any) -> bool:
     same = found.get(COMPOSE + "project") == project and found.get(COMPOSE + "service") == service
     once = found.get(COMPOSE + "oneoff", "").lower() == "true"
     return same and not once and (number is None or found.get(COMPOSE + "container-number") == str(number))
+
+
+def _refuse_twin(name: str, said: Inspected, inspected: Dict[str, Inspected]) -> None:
+    """Raises Refused for one that says the same of itself as another: it could not be told which one is meant."""
+    found = labels_of(said)
+    who = (found.get(COMPOSE + "project"), found.get(COMPOSE + "service"), found.get(COMPOSE + "container-number"))
+    if None in who or not _is(said, *who):
+        return
+    others = [other for other, one in sorted(inspected.items()) if other != name and _is(one, *who)]
+    twin = next((other for other in others if _ASIDE not in other), None)
+    if twin is not None:
+        text = "{} and {} are both container {} of the service {} of {}: it cannot be told which one is to keep still"
+        raise wire.Refused("snapshot", text.format(name, twin, who[2], who[1], who[0]), container=name)
 
 
 def refuse_swarm(name: str, said: Inspected, how: str) -> None:

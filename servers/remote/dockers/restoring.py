@@ -3,7 +3,7 @@
 import json
 import os
 from contextlib import suppress
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from .. import places, validate, wire
 from . import containers, exchanging, keeping
@@ -98,8 +98,8 @@ def rollback(socket: str, token: str) -> Table:
                 continue
             try:
                 remark = _undo(engine, record)
-            except (Problem, wire.Refused, OSError) as error:
-                words = error.message if isinstance(error, wire.Refused) else str(error)
+            except Exception as error:  # whatever it is, what was done before it is undone
+                words = _words(error)
                 answer["problems"].append("step {} ({}): {}".format(record.number, record.op, words))
                 held = words if record.op in _HOLD else ""
                 continue
@@ -109,9 +109,17 @@ def rollback(socket: str, token: str) -> Table:
             answer["undone"].append(row)
             answer["notes"] += [remark] if remark else []
         if not answer["problems"]:
-            answer["notes"] += _clean(records)
-            journal.remove()
+            notes, answer["problems"] = _clean(records)
+            answer["notes"] += notes
+            if not answer["problems"]:
+                journal.remove()
     return answer
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, wire.Refused):
+        return error.message
+    return str(error) if isinstance(error, (Problem, OSError)) else "{}: {}".format(type(error).__name__, error)
 
 
 def _engine(socket: str) -> Any:
@@ -122,11 +130,16 @@ def _engine(socket: str) -> Any:
         return None, refusal.message
 
 
-def _clean(records: List[Record]) -> List[str]:
-    """What was extracted and is not in place any more; directories that were made on the way."""
+def _clean(records: List[Record]) -> Tuple[List[str], List[str]]:
+    """What was extracted and is not in place any more; directories that were made on the way. (remarks, problems)"""
     quiet = wire.Control(0)  # it listens to nobody
-    found = [exchanging.finish_undo(one, quiet) for one in reversed(records) if one.op == "exchange"]
-    return list(dict.fromkeys(remark for remark in found if remark))
+    remarks, problems = [], []
+    for record in reversed([one for one in records if one.op == "exchange"]):
+        try:
+            remarks.append(exchanging.finish_undo(record, quiet))
+        except Exception as error:
+            problems.append("step {} ({}): {}".format(record.number, record.op, _words(error)))
+    return list(dict.fromkeys(remark for remark in remarks if remark)), problems
 
 
 def forget(socket: str, token: str, control: wire.Control) -> Table:
@@ -143,8 +156,8 @@ def forget(socket: str, token: str, control: wire.Control) -> Table:
                 continue
             try:
                 told = _forget(engine, record, control, problem)
-            except (wire.Refused, OSError) as error:
-                told = error.message if isinstance(error, wire.Refused) else str(error)
+            except Exception as error:
+                told = _words(error)
             if record.op in ("exchange", "rename_container"):
                 (problems if told else removed).append(told or _shown(record))
         if not problems:

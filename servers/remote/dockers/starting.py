@@ -4,7 +4,7 @@ import time
 from typing import Optional
 
 from .. import validate, wire
-from . import containers, reading
+from . import apart, containers, reading
 from .engine import Engine
 from .journal import Record
 from .steps import Context, Kind, Note, Problem, Table
@@ -26,6 +26,7 @@ class Start(Kind):
 
     def prepare(self) -> Table:
         self._said = containers.there(self.engine, self._name)
+        apart.check_start(self.engine, self._said, self.context.records)
         return {"container": containers.identity_of(self._said), "state": containers.state_of(self._said)}
 
     def apply(self, note: Note) -> Table:

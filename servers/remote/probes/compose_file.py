@@ -12,10 +12,8 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 LIMIT_BYTES = 1 << 18
 _MOST_LINES, _MOST_DEPTH, _MOST_NAMES = 6000, 40, 500
 _MOST_FLOWING = 200  # lines that one bracket goes over
-_KEY = re.compile(
-    r"""("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'"""
-    r"""|[^\s#\[\]{},"'&*!|>%@`-][^#]*?|-[^\s#][^#]*?|<<)\s*:(?:\s+(.*))?$"""
-)
+_MOST_KEY = 4096
+_NO_KEY = " \t#[]{},&*!|>%@`"
 _MARK = re.compile(r"(&|!|\*)([^\s,\[\]{}]*)\s*(.*)$", re.DOTALL)
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://|git@|github\.com/")
 
@@ -217,7 +215,7 @@ class _Reader:
                 break
             rest = line.text[1:].lstrip()
             inner = indent + len(line.text) - len(rest)
-            if rest and (_is_item(rest) or _KEY.match(rest)) and rest[0] not in "[{&":
+            if rest and (_is_item(rest) or _key(rest) is not None) and rest[0] not in "[{&":
                 # The item is a block of its own that begins on this line.
                 self.lines[self.at] = Line(inner, rest)
                 found.append(self.block(inner, depth + 1))
@@ -232,11 +230,11 @@ class _Reader:
             line = self.lines[self.at]
             if line.indent != indent or _is_item(line.text):
                 break
-            match = _KEY.match(line.text)
-            if match is None:
+            said = _key(line.text)
+            if said is None:
                 raise Odd("a line is not understood")
             self.at += 1
-            key, value = _scalar(match.group(1)), self._value(match.group(2) or "", indent, depth, is_item=False)
+            key, value = _scalar(said[0]), self._value(said[1], indent, depth, is_item=False)
             if key == "<<":
                 for one in _list(value):
                     found = {**(one if isinstance(one, dict) else {}), **found}
@@ -294,6 +292,42 @@ class _Reader:
 
 def _is_item(text: str) -> bool:
     return text == "-" or text.startswith("- ")
+
+
+def _key(text: str) -> Optional[Tuple[str, str]]:
+    """The key of a line, as it is written, and what stands behind its colon; None for a line without one.
+
+    By hand, in one go: a file of somebody's container must not cost more than its length.
+    """
+    head = text[:_MOST_KEY]
+    if head[:1] in ("'", '"'):
+        end = _end_of_quotes(head)
+        rest = text[end:].lstrip() if end else ""
+        return (text[:end], rest[1:].lstrip()) if rest == ":" or (rest[:1] == ":" and rest[1].isspace()) else None
+    if not head or head[0] in _NO_KEY or (head[0] == "-" and (head[1:2].isspace() or head[1:2] in ("", "#"))):
+        return None
+    remark = head.find("#")
+    at = head.find(":", 2 if head[0] == "-" else 1)
+    while at > 0 and (remark < 0 or at < remark):
+        if at + 1 == len(text) or text[at + 1].isspace():
+            return text[:at].rstrip(), text[at + 1 :].lstrip()
+        at = head.find(":", at + 1)
+    return None
+
+
+def _end_of_quotes(text: str) -> int:
+    """Behind the word in quotes that a text begins with; 0 when they are not closed."""
+    quote, at = text[0], 1
+    while at < len(text):
+        if text[at] == "\\" and quote == '"':
+            at += 2
+        elif text[at] == quote and quote == "'" and text[at + 1 : at + 2] == quote:
+            at += 2
+        elif text[at] == quote:
+            return at + 1
+        else:
+            at += 1
+    return 0
 
 
 def _scalar(word: str) -> Optional[str]:

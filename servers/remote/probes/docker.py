@@ -8,6 +8,7 @@ import json
 import os
 import re
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from urllib.parse import quote
 
 from . import base, docker_said
 from .docker_api import Engine, Failed
@@ -131,10 +132,12 @@ def _inventory(engine: Engine, look: base.Look) -> Dict[str, Any]:
     found["swarm"] = (info.get("Swarm") or {}).get("LocalNodeState") == "active"
     inspected = []
     for listed in ask("/containers/json?all=1", []):
-        if _is_drilled(listed):
-            continue
         try:
-            inspected.append(engine.inspect(listed["Id"]))
+            said = engine.inspect(listed["Id"])
+            if docker_said.asks_its_image(said):
+                said = docker_said.own_labels(said, _image(engine, said))
+            if not _is_drilled({"Labels": docker_said.labels_of(said)}):
+                inspected.append(said)
         except Failed as failure:
             if failure.status != 404:  # 404: it was removed meanwhile
                 problems.append(str(failure))
@@ -149,6 +152,15 @@ def _inventory(engine: Engine, look: base.Look) -> Dict[str, Any]:
     found["networks"] = docker_said.networks([one for one in ask("/networks", []) if not _is_drilled(one)])
     found["images"] = docker_said.images(ask("/images/json", []), containers)
     return dict(found, problem="; ".join(problems[:5]) or None)
+
+
+def _image(engine: Engine, said: Dict[str, Any]) -> Optional[Dict[str, Any]]:
+    """The image of a container; None for one that is gone."""
+    try:
+        found: Dict[str, Any] = engine.get("/images/{}/json".format(quote(str(said.get("Image")), safe="")))
+    except Failed:
+        return None
+    return found
 
 
 def _is_drilled(one: Dict[str, Any]) -> bool:

@@ -11,6 +11,10 @@ from typing import Any, Dict, List, Optional
 from .docker_disk import Disk
 
 _LABEL = "com.docker.compose."
+# Labels that mean something here.
+_MEANT = (_LABEL, "com.docker.swarm.", "phpborg.")
+# Of them, those that no image has of Compose.
+_MARKS = ("config-hash", "container-number", "oneoff", "project.config_files", "project.working_dir")
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 _SECRET = re.compile(r"pass(word|wd|phrase)?$|secret|token|key$", re.IGNORECASE)
 _MOST_NAMES = 200
@@ -35,6 +39,26 @@ _NO_SERVERS = re.compile(r"exporter|express|admin|backup|client|operator|pooler|
 def labels_of(said: Dict[str, Any]) -> Dict[str, str]:
     """The labels of an inspected container."""
     return (said.get("Config") or {}).get("Labels") or {}
+
+
+def asks_its_image(said: Dict[str, Any]) -> bool:
+    """Has it labels that mean something here, and that its image may have brought?"""
+    return any(key.startswith(_MEANT) for key in labels_of(said))
+
+
+def own_labels(said: Dict[str, Any], image: Optional[Dict[str, Any]]) -> Dict[str, Any]:
+    """The inspected container without labels that its image has brought: who builds an image says nothing about here.
+
+    `image`: inspected, or None. Compose labels the images that it builds like their containers; what only a container
+    can have tells these from one that an image labels.
+    """
+    brought = ((image or {}).get("Config") or {}).get("Labels") or {}
+    labels = labels_of(said)
+    same = {key for key, value in labels.items() if key.startswith(_MEANT) and brought.get(key) == value}
+    if any(_LABEL + mark in labels and _LABEL + mark not in same for mark in _MARKS):
+        same = {key for key in same if not key.startswith(_LABEL)}
+    kept = {key: value for key, value in labels.items() if key not in same}
+    return dict(said, Config=dict(said["Config"], Labels=kept)) if same else said
 
 
 def container(said: Dict[str, Any], disk: Disk) -> Dict[str, Any]:
