@@ -154,19 +154,51 @@ def _ordered(chosen: Dict[str, Row], inspected: Dict[str, Inspected], seen: Seen
 
 
 def keep_still(engine: Engine, kept: List[Row], save: Save, control: wire.Control) -> List[Finding]:
-    """One after the other; each is written down before. Raises Refused with the engine's words, and Stopped."""
+    """One after the other; each is written down before. Raises Refused with the engine's words, and Stopped.
+
+    Who does not run any more by then stays as it is, and none of ours: its row is not `begun`.
+    """
     told: List[Finding] = []
     for row in kept:
         control.check()
+        now = state(engine.container(row["id"]) or {})
+        if now.get("Status") != "running":
+            told += _left(engine, row)
+            continue
+        row["started"] = now.get("StartedAt")  # it may have been started anew since it was looked at
         row["begun"], row["at"] = True, time.time()
         save()
-        if row["how"] == "pause":
-            engine.post("/containers/{}/pause".format(part(row["id"])))
-        else:
-            told += _stop(engine, row)
-        row["done"] = True
+        ours, more = _quieten(engine, row)
+        row["begun"] = row["done"] = ours
         save()
+        told += more if ours else _left(engine, row)
     return told
+
+
+def _left(engine: Engine, row: Row) -> List[Finding]:
+    """Not kept still: it does so already, unless it comes up again."""
+    said = find(engine, row)
+    if said is None:
+        message = "there is no such container that could keep still"
+        return [finding("docker_left_out", "container_missing", row["container"], message)]
+    if said["Id"] != row["id"] and state(said).get("Status") in ("running", "restarting"):
+        message = "somebody made it anew just before it was to keep still: it goes on running"
+        return [finding("docker_changed", "not_still", row["container"], message)]
+    return []
+
+
+def _quieten(engine: Engine, row: Row) -> Tuple[bool, List[Finding]]:
+    """(False when it ended, or somebody paused it, a moment before; what is to be told)."""
+    try:
+        if row["how"] == "stop":
+            return _stop(engine, row)
+        engine.post("/containers/{}/pause".format(part(row["id"])))
+    except wire.Refused as refusal:
+        gone = refusal.facts.get("status") in (404, 409)
+        if not gone or state(engine.container(row["id"]) or {}).get("Status") == "running":
+            raise
+        return False, []
+    return True, []
 
 
 def _patience(said: Inspected) -> int:
@@ -175,16 +207,16 @@ def _patience(said: Inspected) -> int:
     return own if isinstance(own, int) and own > 0 else _STOP_SECONDS
 
 
-def _stop(engine: Engine, row: Row) -> List[Finding]:
-    """To its end."""
+def _stop(engine: Engine, row: Row) -> Tuple[bool, List[Finding]]:
+    """To its end. (False when it had ended a moment before, what is to be told)."""
     seconds = row["seconds"]
-    engine.post("/containers/{}/stop".format(part(row["id"])), None, seconds + _STOP_MARGIN, t=seconds)
+    ours = engine.order("/containers/{}/stop".format(part(row["id"])), seconds + _STOP_MARGIN, t=seconds)
     after = state(engine.container(row["id"]) or {})
     row["ended"] = after.get("FinishedAt")
     if after.get("ExitCode") != _KILLED:
-        return []
+        return ours, []
     message = "it did not end within {} s and was killed: its files may be as after a power cut".format(seconds)
-    return [finding("docker", "killed", row["container"], message)]
+    return ours, [finding("docker", "killed", row["container"], message)]
 
 
 def changed(engine: Engine, kept: List[Row]) -> List[Finding]:

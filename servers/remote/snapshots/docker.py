@@ -86,7 +86,7 @@ class _Making:
         about, pictures = writing.engine(seen), self._images(wanted)
         self._told += quiesce.keep_still(self._engine, kept.rows, kept.save, self._control)
         dumps = self._dumps()
-        quiesced = [{key: row[key] for key in ("container", "how", "from")} for row in kept.rows]
+        quiesced = [{key: row[key] for key in ("container", "how", "from")} for row in kept.rows if row["begun"]]
         made = writing.Made(about, volumes, binds, pictures, dumps, quiesced)
         table = writing.manifest(seen, self._plan, self._scope, made)
         write_whole(os.path.join(kept.made, _MANIFEST), json.dumps(table, indent=1).encode())

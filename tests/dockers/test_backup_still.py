@@ -1,0 +1,128 @@
+"""Keeping still with a fake engine: what happens between two of its answers, which no real one does at will."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from servers.remote import wire
+from servers.remote.dockers import planned, quiesce
+from servers.remote.dockers.engine import Engine
+from tests.dockers.test_backup_words import said, seen
+
+Row = dict[str, Any]
+
+
+class FakeEngine(Engine):
+    """Containers by their ids; `before` is called with each order's path, as somebody else's hand would act then."""
+
+    def __init__(self, *containers: Row, before: Callable[[str], None] | None = None) -> None:
+        self.there = {one["Id"]: one for one in containers}
+        self.orders: list[str] = []
+        self.before = before or (lambda path: None)
+
+    def container(self, name: str) -> Row | None:
+        found = [one for one in self.there.values() if name in (one["Id"], one["Name"].lstrip("/"))]
+        return found[0] if found else None
+
+    def get(self, path: str, seconds: float = 0, **query: Any) -> Any:
+        assert path == "/containers/json"
+        return [{"Id": identity} for identity in self.there]
+
+    def post(self, path: str, body: Any = None, seconds: float = 0, **query: Any) -> None:
+        self._carry_out(path)
+
+    def order(self, path: str, seconds: float = 0, **query: Any) -> bool:
+        return self._carry_out(path)
+
+    def _carry_out(self, path: str) -> bool:
+        """As the real one: a pause of what does not run is refused, a stop of it changes nothing."""
+        self.before(path)
+        _, _, identity, order = path.split("/")
+        now = (self.container(identity) or {}).get("State")
+        if now is None:
+            raise wire.Refused("engine", "no such container", status=404)
+        if order == "stop" and now["Status"] == "exited":
+            return False
+        if order == "pause" and now["Status"] != "running":
+            raise wire.Refused("engine", "it is not running", status=409)
+        self.orders.append(f"{order} {identity}")
+        after = {"pause": "paused", "stop": "exited", "start": "running", "unpause": "running"}[order]
+        now.update(Status=after, ExitCode=0)
+        return True
+
+
+def asked(name: str, how: str) -> planned.Quiet:
+    return planned.Quiet(name, None, None, None, how)
+
+
+def kept_still(engine: FakeEngine, rows: list[Row]) -> list[Row]:
+    return quiesce.keep_still(engine, rows, lambda: None, wire.Control(0))
+
+
+def made(how: str, *containers: Row) -> list[Row]:
+    rows, told = quiesce.rows([asked(one["Name"].lstrip("/"), how) for one in containers], seen(*containers))
+    assert told == []
+    return rows
+
+
+@pytest.mark.parametrize("how", ["pause", "stop"])
+@pytest.mark.parametrize("moment", ["before it is looked at", "after it was looked at"])
+def test_with_a_fake_who_ended_before_it_was_its_turn_is_left_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, how: str, moment: str
+) -> None:
+    job, other = said("job"), said("other")
+    rows = made(how, job, other)
+
+    def end(path: str = "job") -> None:
+        if "job" in path:
+            job["State"].update(Status="exited", ExitCode=137)
+
+    engine = FakeEngine(job, other, before=end if moment.startswith("after") else None)
+    if moment.startswith("before"):
+        end()
+    assert kept_still(engine, rows) == []
+    assert {row["container"]: row["begun"] for row in rows} == {"job": False, "other": True}
+    assert engine.orders == [f"{how} id-of-other"]
+    engine.before = lambda path: None
+    monkeypatch.setattr(quiesce, "_STEADY_SECONDS", 0)
+    assert quiesce.bring_back(engine, rows, lambda: None) == []
+    assert job["State"]["Status"] == "exited"
+    assert other["State"]["Status"] == "running"
+
+
+def test_with_a_fake_who_was_paused_by_somebody_meanwhile_stays_paused() -> None:
+    job = said("job")
+    rows = made("pause", job)
+    engine = FakeEngine(job, before=lambda path: job["State"].update(Status="paused"))
+    assert kept_still(engine, rows) == []
+    engine.before = lambda path: None
+    assert quiesce.bring_back(engine, rows, lambda: None) == []
+    assert job["State"]["Status"] == "paused"
+
+
+def test_with_a_fake_that_refuses_to_pause_what_runs_it_is_a_failure() -> None:
+    def refuse(path: str) -> None:
+        raise wire.Refused("engine", "cgroups say no", status=500)
+
+    job = said("job")
+    with pytest.raises(wire.Refused, match="cgroups"):
+        kept_still(FakeEngine(job, before=refuse), made("pause", job))
+
+
+def test_with_a_fake_who_was_made_anew_or_removed_just_before_is_told() -> None:
+    rows = made("stop", said("anew"), said("gone"))
+    now = dict(said("anew"), Id="another")
+    told = kept_still(FakeEngine(now), rows)
+    assert {row["name"]: row["code"] for row in told} == {"anew": "not_still", "gone": "container_missing"}
+    assert not any(row["begun"] for row in rows)
+
+
+def test_with_a_fake_who_was_started_anew_just_before_keeps_still_since_then() -> None:
+    rows = made("stop", said("job"))
+    job = said("job")
+    job["State"]["StartedAt"] = "2026-02-02T00:00:00Z"
+    assert kept_still(FakeEngine(job), rows) == []
+    assert (rows[0]["begun"], rows[0]["started"]) == (True, "2026-02-02T00:00:00Z")
