@@ -6,6 +6,7 @@ can come into the database, whatever a server says.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,7 +30,7 @@ _ITEMS: dict[str, tuple[str, ...]] = {
 _NAMES = ("networks", "configs")
 # What the helper says of an empty volume that nobody uses: no worry of anybody's.
 _UNUSED = "it is empty"
-_TOLD = {"actual", "engine", "findings", "not_included", "quiesced"}
+_TOLD = {"actual", "engine", "findings", "not_included", "quiesced", "still_seconds"}
 _ENGINE = ("version", "api_version", "data_root", "storage_driver", "swarm")
 # The helper's codes in sentences without its figures, which the page shows translated.
 _SAID = {
@@ -94,6 +95,13 @@ def still(facts: Mapping[str, Any]) -> dict[str, list[str]]:
     for row in _rows(facts, "quiesced"):
         found.setdefault(str(row.get("how") or ""), []).append(str(deep(row.get("container") or "")))
     return found
+
+
+def still_seconds(facts: Mapping[str, Any]) -> float:
+    """For how long the first container kept still already when the helper answered."""
+    seconds = facts.get("still_seconds")
+    known = isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 <= seconds < math.inf
+    return float(seconds or 0) if known else 0.0
 
 
 def last_quiet_seconds(job: BackupJob) -> float | None:

@@ -126,3 +126,14 @@ def test_with_a_fake_who_was_started_anew_just_before_keeps_still_since_then() -
     job["State"]["StartedAt"] = "2026-02-02T00:00:00Z"
     assert kept_still(FakeEngine(job), rows) == []
     assert (rows[0]["begun"], rows[0]["started"]) == (True, "2026-02-02T00:00:00Z")
+
+
+def test_with_a_fake_stops_before_the_last_one_count_as_kept_still() -> None:
+    rows = made("stop", said("first"), said("second"))
+    assert quiesce.still_seconds(rows) is None
+    kept_still(FakeEngine(said("first"), said("second")), rows)
+    rows[0]["at"] -= 40
+    assert (quiesce.still_seconds(rows) or 0) >= 40
+    rows[0]["at"] += 100_000  # somebody set the clock back
+    rows[1]["at"] += 100_000
+    assert quiesce.still_seconds(rows) == 0

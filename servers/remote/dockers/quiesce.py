@@ -175,6 +175,12 @@ def keep_still(engine: Engine, kept: List[Row], save: Save, control: wire.Contro
     return told
 
 
+def still_seconds(kept: List[Row]) -> Optional[float]:
+    """For how long the first of them keeps still by now; None when none does."""
+    since = [row["at"] for row in kept if row["begun"]]
+    return max(0.0, time.time() - min(since)) if since else None
+
+
 def _left(engine: Engine, row: Row) -> List[Finding]:
     """Not kept still: it does so already, unless it comes up again."""
     said = find(engine, row)

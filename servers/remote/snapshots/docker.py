@@ -5,8 +5,9 @@ and is seen by borg at /var/lib/phpborg/docker: manifest.json, images/N.tar, dum
 the engine has them; those that are not mounted by themselves are held mounted meanwhile (dockers/holding.py).
 
 Beside the usual facts `make` answers "engine", "actual", "not_included", "findings" ({"kind", "code", "name",
-"message"}), "quiesced" and "made_bytes"; `state` answers "changed": findings about containers that somebody started,
-made anew or removed while they were kept still. `remove` needs the token and the socket alone.
+"message"}), "quiesced", "still_seconds" (since the first of them was told to keep still, or None) and "made_bytes";
+`state` answers "changed": findings about containers that somebody started, made anew or removed while they were kept
+still. `remove` needs the token and the socket alone.
 """
 
 import json
@@ -56,7 +57,8 @@ def make(place: Place, volume: Volume, args: Dict[str, Any], hold: Any, control:
         making = _Making(engine, kept, volume.plan, control)
         making.all()
     show(wire.raw(kept.made), place)
-    return dict(making.facts, origins=[SEEN], device=volume.socket, type="docker")
+    waited = quiesce.still_seconds(kept.rows)
+    return dict(making.facts, origins=[SEEN], device=volume.socket, type="docker", still_seconds=waited)
 
 
 class _Making:
