@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 
 from servers.remote import wire
-from servers.remote.dockers import planned, quiesce
+from servers.remote.dockers import planned, quiesce, reading
 from servers.remote.dockers.engine import Engine
+from servers.remote.dockers.ondisk import Kept
+from servers.remote.probes import docker_said
+from servers.remote.snapshots import docker as kind
 from tests.dockers.test_backup_words import said, seen
 
 Row = dict[str, Any]
@@ -137,3 +140,27 @@ def test_with_a_fake_stops_before_the_last_one_count_as_kept_still() -> None:
     rows[0]["at"] += 100_000  # somebody set the clock back
     rows[1]["at"] += 100_000
     assert quiesce.still_seconds(rows) == 0
+
+
+def test_what_a_restore_has_set_aside_is_in_no_backup(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = dict(said("db"), Name="/db.phpborg-0a1b2c3d")
+    drill = said("phpborg-drill-x")
+    drill["Config"]["Labels"]["phpborg.drill"] = "x"
+    mounts = [{"Type": "volume", "Name": "data", "Source": "/v/data/_data"}]
+    volume = {"Name": "data", "Driver": "local", "Mountpoint": "/v/data/_data"}
+    everything = seen(*(dict(one, Mounts=mounts) for one in (said("db"), kept, drill)), volumes=(volume,))
+    plan = planned.plan({"containers": ["db", "db.phpborg-0a1b2c3d"], "volumes": ["data"]})
+    monkeypatch.setattr(reading, "read", lambda engine: everything)
+    making = kind._Making(FakeEngine(), Kept("0123456789abcdef"), plan, wire.Control(0))
+    there, found, told = making._seen, making._scope, making._told
+    assert [reading.name_of(one) for one in there.containers] == ["db"]
+    assert reading.volume_rows(there)[0]["used_by"] == ["db"]
+    assert found.containers == ["db"]
+    assert [(row["code"], row["name"]) for row in told] == [("container_missing", "db.phpborg-0a1b2c3d")]
+
+
+@pytest.mark.parametrize(
+    "name", ["phpborg-web-1", "a.phpborg-short", "b.phpborg-0a1b2c3d-copy", "x.phpborg-0a1b2c3d\n"]
+)
+def test_a_name_that_only_looks_like_ours_is_theirs(name: str) -> None:
+    assert not docker_said.is_ours(name, {"phpborg": "x"})

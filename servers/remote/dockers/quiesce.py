@@ -17,6 +17,7 @@ import time
 from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from .. import wire
+from ..probes.docker_said import is_aside
 from .engine import Engine, part
 from .planned import Quiet
 from .reading import COMPOSE, SWARM, Seen, depends_on, labels_of, name_of
@@ -30,8 +31,6 @@ _START_SECONDS = 60.0
 _STEADY_SECONDS = 2.0
 _LOOK_SECONDS = 0.2
 _LATE_SECONDS = 2.0
-# The names of containers that a restore has set aside.
-_ASIDE = ".phpborg-"
 Row = Dict[str, Any]
 Inspected = Dict[str, Any]
 Finding = Dict[str, Any]
@@ -262,7 +261,7 @@ def find(engine: Engine, row: Row) -> Optional[Inspected]:
         for listed in engine.get("/containers/json", all=True, filters={"label": wanted}):
             other = engine.container(str(listed["Id"]))
             if other is not None and _is(other, row["project"], row["service"], row["number"]):
-                if _ASIDE not in name_of(other):
+                if not is_aside(name_of(other)):
                     return other
         return None
     other = engine.container(row["container"])

@@ -131,7 +131,7 @@ def _inventory(engine: Engine, look: base.Look) -> Dict[str, Any]:
     found["swarm"] = (info.get("Swarm") or {}).get("LocalNodeState") == "active"
     inspected = []
     for listed in ask("/containers/json?all=1", []):
-        if _is_drilled(listed):
+        if _is_ours(listed):
             continue
         try:
             inspected.append(engine.inspect(listed["Id"]))
@@ -142,15 +142,16 @@ def _inventory(engine: Engine, look: base.Look) -> Dict[str, Any]:
     containers = [docker_said.container(said, disk) for said in inspected]
     found["containers"] = containers
     # What is counted first has the most time: volumes are what is asked for most.
-    volumes = [one for one in ask("/volumes", {}).get("Volumes") or [] if not _is_drilled(one)]
+    volumes = [one for one in ask("/volumes", {}).get("Volumes") or [] if not _is_ours(one)]
     found["volumes"] = docker_said.volumes({"Volumes": volumes}, containers, disk)
     found["projects"] = docker_said.projects(inspected, disk)
     found["binds"] = docker_said.binds(containers, found["projects"], disk)
-    found["networks"] = docker_said.networks([one for one in ask("/networks", []) if not _is_drilled(one)])
+    found["networks"] = docker_said.networks([one for one in ask("/networks", []) if not _is_ours(one)])
     found["images"] = docker_said.images(ask("/images/json", []), containers)
     return dict(found, problem="; ".join(problems[:5]) or None)
 
 
-def _is_drilled(one: Dict[str, Any]) -> bool:
-    """Of a drill of an archive: it is gone in minutes, and no part of what is there."""
-    return "phpborg.drill" in (one.get("Labels") or {})
+def _is_ours(one: Dict[str, Any]) -> bool:
+    """A container as it is listed, a volume or a network."""
+    names = [str(one.get("Name") or ""), *map(str, one.get("Names") or [])]
+    return any(docker_said.is_ours(name, one.get("Labels")) for name in names)

@@ -11,6 +11,9 @@ from typing import Any, Dict, List, Optional
 from .docker_disk import Disk
 
 _LABEL = "com.docker.compose."
+# What other programs of ours put beside containers; and how a restore calls a container that it has set aside.
+OURS = ("phpborg.session", "phpborg.docker", "phpborg.drill")
+_ASIDE = re.compile(r"\.phpborg-[0-9A-Za-z]{8}\Z")
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 _SECRET = re.compile(r"pass(word|wd|phrase)?$|secret|token|key$", re.IGNORECASE)
 _MOST_NAMES = 200
@@ -35,6 +38,16 @@ _NO_SERVERS = re.compile(r"exporter|express|admin|backup|client|operator|pooler|
 def labels_of(said: Dict[str, Any]) -> Dict[str, str]:
     """The labels of an inspected container."""
     return (said.get("Config") or {}).get("Labels") or {}
+
+
+def is_aside(name: str) -> bool:
+    """A container that a restore keeps for its rollback: it is there until the window ends, and never runs."""
+    return _ASIDE.search(name) is not None
+
+
+def is_ours(name: str, labels: Optional[Dict[str, str]]) -> bool:
+    """Of a drill, a session, a backup or a restore of ours: no part of what is to be backed up."""
+    return any(label in (labels or {}) for label in OURS) or is_aside(name)
 
 
 def container(said: Dict[str, Any], disk: Disk) -> Dict[str, Any]:

@@ -70,7 +70,7 @@ class _Making:
         self._control = control
         self._holder = holding.Holder(engine, kept.token)
         self._counting = Counting(_COUNT_SECONDS, control.check)
-        self._seen = reading.read(engine)
+        self._seen = reading.to_be_kept(reading.read(engine))
         self._there = scope.by_name(self._seen)
         self._scope, self._told = scope.of(asked, self._seen)
 
