@@ -40,6 +40,9 @@ _SAID = {
     "paused_not_stopped": gettext_noop("it was started with --rm: stopping would remove it, so it is paused"),
     "killed": gettext_noop("it did not end in time and was killed: its files may be as after a power cut"),
     "removed": gettext_noop("somebody removed it while it was kept still"),
+    "restarting": gettext_noop(
+        "it ends and is started again and again: it was left alone, and may have written while it was read"
+    ),
     "not_still": gettext_noop("somebody made it anew just before it was to keep still: it goes on running"),
     "recreated": gettext_noop("somebody made it anew while it was kept still"),
     "started": gettext_noop("somebody started it while it was kept still"),

@@ -184,7 +184,8 @@ def _still(
             swarm.append(one)
         elif way == DUMP and not one.engine:
             raise DumpImpossible(container=one.name or "")
-        elif one.state == "running":
+        elif one.state == "running" or (one.state == "restarting" and way != DUMP):
+            # One that the engine is just starting anew may run by then; if it does not, the server tells it.
             still.append(Still(one, key, way))
         elif way == DUMP:
             asleep.append(one)

@@ -299,6 +299,16 @@ def test_phpborgs_own_container_is_never_stopped() -> None:
     assert any("own container goes on working" in str(sentence) for sentence in made.sentences)
 
 
+def test_one_that_is_just_started_anew_is_asked_to_keep_still_too() -> None:
+    """Whether it runs by then only the server sees, which tells it."""
+    both = [container("loop", state="restarting"), container("ended", state="exited")]
+    made = plan({"quiesce": {"default": "stop"}}, containers=both)
+    assert [row["container"] for row in helper(made)["quiesce"]] == ["loop"]
+    both = [container("shop_db_1", "shop", "db", engine="mysql", state="restarting")]
+    made = plan({"containers": [], "quiesce": {"containers": {"shop/db": "dump"}}}, containers=both, binds=[])
+    assert [row.kind for row in made.findings] == ["docker_not_running"]
+
+
 def test_a_dump_needs_a_database_that_is_known_and_runs() -> None:
     with pytest.raises(DumpImpossible):
         plan({"quiesce": {"containers": {"shop/web": "dump"}}})

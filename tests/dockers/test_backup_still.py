@@ -164,3 +164,14 @@ def test_what_a_restore_has_set_aside_is_in_no_backup(monkeypatch: pytest.Monkey
 )
 def test_a_name_that_only_looks_like_ours_is_theirs(name: str) -> None:
     assert not docker_said.is_ours(name, {"phpborg": "x"})
+
+
+def test_with_a_fake_one_that_ends_and_is_started_again_and_again_is_told() -> None:
+    loop, other = said("loop", status="restarting"), said("other")
+    rows, told = quiesce.rows([asked("loop", "stop"), asked("other", "stop")], seen(loop, other))
+    assert [row["container"] for row in rows] == ["other"]
+    assert [(row["kind"], row["code"], row["name"]) for row in told] == [("docker_not_still", "restarting", "loop")]
+    # Also when it begins to between the two looks.
+    other["State"]["Status"] = "restarting"
+    told = kept_still(FakeEngine(other), rows)
+    assert [(row["code"], row["name"], rows[0]["begun"]) for row in told] == [("restarting", "other", False)]

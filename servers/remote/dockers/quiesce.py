@@ -67,6 +67,8 @@ def rows(asked: List[Quiet], seen: Seen) -> Tuple[List[Row], List[Finding]]:
             continue
         said = inspected[name]
         refuse_swarm(name, said, one.how)
+        if state(said).get("Status") == "restarting":
+            told.append(_restarts(name))
         if state(said).get("Status") != "running":
             continue  # it keeps still already, or the engine is just starting it anew; it is left as it is
         how = one.how
@@ -76,6 +78,11 @@ def rows(asked: List[Quiet], seen: Seen) -> Tuple[List[Row], List[Finding]]:
             told.append(finding("docker", "paused_not_stopped", name, message))
         chosen[name] = _row(name, said, how)
     return _ordered(chosen, inspected, seen), told
+
+
+def _restarts(name: str) -> Finding:
+    message = "it ends and is started again and again: it was left alone, and may have written while it was read"
+    return finding("docker_not_still", "restarting", name, message)
 
 
 def _present(asked: Quiet, inspected: Dict[str, Inspected]) -> Optional[str]:
@@ -189,7 +196,7 @@ def _left(engine: Engine, row: Row) -> List[Finding]:
     if said["Id"] != row["id"] and state(said).get("Status") in ("running", "restarting"):
         message = "somebody made it anew just before it was to keep still: it goes on running"
         return [finding("docker_changed", "not_still", row["container"], message)]
-    return []
+    return [_restarts(row["container"])] if state(said).get("Status") == "restarting" else []
 
 
 def _quieten(engine: Engine, row: Row) -> Tuple[bool, List[Finding]]:
