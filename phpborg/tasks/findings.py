@@ -39,6 +39,7 @@ KINDS = {
     "docker_swarm": _("Task of a Swarm: left running"),
     "docker_not_running": _("Not running: not dumped"),
     "docker_not_still": _("Not kept still"),
+    "docker_shared": _("Volume written to from outside of the job"),
     "docker_unclear": _("Compose file not understood in all"),
     "docker_changed": _("Changed by somebody during the backup"),
     "docker": _("Docker"),
