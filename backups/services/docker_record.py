@@ -39,6 +39,9 @@ _SAID = {
     "volume_empty": gettext_noop("it is empty"),
     "paused_not_stopped": gettext_noop("it was started with --rm: stopping would remove it, so it is paused"),
     "killed": gettext_noop("it did not end in time and was killed: its files may be as after a power cut"),
+    "room_unknown": gettext_noop(
+        "how much its volumes hold is not known: whether its dump has room was not known before"
+    ),
     "removed": gettext_noop("somebody removed it while it was kept still"),
     "restarting": gettext_noop(
         "it ends and is started again and again: it was left alone, and may have written while it was read"

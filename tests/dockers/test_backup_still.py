@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -175,3 +176,20 @@ def test_with_a_fake_one_that_ends_and_is_started_again_and_again_is_told() -> N
     other["State"]["Status"] = "restarting"
     told = kept_still(FakeEngine(other), rows)
     assert [(row["code"], row["name"], rows[0]["begun"]) for row in told] == [("restarting", "other", False)]
+
+
+def test_with_a_fake_what_could_not_be_counted_is_no_zero(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("servers.remote.dockers.ondisk.BASE", str(tmp_path / "kept"))
+    monkeypatch.setattr("servers.remote.dockers.ondisk.SEEN", str(tmp_path / "seen"))
+    mounts = [{"Type": "volume", "Name": "a", "Source": str(tmp_path / "gone")}, {"Type": "volume", "Name": "b"}]
+    there = seen(dict(said("db"), Mounts=mounts), dict(said("known"), Mounts=[]))
+    monkeypatch.setattr(reading, "read", lambda engine: there)
+    plan = planned.plan({"dumps": [{"container": name, "engine": "mysql"} for name in ("db", "known")]})
+    kept = Kept("0123456789abcdef")
+    kept.make("/run/docker.sock")
+    making = kind._Making(FakeEngine(), kept, plan, wire.Control(0))
+    making._check_room([])
+    assert [(row["code"], row["name"]) for row in making._told] == [("room_unknown", "db")]
+    with pytest.raises(wire.Refused, match=f"needs at least {1 << 60} bytes") as refused:
+        making._check_room([{"Size": 1 << 60}])
+    assert refused.value.code == "no-room"

@@ -20,7 +20,7 @@ from ..dockers.engine import Engine, part
 from ..dockers.measuring import Counting, is_empty
 from ..dockers.ondisk import SEEN, Kept, write_whole
 from ..dockers.planned import Plan, plan
-from ..dockers.quiesce import Finding
+from ..dockers.quiesce import Finding, finding
 from .tools import Place, show
 
 _COUNT_SECONDS = 120.0
@@ -103,16 +103,24 @@ class _Making:
         }
 
     def _check_room(self, wanted: List[Row]) -> None:
-        """Images as the engine counts them; a dump takes about what its database takes, of which more is known."""
-        needed = saving.needed(wanted)
+        """Images as the engine counts them; a dump takes about what its database takes, of which more is known.
+
+        What cannot be counted is no zero: the room is then looked at while it is written, and that is told.
+        """
+        needed, unknown = saving.needed(wanted), []
         for asked in self._plan.dumps:
             said = self._there.get(asked.container)
             if said is None:
                 raise wire.Refused("missing", "there is no container {} to be dumped".format(asked.container))
             for mount in said.get("Mounts") or []:
-                if mount.get("Type") == "volume" and mount.get("Source"):
-                    needed += self._counting.directory(str(mount["Source"]))["size_bytes"] or 0
-        self._kept.check_room(needed, "what is saved beside the volumes")
+                if mount.get("Type") == "volume":
+                    size = self._counting.directory(str(mount.get("Source") or ""))["size_bytes"]
+                    needed += size or 0
+                    unknown += [asked.container] if size is None else []
+        at_least = bool(unknown) or any(said.get("Size") is None for said in wanted)
+        self._kept.check_room(needed, "what is saved beside the volumes", at_least)
+        message = "how much its volumes hold is not known: whether its dump has room was not known before"
+        self._told += [finding("docker", "room_unknown", name, message) for name in dict.fromkeys(unknown)]
 
     def _volume(self, row: Row, said: Row) -> Row:
         """A row of the manifest; from now on its content is there to be read."""
