@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 from servers.remote import wire
 from servers.remote.dockers import planned, quiesce, reading
 from servers.remote.dockers.engine import Engine
+from servers.remote.dockers.measuring import Counting
 from servers.remote.dockers.ondisk import Kept
 from servers.remote.probes import docker_said
 from servers.remote.snapshots import docker as kind
@@ -193,3 +196,40 @@ def test_with_a_fake_what_could_not_be_counted_is_no_zero(monkeypatch: pytest.Mo
     with pytest.raises(wire.Refused, match=f"needs at least {1 << 60} bytes") as refused:
         making._check_room([{"Size": 1 << 60}])
     assert refused.value.code == "no-room"
+
+
+def test_what_is_counted_is_what_borg_stores(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for name in ("file", "folder/file"):
+        (tmp_path / name).write_bytes(b"x")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("nowhere")
+    with socket.socket(socket.AF_UNIX) as there:
+        there.bind(str(tmp_path / "folder/socket"))
+        assert Counting(60, lambda: None).directory(str(tmp_path))["files"] == 4
+
+
+def test_with_a_fake_a_volume_is_counted_again_once_all_of_its_users_keep_still(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    there = [said(name) for name in ("quiet", "busy", "loop")] + [said("ended", status="exited")]
+    there[2]["State"]["Status"] = "restarting"
+    monkeypatch.setattr(reading, "read", lambda engine: seen(*there))
+    kept = Kept("0123456789abcdef")
+    making = kind._Making(FakeEngine(), kept, planned.plan({}), wire.Control(0))
+    kept.rows = [{"container": name, "begun": begun} for name, begun in (("quiet", True), ("busy", False))]
+
+    def counted(*users: str, **more: Any) -> tuple[bool, int | None]:
+        row = {"name": "v", "used_by": list(users), "path": str(tmp_path), "files": 7, "empty": False, "still": False}
+        (found,) = making._count_still([{**row, **more}])
+        return found["still"], found["files"]
+
+    assert counted("quiet") == (True, 0)  # what it removed when it ended is no loss
+    assert counted("quiet", "ended") == (True, 0)
+    assert counted("quiet", "busy") == counted("quiet", "loop") == (False, 7)
+    assert counted("ended") == counted() == (False, 7)  # nothing was asked of them: the first count is right
+    assert counted("quiet", files=None) == (False, None)
+    assert counted("quiet", path=None) == (False, 7)
+    monkeypatch.setattr(kind, "_COUNT_STILL_SECONDS", -1.0)
+    (tmp_path / "file").touch()
+    assert counted("quiet") == (False, 7)

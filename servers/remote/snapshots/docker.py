@@ -12,7 +12,7 @@ still. `remove` needs the token and the socket alone.
 
 import json
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from .. import policy, tree, validate, wire
 from ..dockers import dumping, holding, quiesce, reading, saving, scope, writing
@@ -24,6 +24,8 @@ from ..dockers.quiesce import Finding, finding
 from .tools import Place, show
 
 _COUNT_SECONDS = 120.0
+# While containers keep still every second counts; it was counted a moment before, so it is in the cache.
+_COUNT_STILL_SECONDS = 5.0
 _MANIFEST = "manifest.json"
 Row = Dict[str, Any]
 
@@ -87,6 +89,7 @@ class _Making:
         binds = writing.binds(seen, self._plan, self._scope, self._counting)
         about, pictures = writing.engine(seen), self._images(wanted)
         self._told += quiesce.keep_still(self._engine, kept.rows, kept.save, self._control)
+        volumes = self._count_still(volumes)
         dumps = self._dumps()
         quiesced = [{key: row[key] for key in ("container", "how", "from")} for row in kept.rows if row["begun"]]
         made = writing.Made(about, volumes, binds, pictures, dumps, quiesced)
@@ -127,7 +130,25 @@ class _Making:
         path, read, problem = self._reached(said, row["used_by"])
         sized = {"size_bytes": None, "files": None} if path is None else self._counting.directory(path)
         row = {key: value for key, value in row.items() if key != "mountpoint"}
-        return dict(row, path=path, read=read, problem=problem, empty=path is not None and is_empty(path), **sized)
+        return dict(
+            row, path=path, read=read, problem=problem, still=False, empty=path is not None and is_empty(path), **sized
+        )
+
+    def _count_still(self, volumes: List[Row]) -> List[Row]:
+        """Once more those whose users all keep still now: "still" is true where borg reads exactly what was counted."""
+        quiet = {row["container"] for row in self._kept.rows if row["begun"]}
+        counting = Counting(_COUNT_STILL_SECONDS, self._control.check)
+        return [self._still(row, quiet, counting) for row in volumes]
+
+    def _still(self, row: Row, quiet: Set[str], counting: Counting) -> Row:
+        active = {one for one in row["used_by"] if self._is_active(one)}
+        if row["path"] is None or row["files"] is None or not active or not active <= quiet:
+            return row
+        sized = counting.directory(row["path"])
+        return row if sized["files"] is None else dict(row, still=True, empty=is_empty(row["path"]), **sized)
+
+    def _is_active(self, name: str) -> bool:
+        return quiesce.state(self._there[name]).get("Status") in ("running", "restarting")
 
     def _reached(self, said: Row, users: List[str]) -> Tuple[Optional[str], str, Optional[str]]:
         """(where it is read, how, what is in the way)."""
