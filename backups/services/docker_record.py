@@ -48,7 +48,8 @@ _SAID = {
     ),
     "not_still": gettext_noop("somebody made it anew just before it was to keep still: it goes on running"),
     "recreated": gettext_noop("somebody made it anew while it was kept still"),
-    "started": gettext_noop("somebody started it while it was kept still"),
+    "started": gettext_noop("it was started while it was kept still, by somebody or by a restart of Docker's engine"),
+    "ended": gettext_noop("it ended while it was paused, as it does when Docker's engine is restarted"),
 }
 
 

@@ -41,7 +41,7 @@ KINDS = {
     "docker_not_still": _("Not kept still"),
     "docker_shared": _("Volume written to from outside of the job"),
     "docker_unclear": _("Compose file not understood in all"),
-    "docker_changed": _("Changed by somebody during the backup"),
+    "docker_changed": _("Changed during the backup"),
     "docker": _("Docker"),
     "load": _("While it was loaded"),
     "not_started": _("Not started"),

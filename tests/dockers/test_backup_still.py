@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from backups.services import docker_record
 from servers.remote import wire
-from servers.remote.dockers import planned, quiesce, reading
+from servers.remote.dockers import lasting, planned, quiesce, reading
 from servers.remote.dockers.engine import Engine
 from servers.remote.dockers.measuring import Counting
 from servers.remote.dockers.ondisk import Kept
@@ -233,3 +234,31 @@ def test_with_a_fake_a_volume_is_counted_again_once_all_of_its_users_keep_still(
     monkeypatch.setattr(kind, "_COUNT_STILL_SECONDS", -1.0)
     (tmp_path / "file").touch()
     assert counted("quiet") == (False, 7)
+
+
+@pytest.mark.parametrize(
+    ("how", "after", "code", "words"),
+    [
+        ("pause", {"Status": "paused"}, None, ""),
+        ("pause", {"Status": "running"}, "started", "started while it was paused, by somebody or by a restart"),
+        ("pause", {"Status": "exited", "ExitCode": 255}, "ended", "ended while it was paused, as it does when"),
+        ("stop", {"Status": "exited"}, None, ""),
+        ("stop", {"Status": "running"}, "started", "started while it was stopped, by somebody or by a restart"),
+        ("stop", {"Status": "exited", "FinishedAt": "2027-01-01T00:00:00Z"}, "started", "it is exited now"),
+    ],
+)
+def test_with_a_fake_a_restart_of_the_engine_is_not_said_to_be_somebodys_hand(
+    how: str, after: Row, code: str | None, words: str
+) -> None:
+    job = said("job")
+    job["State"]["FinishedAt"] = "2026-01-02T00:00:00Z"
+    engine = FakeEngine(job)
+    rows = made(how, job)
+    kept_still(engine, rows)
+    job["State"].update(after)
+    told = lasting.changed(engine, rows)
+    assert [row["code"] for row in told] == ([code] if code else [])
+    assert all(words in row["message"] for row in told)
+    shown = docker_record.findings(told)
+    assert not any("somebody started" in one.message for one in shown)
+    assert all("engine" in one.message for one in shown)

@@ -231,33 +231,6 @@ def _stop(engine: Engine, row: Row) -> Tuple[bool, List[Finding]]:
     return ours, [finding("docker", "killed", row["container"], message)]
 
 
-def changed(engine: Engine, kept: List[Row]) -> List[Finding]:
-    """Which of them did not keep still until now, in words."""
-    told = []
-    for row in kept:
-        if not row["begun"]:
-            continue
-        said = find(engine, row)
-        if said is None:
-            message = "somebody removed it while it was kept still"
-            told.append(finding("docker_changed", "removed", row["container"], message))
-        elif said["Id"] != row["id"]:
-            message = "somebody made it anew while it was kept still; it is {} now".format(state(said).get("Status"))
-            told.append(finding("docker_changed", "recreated", row["container"], message))
-        elif not _is_still(row, state(said)):
-            how = {"pause": "paused", "stop": "stopped"}[row["how"]]
-            text = "somebody started it while it was {}; it is {} now"
-            message = text.format(how, state(said).get("Status"))
-            told.append(finding("docker_changed", "started", row["container"], message))
-    return told
-
-
-def _is_still(row: Row, now: Dict[str, Any]) -> bool:
-    if row["how"] == "pause":
-        return now.get("Status") == "paused"
-    return now.get("Status") == "exited" and row["ended"] in (None, now.get("FinishedAt"))
-
-
 def find(engine: Engine, row: Row) -> Optional[Inspected]:
     """The container of a row: by its id, else who has its place in its project, else its name."""
     said = engine.container(row["id"])

@@ -15,7 +15,7 @@ import os
 from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from .. import policy, tree, validate, wire
-from ..dockers import dumping, holding, quiesce, reading, saving, scope, writing
+from ..dockers import dumping, holding, lasting, quiesce, reading, saving, scope, writing
 from ..dockers.engine import Engine, part
 from ..dockers.measuring import Counting, is_empty
 from ..dockers.ondisk import SEEN, Kept, write_whole
@@ -233,7 +233,7 @@ def state(place: Place, volume: Volume) -> Row:
     problem = None
     try:
         with Engine(kept.socket or volume.socket) as engine:
-            told = quiesce.changed(engine, kept.rows)
+            told = lasting.changed(engine, kept.rows)
             lost = holding.lost(engine, place.token, kept.held)
     except wire.Refused as refusal:
         if refusal.code != "docker-away":
