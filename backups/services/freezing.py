@@ -63,6 +63,11 @@ class Frozen:
         self._context.stop.check()
 
     @property
+    def keeps_waiting(self) -> bool:
+        """Does something stand still on the server until this is removed?"""
+        return self._freeze.kind == "docker"
+
+    @property
     def views(self) -> list[dict[str, str]]:
         """For the helper's verb `borg`: where each directory of the frozen state is to be seen."""
         return [{"token": self._token, "inside": view.inside, "at": view.at} for view in self._freeze.views]
