@@ -124,7 +124,7 @@ def _volume(contents: Contents, name: str, tally: Tally) -> Said | None:
     facts = {"files": str(count.files), "expected": str(one.files)}
     if one.files and not count.files:
         return Said(name, EMPTY, facts)
-    still = not any(_is_active(contents.container(user)) for user in one.used_by)
+    still = one.still or not any(_is_active(contents.container(user)) for user in one.used_by)
     lost = one.files >= _FEW and count.files < one.files * _LEAST
     return Said(name, LESS, facts) if lost or (still and count.files < one.files) else None
 

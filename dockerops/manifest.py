@@ -145,6 +145,7 @@ class Volume:
     problem: str | None = None
     size_bytes: int | None = None
     files: int | None = None
+    still: bool = False  # it was counted while all of its users were paused or stopped
     option_names: tuple[str, ...] = ()
     device: str | None = None  # the directory that a local volume really is (o=bind)
     origin: str = MANIFEST

@@ -16,16 +16,17 @@ from backups.borg.outcome import Ended, Ending, StoppedFor, Verdict, judge_creat
 from backups.borg.outcome import State as Judged
 from backups.borg.report import Report
 from backups.borg.results import ArchiveFact
-from backups.job_errors import JobGone, SnapshotOverflowed, StreamsUnproven
+from backups.job_errors import JobGone, StreamsUnproven
 from backups.models import BackupJob
 from backups.services import docker_record, key_guard, recording, runs, sync
 from backups.services.creation import Creation
-from backups.services.freezing import Frozen, not_asked
+from backups.services.freezing import Frozen
 from backups.services.greeting import greet, look_at
 from backups.services.plan import BackupPlan, plan_backup, told
 from backups.services.recording import Graded
 from backups.services.run_hooks import RunHooks
 from backups.services.telling import Teller
+from backups.services.thawing import Thawing
 from backups.services.unproven import Doubt
 from backups.sources.base import SourceFacts
 from backups.sources.databases import check_complete
@@ -74,6 +75,7 @@ class BackupRun:
         self.host = host_for(job.server)
         self.creation = Creation(context, job, self.host, Teller(context, expected_bytes=runs.expected_bytes(job)))
         self.frozen: Frozen | None = None
+        self.thawing: Thawing | None = None
         self.doubt = Doubt(context, job)
         self.hooks = RunHooks(context, job, self.host, self.plan)
         self.notes: list[Finding] = []
@@ -124,8 +126,10 @@ class BackupRun:
             if self.plan.source.freeze is not None:
                 self._step("freeze", self._freeze)
             verdict = self._create_until_done()
-            if self.frozen is not None:
-                verdict = self._thaw(self.frozen, verdict)
+            if self.thawing is not None:
+                if not self.thawing.is_over:
+                    self._thaw(self.thawing)
+                verdict = self.thawing.settle(verdict, self._remove, self.doubt.end)
         finally:
             if self.frozen is not None:
                 self.frozen.remove()
@@ -150,34 +154,14 @@ class BackupRun:
         assert self.plan.source.freeze is not None
         self.frozen = Frozen(self.context, self.job, self.host, self.plan.source.freeze)
         self.frozen.make()
+        self.thawing = Thawing(self.context, self.frozen)
         self.doubt.begin(self.plan.archive)
         row["detail"] = self.frozen.words
         self.context.log(f"frozen: {docker_record.kept(self.frozen.facts)}")
         self.notes += self.frozen.notes(self.notes)
 
-    def _thaw(self, frozen: Frozen, verdict: Verdict) -> Verdict:
-        """Was it whole until the last byte was read? Only then what was read from it is a restore point."""
-        with self.context.step("thaw", self._title("thaw")) as row:
-            self.context.phase("thawing")
-            try:
-                finding = frozen.check()
-            except SnapshotOverflowed as error:
-                row.update(state=StepState.WARNING, detail=str(error))
-                if verdict.archive is not None:
-                    self._remove(verdict.archive, "the snapshot did not last")
-                return recording.failed(verdict, error)
-            except Exception as error:
-                # What was proven stays; that nobody could ask whether it lasted is said.
-                finding, verdict = not_asked(self.context, error), recording.ended_by(error, verdict)
-            finally:
-                frozen.remove()
-            self.doubt.end()
-            found = [*frozen.notes(self.notes), *filter(None, [finding])]
-            row["detail"] = frozen.words if docker_record.still(frozen.facts) else ""
-            if found:
-                row.update(state=StepState.WARNING, detail="\n".join(note.message for note in found))
-                self.notes += found
-        return verdict
+    def _thaw(self, thawing: Thawing) -> None:
+        self.notes += thawing.now(self._title("thaw"), self.notes)
 
     # --- borg ------------------------------------------------------------------------------------
 
@@ -186,7 +170,8 @@ class BackupRun:
         for pause in (*RETRY_PAUSES_SECONDS, None):
             self.attempts += 1
             verdict = self._attempt()
-            if pause is None or verdict.archive is not None or not _is_transient(verdict.error):
+            over = self.thawing is not None and self.thawing.is_over
+            if pause is None or over or verdict.archive is not None or not _is_transient(verdict.error):
                 return verdict
             self.context.log(f"the connection was lost; trying again in {pause} s ({self.attempts})")
             self._wait(pause)
@@ -213,6 +198,8 @@ class BackupRun:
             if lost or ended.code != 0 or stopped_for:
                 row["state"] = StepState.WARNING
                 row["detail"] = str(lost or "") or report.words() or row["detail"]
+        if self.thawing is not None and lost is None and self.thawing.may_be_early(ended, report, stopped_for):
+            self._thaw(self.thawing)
         key_guard.check(repository=self.job.repository)
         proof = self._prove(stopped_for)
         verdict = judge_create(

@@ -6,6 +6,7 @@ can come into the database, whatever a server says.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,7 +30,7 @@ _ITEMS: dict[str, tuple[str, ...]] = {
 _NAMES = ("networks", "configs")
 # What the helper says of an empty volume that nobody uses: no worry of anybody's.
 _UNUSED = "it is empty"
-_TOLD = {"actual", "engine", "findings", "not_included", "quiesced"}
+_TOLD = {"actual", "engine", "findings", "not_included", "quiesced", "still_seconds"}
 _ENGINE = ("version", "api_version", "data_root", "storage_driver", "swarm")
 # The helper's codes in sentences without its figures, which the page shows translated.
 _SAID = {
@@ -38,9 +39,17 @@ _SAID = {
     "volume_empty": gettext_noop("it is empty"),
     "paused_not_stopped": gettext_noop("it was started with --rm: stopping would remove it, so it is paused"),
     "killed": gettext_noop("it did not end in time and was killed: its files may be as after a power cut"),
+    "room_unknown": gettext_noop(
+        "how much its volumes hold is not known: whether its dump has room was not known before"
+    ),
     "removed": gettext_noop("somebody removed it while it was kept still"),
+    "restarting": gettext_noop(
+        "it ends and is started again and again: it was left alone, and may have written while it was read"
+    ),
+    "not_still": gettext_noop("somebody made it anew just before it was to keep still: it goes on running"),
     "recreated": gettext_noop("somebody made it anew while it was kept still"),
-    "started": gettext_noop("somebody started it while it was kept still"),
+    "started": gettext_noop("it was started while it was kept still, by somebody or by a restart of Docker's engine"),
+    "ended": gettext_noop("it ended while it was paused, as it does when Docker's engine is restarted"),
 }
 
 
@@ -93,6 +102,13 @@ def still(facts: Mapping[str, Any]) -> dict[str, list[str]]:
     for row in _rows(facts, "quiesced"):
         found.setdefault(str(row.get("how") or ""), []).append(str(deep(row.get("container") or "")))
     return found
+
+
+def still_seconds(facts: Mapping[str, Any]) -> float:
+    """For how long the first container kept still already when the helper answered."""
+    seconds = facts.get("still_seconds")
+    known = isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 <= seconds < math.inf
+    return float(seconds or 0) if known else 0.0
 
 
 def last_quiet_seconds(job: BackupJob) -> float | None:

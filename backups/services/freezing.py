@@ -41,7 +41,8 @@ class Frozen:
         self._freeze = freeze
         self._token = new_token()
         self._lease: Lease | None = None
-        self._made_at: float | None = None
+        # Since when containers keep still, on our own clock.
+        self._still_since: float | None = None
         self._changed: Any = None
         # What could not be brought back at once, in the server's words.
         self._owed = ""
@@ -56,8 +57,15 @@ class Frozen:
             arguments=_naming(self._freeze.arguments),
         )
         self.facts = self._call("make", MAKE_SECONDS, self._freeze.arguments)
-        self._made_at = time.monotonic()
+        if docker_record.still(self.facts):
+            # Stops and dumps took their time before the helper could answer.
+            self._still_since = time.monotonic() - docker_record.still_seconds(self.facts)
         self._context.stop.check()
+
+    @property
+    def keeps_waiting(self) -> bool:
+        """Does something stand still on the server until this is removed?"""
+        return self._freeze.kind == "docker"
 
     @property
     def views(self) -> list[dict[str, str]]:
@@ -87,8 +95,8 @@ class Frozen:
                 said = Lease.objects.filter(pk=self._lease.pk).values_list("error", flat=True).first()
                 self._owed = redact(said or "")
                 self._context.log(f"what was frozen could not be removed yet; it is tried again: {self._owed}")
-            elif self._made_at is not None and docker_record.still(self.facts):
-                self.facts["quiet_seconds"] = time.monotonic() - self._made_at
+            elif self._still_since is not None:
+                self.facts["quiet_seconds"] = time.monotonic() - self._still_since
         self._lease = None
 
     def notes(self, known: Sequence[Finding]) -> list[Finding]:

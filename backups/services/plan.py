@@ -181,9 +181,11 @@ def _steps(job: BackupJob, source: SourcePlan, archive: str, location: str, link
     if source.freeze is not None:
         steps.append(_freeze(source.freeze))
     steps.append(_open_link(job, link))
-    steps += [_create(job, source, archive, location), _prove(repository)]
+    ends = [_prove(repository)]
     if source.freeze is not None:
-        steps.append(_thaw(source.freeze))
+        # Containers that keep still do not wait for the proof, too.
+        ends.insert(0 if source.freeze.kind == "docker" else 1, _thaw(source.freeze))
+    steps += [_create(job, source, archive, location), *ends]
     if job.hook_after:
         steps.append(_hook("hook_after", gettext_lazy("Hook after"), job, job.hook_after))
     steps.append(

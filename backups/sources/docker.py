@@ -80,7 +80,7 @@ class DockerSource:
             paths=tuple(path.encode() for path in paths),
             excludes=_excludes(paths, config, facts.keep_out),
             sentences=docker_words.sentences(config, docker, chosen, left_out),
-            findings=docker_words.findings(facts.report, chosen, left_out),
+            findings=docker_words.findings(config, facts.report, chosen, left_out),
             freeze=_freeze(config, docker, chosen, paths),
             left_out=left_out,
         )

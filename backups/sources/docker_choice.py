@@ -50,6 +50,8 @@ class Chosen:
     # Tasks of a Swarm that the job's default would have stopped, and those to be dumped that do not run.
     swarm: tuple[Container, ...]
     asleep: tuple[Container, ...]
+    # Volumes that are read while containers write to them which the job has nothing to do with: (name, containers).
+    shared: tuple[tuple[str, tuple[str, ...]], ...]
     left_out: tuple[Row, ...]
 
 
@@ -87,7 +89,8 @@ def choose(config: DockerConfig, docker: Docker) -> Chosen:
         *out,
     ]
     still, swarm, asleep = _still(config, containers)
-    return Chosen(projects, containers, volumes, binds, still, swarm, asleep, tuple(left_out))
+    shared = _shared(docker, containers, volumes)
+    return Chosen(projects, containers, volumes, binds, still, swarm, asleep, shared, tuple(left_out))
 
 
 def why_left(bind: Bind, data_root: str | None) -> str:
@@ -184,11 +187,26 @@ def _still(
             swarm.append(one)
         elif way == DUMP and not one.engine:
             raise DumpImpossible(container=one.name or "")
-        elif one.state == "running":
+        elif one.state == "running" or (one.state == "restarting" and way != DUMP):
+            # One that the engine is just starting anew may run by then; if it does not, the server tells it.
             still.append(Still(one, key, way))
         elif way == DUMP:
             asleep.append(one)
     return tuple(still), tuple(swarm), tuple(asleep)
+
+
+def _shared(
+    docker: Docker, containers: Sequence[Container], volumes: Sequence[DockerVolume]
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Containers outside of the job that run and may write to a volume of it: it never keeps them still."""
+    mine = {one.id for one in containers}
+    users: dict[str, list[str]] = {}
+    for one in docker.containers:
+        if one.id in mine or one.state not in ("running", "restarting"):
+            continue
+        for name in sorted({mount.name for mount in one.mounts if mount.name and mount.writable is not False}):
+            users.setdefault(name, []).append(one.name or "")
+    return tuple((one.name, tuple(users[one.name])) for one in volumes if one.name in users)
 
 
 def _rest(kind: str, known: Iterable[Project | Container | DockerVolume], taken: Sequence[object]) -> list[Row]:

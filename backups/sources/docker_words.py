@@ -143,6 +143,13 @@ def _still(chosen: Chosen) -> list[str]:
             found.append(words.format(names=listed(names, _TOLD)))
     if any(one.ours for one in chosen.containers):
         found.append(_("phpBorg's own container goes on working: it makes the backup."))
+    if chosen.shared:
+        words = listed([f"{volume} ({listed(users, _TOLD)})" for volume, users in chosen.shared], _TOLD)
+        found.append(
+            _("Containers outside of this job write to volumes of it and are never kept still: {names}.").format(
+                names=words
+            )
+        )
     running = {one.container.name for one in chosen.still if one.way in (STOP, PAUSE)}
     writing = [one for one in chosen.containers if one.state == "running" and one.name not in running]
     if writing and chosen.volumes:
@@ -169,7 +176,7 @@ def _left_out(left_out: Sequence[Row]) -> list[str]:
     return found
 
 
-def findings(report: Report, chosen: Chosen, left_out: Sequence[Row]) -> tuple[Finding, ...]:
+def findings(config: DockerConfig, report: Report, chosen: Chosen, left_out: Sequence[Row]) -> tuple[Finding, ...]:
     """What a run notes: what is missing without anybody's wish, and what could not be kept still."""
     found = [
         Finding(_finding_kind(row), str(row["reason"]), str(row["name"]))
@@ -183,6 +190,9 @@ def findings(report: Report, chosen: Chosen, left_out: Sequence[Row]) -> tuple[F
         if one.empty and one.readable and one.used_by and not one.anonymous
     ]
     found += [Finding("docker_swarm", one.stack or "", one.name or "") for one in chosen.swarm]
+    if config.way in (STOP, PAUSE) or _names(chosen, STOP, PAUSE):
+        # Otherwise nobody expects that the volume is of one moment.
+        found += [Finding("docker_shared", listed(users, _TOLD), volume) for volume, users in chosen.shared]
     found += [Finding("docker_not_running", "", one.name or "") for one in chosen.asleep]
     found += [Finding("docker_unclear", one.problem, one.name or "") for one in chosen.projects if one.problem]
     if report.cut:

@@ -36,8 +36,10 @@ FINDINGS = {
     "docker_left_out": _("Was not read"),
     "docker_swarm": _("A task of a Swarm: it was left running"),
     "docker_not_running": _("It did not run, so it was not dumped"),
+    "docker_not_still": _("Was not kept still"),
+    "docker_shared": _("Containers outside of this job went on writing to this volume"),
     "docker_unclear": _("Its Compose files are not understood in all"),
-    "docker_changed": _("Somebody changed it during the backup"),
+    "docker_changed": _("It did not keep still during the backup"),
     "docker": _("While Docker was written down"),
     "other": _("Borg warned"),
 }

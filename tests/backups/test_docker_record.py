@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from django.core.management import call_command
@@ -11,12 +13,15 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 
 from backups.models import Archive, BackupJob, Repository
-from backups.services import docker_record
-from backups.sources.base import SourcePlan
+from backups.services import credentials, docker_record, freezing
+from backups.services.freezing import Frozen
+from backups.services.plan import plan_backup
+from backups.sources.base import Freeze, SourceFacts, SourcePlan
 from phpborg.accounts.models import User
 from phpborg.tasks.registry import Finding
 from servers.models import Server
 from tests.backups.wizard_parts import ClientOf
+from tests.support.docker_reports import docker_report
 
 CANARY = "canary-environment-3d0"
 FACTS: dict[str, Any] = {
@@ -77,6 +82,27 @@ def test_only_what_is_named_is_kept() -> None:
     ]
     assert kept["quiet_seconds"] == 12.3
     assert docker_record.kept(FACTS) == {"quiet_seconds": 12.345, "name": "phpborg-x"}
+
+
+@pytest.mark.parametrize(
+    ("said", "at_least"), [(40.5, 40.5), (None, 0), ("99", 0), (-5, 0), (True, 0), (float("inf"), 0), (float("nan"), 0)]
+)
+def test_stops_and_dumps_count_as_kept_still_by_a_fake_server(
+    monkeypatch: pytest.MonkeyPatch, said: Any, at_least: float
+) -> None:
+    class FakeHost:
+        def call(self, _verb: str, args: dict[str, Any], **_more: Any) -> Any:
+            return {**FACTS, "quiet_seconds": None, "still_seconds": said} if args["action"] == "make" else {}
+
+    monkeypatch.setattr(credentials, "named", lambda _job, arguments: dict(arguments))
+    monkeypatch.setattr(credentials, "for_tools", lambda _job: {})
+    monkeypatch.setattr(freezing, "time", SimpleNamespace(monotonic=lambda: 1000.0))
+    context = MagicMock()
+    frozen = Frozen(context, MagicMock(), FakeHost(), Freeze("docker", {}, (), "", ""))  # type: ignore[arg-type]
+    frozen.make()
+    frozen.remove()
+    assert frozen.facts["quiet_seconds"] == at_least
+    assert "still_seconds" not in docker_record.kept(frozen.facts)
 
 
 @pytest.mark.parametrize("said", [{}, {"actual": 1, "engine": [], "not_included": "x", "quiesced": None}])
@@ -164,6 +190,13 @@ def test_a_job_is_made_by_the_command(repository: Repository, local_server: Serv
         "config_files": False,
         "quiesce": {"default": "pause", "containers": {"shop/db": "dump", "a=b": "stop"}},
     }
+
+
+def test_its_plan_brings_containers_back_before_the_proof(repository: Repository, local_server: Server) -> None:
+    create("--still", "stop")
+    plan = plan_backup(job=BackupJob.objects.get(), facts=SourceFacts(report=docker_report()))
+    codes = [step.code for step in plan.steps]
+    assert codes[codes.index("freeze") :] == ["freeze", "link", "create", "thaw", "prove", "sync"]
 
 
 def test_without_options_it_is_everything(repository: Repository, local_server: Server) -> None:

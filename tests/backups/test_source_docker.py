@@ -299,6 +299,48 @@ def test_phpborgs_own_container_is_never_stopped() -> None:
     assert any("own container goes on working" in str(sentence) for sentence in made.sentences)
 
 
+def test_who_writes_to_a_volume_from_outside_of_the_job_is_told() -> None:
+    def uses(name: str, writable: bool = True) -> dict[str, Any]:
+        return {"type": "volume", "name": name, "source": "/x", "destination": "/d", "writable": writable}
+
+    there: dict[str, Any] = {
+        "containers": [
+            container("shop_db_1", "shop", "db", uses("shop_data")),
+            container("adminer", "tools", "adminer", uses("shop_data"), uses("other")),
+            container("reader", "tools", "reader", uses("shop_data", writable=False)),
+            container("ended", "tools", "ended", uses("shop_data"), state="exited"),
+        ],
+        "volumes": [volume("shop_data", "shop_db_1", "adminer", "reader", "ended", project="shop", logical="data")],
+        "binds": [],
+    }
+    data = {"projects": ["shop"], "containers": [], "quiesce": {"default": "stop"}}
+    made = plan(data, **there)
+    told = [(row.kind, row.message, row.path) for row in made.findings if row.kind == "docker_shared"]
+    assert told == [("docker_shared", "adminer", "shop_data")]
+    assert any("never kept still: shop_data (adminer)" in str(sentence) for sentence in made.sentences)
+    # Nobody asked that anything keeps still: it is a sentence of the plan, and no worry of each run.
+    calm = plan({**data, "quiesce": {"default": "none"}}, **there)
+    assert "docker_shared" not in [row.kind for row in calm.findings]
+    assert any("never kept still: shop_data (adminer)" in str(sentence) for sentence in calm.sentences)
+    # Of volumes alone nobody is kept still, whatever the default is.
+    alone = plan({"projects": [], "containers": [], "volumes": ["data"], "quiesce": {"default": "stop"}}, **there)
+    reported = [(row.message, row.path) for row in alone.findings if row.kind == "docker_shared"]
+    assert reported == [("shop_db_1, adminer", "shop_data")]
+    # Who is chosen as well is kept still.
+    both = plan(projects=[project(name, f"/srv/{name}") for name in ("shop", "tools")], **there)
+    assert not any("never kept still" in str(sentence) for sentence in both.sentences)
+
+
+def test_one_that_is_just_started_anew_is_asked_to_keep_still_too() -> None:
+    """Whether it runs by then only the server sees, which tells it."""
+    both = [container("loop", state="restarting"), container("ended", state="exited")]
+    made = plan({"quiesce": {"default": "stop"}}, containers=both)
+    assert [row["container"] for row in helper(made)["quiesce"]] == ["loop"]
+    both = [container("shop_db_1", "shop", "db", engine="mysql", state="restarting")]
+    made = plan({"containers": [], "quiesce": {"containers": {"shop/db": "dump"}}}, containers=both, binds=[])
+    assert [row.kind for row in made.findings] == ["docker_not_running"]
+
+
 def test_a_dump_needs_a_database_that_is_known_and_runs() -> None:
     with pytest.raises(DumpImpossible):
         plan({"quiesce": {"containers": {"shop/web": "dump"}}})

@@ -80,6 +80,10 @@ def test_what_is_in_use_may_change_a_little_and_what_stands_still_may_not() -> N
     still = contents(containers=[{"name": "db", "state": "exited", "image_id": "sha256:1"}])
     assert list(told(still, without(few=29))) == ["data"]
     assert told(still, ENTRIES) == {}
+    # It was counted while who uses it was paused or stopped.
+    row = {"name": "data", "path": "/v/data/_data", "files": 30, "used_by": ["db"], "still": True}
+    assert list(told(contents(volumes=[row]), without(few=29))) == ["data"]
+    assert told(contents(volumes=[row]), ENTRIES) == {}
 
 
 @pytest.mark.parametrize(

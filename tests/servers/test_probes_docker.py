@@ -239,6 +239,27 @@ def test_a_whole_inventory(engine: _Server):
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [
+        ("shop_db_1.phpborg-0a1b2c3d", {}),
+        ("a", {"phpborg.session": "x"}),
+        ("b", {"phpborg.docker": "x"}),
+        ("c", {"phpborg.drill": "x"}),
+    ],
+)
+def test_what_a_restore_set_aside_and_the_rest_of_our_own_is_no_part_of_it(engine: _Server, name: str, labels: Any):
+    mine = inspected(name, labels=labels, Mounts=CONTAINERS[0]["Mounts"])
+    engine.answers["/v1.41/containers/json?all=1"] = [
+        *ANSWERS["/v1.41/containers/json?all=1"],
+        {"Id": "mine", "Names": [f"/{name}"], "Labels": labels},
+    ]
+    engine.answers["/v1.41/containers/mine/json"] = mine
+    found = facts()
+    assert [one["name"] for one in found["containers"]] == ["db", "web", "task", "alone"]
+    assert {user for one in found["volumes"] for user in one["used_by"]} == {"db"}
+
+
 def test_an_answer_that_fails_is_quoted_and_the_others_count(engine: _Server):
     del engine.answers["/v1.41/networks"]
     engine.answers["/v1.41/volumes"] = b"<html>"

@@ -142,6 +142,11 @@ class Engine:
         """An order; answers what JSON the engine says, None for none (also when it was so already, 304)."""
         return self._ask("POST", path, body, seconds, query)
 
+    def order(self, path: str, seconds: float = _ANSWER_SECONDS, **query: Any) -> bool:
+        """An order without a body; False when it was so already."""
+        self._ask("POST", path, None, seconds, query)
+        return self._status != http.client.NOT_MODIFIED
+
     def delete(self, path: str, seconds: float = _ANSWER_SECONDS, **query: Any) -> bool:
         """Remove something; False when it is not there."""
         try:
@@ -269,6 +274,7 @@ class Engine:
             self._connection.wait(seconds)
             self._connection.request(method, self._address(path, query), data, headers)
             response = self._connection.getresponse()
+            self._status = response.status
             answer = response.read(_ANSWER_LIMIT)
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()

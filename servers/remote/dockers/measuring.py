@@ -1,6 +1,7 @@
-"""How much lies in a directory, counted for a while."""
+"""How much of a directory goes into an archive, counted for a while."""
 
 import os
+import stat
 import time
 from typing import Any, Callable, Dict, Optional, Set, Tuple
 
@@ -18,7 +19,7 @@ class Counting:
         self._check = check
 
     def directory(self, path: str) -> Sized:
-        """{"size_bytes": that it occupies on its own filesystem, links once, "files": what is no directory}."""
+        """{"size_bytes": that it occupies on its own filesystem, links once, "files": neither directory nor socket}."""
         try:
             size, files = self._walk(wire.raw(path))
         except (OSError, TimeoutError):
@@ -45,8 +46,8 @@ class Counting:
                 for entry in entries:
                     self._go_on()
                     status = _status(entry)
-                    if status is None:
-                        continue
+                    if status is None or stat.S_ISSOCK(status.st_mode):
+                        continue  # borg stores no sockets
                     directory = entry.is_dir(follow_symlinks=False)
                     files += not directory
                     if directory and status.st_dev == device:

@@ -105,12 +105,12 @@ class Kept:
         finally:
             os.close(above)
 
-    def check_room(self, needed: int, what: str) -> None:
-        """Raises Refused "no-room" when so many bytes more would not leave the reserve."""
+    def check_room(self, needed: int, what: str, at_least: bool = False) -> None:
+        """Raises Refused "no-room" when so many bytes more would not leave the reserve. `at_least`: it may be more."""
         free = shutil.disk_usage(self.directory).free
         if needed + RESERVE > free:
-            text = "{} needs about {} bytes below {} and {} are free ({} of them stay free)"
-            message = text.format(what, needed, BASE, free, RESERVE)
+            text = "{} needs {} {} bytes below {} and {} are free ({} of them stay free)"
+            message = text.format(what, "at least" if at_least else "about", needed, BASE, free, RESERVE)
             raise wire.Refused("no-room", message, free_bytes=free, needed_bytes=needed + RESERVE)
 
 

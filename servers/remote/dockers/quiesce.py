@@ -17,6 +17,7 @@ import time
 from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from .. import wire
+from ..probes.docker_said import is_aside
 from .engine import Engine, part
 from .planned import Quiet
 from .reading import COMPOSE, SWARM, Seen, depends_on, labels_of, name_of
@@ -30,8 +31,6 @@ _START_SECONDS = 60.0
 _STEADY_SECONDS = 2.0
 _LOOK_SECONDS = 0.2
 _LATE_SECONDS = 2.0
-# The names of containers that a restore has set aside.
-_ASIDE = ".phpborg-"
 Row = Dict[str, Any]
 Inspected = Dict[str, Any]
 Finding = Dict[str, Any]
@@ -69,6 +68,8 @@ def rows(asked: List[Quiet], seen: Seen) -> Tuple[List[Row], List[Finding]]:
         said = inspected[name]
         refuse_swarm(name, said, one.how)
         _refuse_twin(name, said, inspected)
+        if state(said).get("Status") == "restarting":
+            told.append(_restarts(name))
         if state(said).get("Status") != "running":
             continue  # it keeps still already, or the engine is just starting it anew; it is left as it is
         how = one.how
@@ -78,6 +79,11 @@ def rows(asked: List[Quiet], seen: Seen) -> Tuple[List[Row], List[Finding]]:
             told.append(finding("docker", "paused_not_stopped", name, message))
         chosen[name] = _row(name, said, how)
     return _ordered(chosen, inspected, seen), told
+
+
+def _restarts(name: str) -> Finding:
+    message = "it ends and is started again and again: it was left alone, and may have written while it was read"
+    return finding("docker_not_still", "restarting", name, message)
 
 
 def _present(asked: Quiet, inspected: Dict[str, Inspected]) -> Optional[str]:
@@ -168,19 +174,57 @@ def _ordered(chosen: Dict[str, Row], inspected: Dict[str, Inspected], seen: Seen
 
 
 def keep_still(engine: Engine, kept: List[Row], save: Save, control: wire.Control) -> List[Finding]:
-    """One after the other; each is written down before. Raises Refused with the engine's words, and Stopped."""
+    """One after the other; each is written down before. Raises Refused with the engine's words, and Stopped.
+
+    Who does not run any more by then stays as it is, and none of ours: its row is not `begun`.
+    """
     told: List[Finding] = []
     for row in kept:
         control.check()
+        now = state(engine.container(row["id"]) or {})
+        if now.get("Status") != "running":
+            told += _left(engine, row)
+            continue
+        row["started"] = now.get("StartedAt")  # it may have been started anew since it was looked at
         row["begun"], row["at"] = True, time.time()
         save()
-        if row["how"] == "pause":
-            engine.post("/containers/{}/pause".format(part(row["id"])))
-        else:
-            told += _stop(engine, row)
-        row["done"] = True
+        ours, more = _quieten(engine, row)
+        row["begun"] = row["done"] = ours
         save()
+        told += more if ours else _left(engine, row)
     return told
+
+
+def still_seconds(kept: List[Row]) -> Optional[float]:
+    """For how long the first of them keeps still by now; None when none does."""
+    since = [row["at"] for row in kept if row["begun"]]
+    return max(0.0, time.time() - min(since)) if since else None
+
+
+def _left(engine: Engine, row: Row) -> List[Finding]:
+    """Not kept still: it does so already, unless it comes up again."""
+    said = find(engine, row)
+    if said is None:
+        message = "there is no such container that could keep still"
+        return [finding("docker_left_out", "container_missing", row["container"], message)]
+    if said["Id"] != row["id"] and state(said).get("Status") in ("running", "restarting"):
+        message = "somebody made it anew just before it was to keep still: it goes on running"
+        return [finding("docker_changed", "not_still", row["container"], message)]
+    return [_restarts(row["container"])] if state(said).get("Status") == "restarting" else []
+
+
+def _quieten(engine: Engine, row: Row) -> Tuple[bool, List[Finding]]:
+    """(False when it ended, or somebody paused it, a moment before; what is to be told)."""
+    try:
+        if row["how"] == "stop":
+            return _stop(engine, row)
+        engine.post("/containers/{}/pause".format(part(row["id"])))
+    except wire.Refused as refusal:
+        gone = refusal.facts.get("status") in (404, 409)
+        if not gone or state(engine.container(row["id"]) or {}).get("Status") == "running":
+            raise
+        return False, []
+    return True, []
 
 
 def _patience(said: Inspected) -> int:
@@ -189,43 +233,16 @@ def _patience(said: Inspected) -> int:
     return own if isinstance(own, int) and own > 0 else _STOP_SECONDS
 
 
-def _stop(engine: Engine, row: Row) -> List[Finding]:
-    """To its end."""
+def _stop(engine: Engine, row: Row) -> Tuple[bool, List[Finding]]:
+    """To its end. (False when it had ended a moment before, what is to be told)."""
     seconds = row["seconds"]
-    engine.post("/containers/{}/stop".format(part(row["id"])), None, seconds + _STOP_MARGIN, t=seconds)
+    ours = engine.order("/containers/{}/stop".format(part(row["id"])), seconds + _STOP_MARGIN, t=seconds)
     after = state(engine.container(row["id"]) or {})
     row["ended"] = after.get("FinishedAt")
     if after.get("ExitCode") != _KILLED:
-        return []
+        return ours, []
     message = "it did not end within {} s and was killed: its files may be as after a power cut".format(seconds)
-    return [finding("docker", "killed", row["container"], message)]
-
-
-def changed(engine: Engine, kept: List[Row]) -> List[Finding]:
-    """Which of them did not keep still until now, in words."""
-    told = []
-    for row in kept:
-        if not row["begun"]:
-            continue
-        said = find(engine, row)
-        if said is None:
-            message = "somebody removed it while it was kept still"
-            told.append(finding("docker_changed", "removed", row["container"], message))
-        elif said["Id"] != row["id"]:
-            message = "somebody made it anew while it was kept still; it is {} now".format(state(said).get("Status"))
-            told.append(finding("docker_changed", "recreated", row["container"], message))
-        elif not _is_still(row, state(said)):
-            how = {"pause": "paused", "stop": "stopped"}[row["how"]]
-            text = "somebody started it while it was {}; it is {} now"
-            message = text.format(how, state(said).get("Status"))
-            told.append(finding("docker_changed", "started", row["container"], message))
-    return told
-
-
-def _is_still(row: Row, now: Dict[str, Any]) -> bool:
-    if row["how"] == "pause":
-        return now.get("Status") == "paused"
-    return now.get("Status") == "exited" and row["ended"] in (None, now.get("FinishedAt"))
+    return ours, [finding("docker", "killed", row["container"], message)]
 
 
 def find(engine: Engine, row: Row) -> Optional[Inspected]:
@@ -238,7 +255,7 @@ def find(engine: Engine, row: Row) -> Optional[Inspected]:
         for listed in engine.get("/containers/json", all=True, filters={"label": wanted}):
             other = engine.container(str(listed["Id"]))
             if other is not None and _is(other, row["project"], row["service"], row["number"]):
-                if _ASIDE not in name_of(other):
+                if not is_aside(name_of(other)):
                     return other
         return None
     other = engine.container(row["container"])

@@ -136,7 +136,7 @@ def _inventory(engine: Engine, look: base.Look) -> Dict[str, Any]:
             said = engine.inspect(listed["Id"])
             if docker_said.asks_its_image(said):
                 said = docker_said.own_labels(said, _image(engine, said))
-            if not _is_drilled({"Labels": docker_said.labels_of(said)}):
+            if not docker_said.is_ours(str(said["Name"]).lstrip("/"), docker_said.labels_of(said)):
                 inspected.append(said)
         except Failed as failure:
             if failure.status != 404:  # 404: it was removed meanwhile
@@ -145,11 +145,11 @@ def _inventory(engine: Engine, look: base.Look) -> Dict[str, Any]:
     containers = [docker_said.container(said, disk) for said in inspected]
     found["containers"] = containers
     # What is counted first has the most time: volumes are what is asked for most.
-    volumes = [one for one in ask("/volumes", {}).get("Volumes") or [] if not _is_drilled(one)]
+    volumes = [one for one in ask("/volumes", {}).get("Volumes") or [] if not _is_ours(one)]
     found["volumes"] = docker_said.volumes({"Volumes": volumes}, containers, disk)
     found["projects"] = docker_said.projects(inspected, disk)
     found["binds"] = docker_said.binds(containers, found["projects"], disk)
-    found["networks"] = docker_said.networks([one for one in ask("/networks", []) if not _is_drilled(one)])
+    found["networks"] = docker_said.networks([one for one in ask("/networks", []) if not _is_ours(one)])
     found["images"] = docker_said.images(ask("/images/json", []), containers)
     return dict(found, problem="; ".join(problems[:5]) or None)
 
@@ -163,6 +163,6 @@ def _image(engine: Engine, said: Dict[str, Any]) -> Optional[Dict[str, Any]]:
     return found
 
 
-def _is_drilled(one: Dict[str, Any]) -> bool:
-    """Of a drill of an archive: it is gone in minutes, and no part of what is there."""
-    return "phpborg.drill" in (one.get("Labels") or {})
+def _is_ours(one: Dict[str, Any]) -> bool:
+    """A volume or a network."""
+    return docker_said.is_ours(str(one.get("Name") or ""), one.get("Labels"))

@@ -15,6 +15,9 @@ _LABEL = "com.docker.compose."
 _MEANT = (_LABEL, "com.docker.swarm.", "phpborg.")
 # Of them, those that no image has of Compose.
 _MARKS = ("config-hash", "container-number", "oneoff", "project.config_files", "project.working_dir")
+# What other programs of ours put beside containers; and how a restore calls a container that it has set aside.
+OURS = ("phpborg.session", "phpborg.docker", "phpborg.drill")
+_ASIDE = re.compile(r"\.phpborg-[0-9A-Za-z]{8}\Z")
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 _SECRET = re.compile(r"pass(word|wd|phrase)?$|secret|token|key$", re.IGNORECASE)
 _MOST_NAMES = 200
@@ -59,6 +62,16 @@ def own_labels(said: Dict[str, Any], image: Optional[Dict[str, Any]]) -> Dict[st
         same = {key for key in same if not key.startswith(_LABEL)}
     kept = {key: value for key, value in labels.items() if key not in same}
     return dict(said, Config=dict(said["Config"], Labels=kept)) if same else said
+
+
+def is_aside(name: str) -> bool:
+    """A container that a restore keeps for its rollback: it is there until the window ends, and never runs."""
+    return _ASIDE.search(name) is not None
+
+
+def is_ours(name: str, labels: Optional[Dict[str, str]]) -> bool:
+    """Of a drill, a session, a backup or a restore of ours: no part of what is to be backed up."""
+    return any(label in (labels or {}) for label in OURS) or is_aside(name)
 
 
 def container(said: Dict[str, Any], disk: Disk) -> Dict[str, Any]:

@@ -5,24 +5,27 @@ and is seen by borg at /var/lib/phpborg/docker: manifest.json, images/N.tar, dum
 the engine has them; those that are not mounted by themselves are held mounted meanwhile (dockers/holding.py).
 
 Beside the usual facts `make` answers "engine", "actual", "not_included", "findings" ({"kind", "code", "name",
-"message"}), "quiesced" and "made_bytes"; `state` answers "changed": findings about containers that somebody started,
-made anew or removed while they were kept still. `remove` needs the token and the socket alone.
+"message"}), "quiesced", "still_seconds" (since the first of them was told to keep still, or None) and "made_bytes";
+`state` answers "changed": findings about containers that somebody started, made anew or removed while they were kept
+still. `remove` needs the token and the socket alone.
 """
 
 import json
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from .. import policy, tree, validate, wire
-from ..dockers import dumping, holding, quiesce, reading, saving, scope, writing
+from ..dockers import dumping, holding, lasting, quiesce, reading, saving, scope, writing
 from ..dockers.engine import Engine, part
 from ..dockers.measuring import Counting, is_empty
 from ..dockers.ondisk import SEEN, Kept, write_whole
 from ..dockers.planned import Plan, plan
-from ..dockers.quiesce import Finding
+from ..dockers.quiesce import Finding, finding
 from .tools import Place, show
 
 _COUNT_SECONDS = 120.0
+# While containers keep still every second counts; it was counted a moment before, so it is in the cache.
+_COUNT_STILL_SECONDS = 5.0
 _MANIFEST = "manifest.json"
 Row = Dict[str, Any]
 
@@ -56,7 +59,8 @@ def make(place: Place, volume: Volume, args: Dict[str, Any], hold: Any, control:
         making = _Making(engine, kept, volume.plan, control)
         making.all()
     show(wire.raw(kept.made), place)
-    return dict(making.facts, origins=[SEEN], device=volume.socket, type="docker")
+    waited = quiesce.still_seconds(kept.rows)
+    return dict(making.facts, origins=[SEEN], device=volume.socket, type="docker", still_seconds=waited)
 
 
 class _Making:
@@ -68,7 +72,7 @@ class _Making:
         self._control = control
         self._holder = holding.Holder(engine, kept.token)
         self._counting = Counting(_COUNT_SECONDS, control.check)
-        self._seen = reading.read(engine)
+        self._seen = reading.to_be_kept(reading.read(engine))
         self._there = scope.by_name(self._seen)
         self._scope, self._told = scope.of(asked, self._seen)
 
@@ -85,8 +89,9 @@ class _Making:
         binds = writing.binds(seen, self._plan, self._scope, self._counting)
         about, pictures = writing.engine(seen), self._images(wanted)
         self._told += quiesce.keep_still(self._engine, kept.rows, kept.save, self._control)
+        volumes = self._count_still(volumes)
         dumps = self._dumps()
-        quiesced = [{key: row[key] for key in ("container", "how", "from")} for row in kept.rows]
+        quiesced = [{key: row[key] for key in ("container", "how", "from")} for row in kept.rows if row["begun"]]
         made = writing.Made(about, volumes, binds, pictures, dumps, quiesced)
         table = writing.manifest(seen, self._plan, self._scope, made)
         write_whole(os.path.join(kept.made, _MANIFEST), json.dumps(table, indent=1).encode())
@@ -101,23 +106,49 @@ class _Making:
         }
 
     def _check_room(self, wanted: List[Row]) -> None:
-        """Images as the engine counts them; a dump takes about what its database takes, of which more is known."""
-        needed = saving.needed(wanted)
+        """Images as the engine counts them; a dump takes about what its database takes, of which more is known.
+
+        What cannot be counted is no zero: the room is then looked at while it is written, and that is told.
+        """
+        needed, unknown = saving.needed(wanted), []
         for asked in self._plan.dumps:
             said = self._there.get(asked.container)
             if said is None:
                 raise wire.Refused("missing", "there is no container {} to be dumped".format(asked.container))
             for mount in said.get("Mounts") or []:
-                if mount.get("Type") == "volume" and mount.get("Source"):
-                    needed += self._counting.directory(str(mount["Source"]))["size_bytes"] or 0
-        self._kept.check_room(needed, "what is saved beside the volumes")
+                if mount.get("Type") == "volume":
+                    size = self._counting.directory(str(mount.get("Source") or ""))["size_bytes"]
+                    needed += size or 0
+                    unknown += [asked.container] if size is None else []
+        at_least = bool(unknown) or any(said.get("Size") is None for said in wanted)
+        self._kept.check_room(needed, "what is saved beside the volumes", at_least)
+        message = "how much its volumes hold is not known: whether its dump has room was not known before"
+        self._told += [finding("docker", "room_unknown", name, message) for name in dict.fromkeys(unknown)]
 
     def _volume(self, row: Row, said: Row) -> Row:
         """A row of the manifest; from now on its content is there to be read."""
         path, read, problem = self._reached(said, row["used_by"])
         sized = {"size_bytes": None, "files": None} if path is None else self._counting.directory(path)
         row = {key: value for key, value in row.items() if key != "mountpoint"}
-        return dict(row, path=path, read=read, problem=problem, empty=path is not None and is_empty(path), **sized)
+        return dict(
+            row, path=path, read=read, problem=problem, still=False, empty=path is not None and is_empty(path), **sized
+        )
+
+    def _count_still(self, volumes: List[Row]) -> List[Row]:
+        """Once more those whose users all keep still now: "still" is true where borg reads exactly what was counted."""
+        quiet = {row["container"] for row in self._kept.rows if row["begun"]}
+        counting = Counting(_COUNT_STILL_SECONDS, self._control.check)
+        return [self._still(row, quiet, counting) for row in volumes]
+
+    def _still(self, row: Row, quiet: Set[str], counting: Counting) -> Row:
+        active = {one for one in row["used_by"] if self._is_active(one)}
+        if row["path"] is None or row["files"] is None or not active or not active <= quiet:
+            return row
+        sized = counting.directory(row["path"])
+        return row if sized["files"] is None else dict(row, still=True, empty=is_empty(row["path"]), **sized)
+
+    def _is_active(self, name: str) -> bool:
+        return quiesce.state(self._there[name]).get("Status") in ("running", "restarting")
 
     def _reached(self, said: Row, users: List[str]) -> Tuple[Optional[str], str, Optional[str]]:
         """(where it is read, how, what is in the way)."""
@@ -202,7 +233,7 @@ def state(place: Place, volume: Volume) -> Row:
     problem = None
     try:
         with Engine(kept.socket or volume.socket) as engine:
-            told = quiesce.changed(engine, kept.rows)
+            told = lasting.changed(engine, kept.rows)
             lost = holding.lost(engine, place.token, kept.held)
     except wire.Refused as refusal:
         if refusal.code != "docker-away":
