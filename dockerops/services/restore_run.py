@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_noop
 
 from dockerops import sentences
+from dockerops.inventory import Inventory
 from dockerops.models import DockerRestore
 from dockerops.plan import DockerPlan, Step
 from dockerops.services import detecting, planning, protection, proving, undoing
@@ -26,6 +27,8 @@ from phpborg.ui.format import byte_size
 from servers.services.ways import open_way
 from servers.transport.base import Link
 
+# What only adds, and takes its time: everything else touches what is there.
+BEFORE = ("load_image", "pull_image", "need_image", "create_network", "create_volume", "extract")
 PHASES = {"extract": "extracting", "load_image": "loading", "pull_image": "fetching", "healthy": "verifying"}
 
 
@@ -48,6 +51,8 @@ class DockerRestoreRun:
         self._ways = ExitStack()
         self._way: Link | None = None
         self._view = ""
+        self._there = Inventory()  # as it was before the first step
+        self._asked_again = False
 
     def run(self) -> Outcome:
         """Everything, in order. What fails before the journal is open has touched nothing; later all is undone."""
@@ -65,6 +70,10 @@ class DockerRestoreRun:
             carrier = self._carrier(manifest)
             self._open_journal()
             for step in self.plan.steps:
+                if step.op not in BEFORE and not self._asked_again:
+                    self._step(
+                        "again", gettext_noop("Look once more: who uses what is about to change?"), self._look_again
+                    )
                 self._carry(carrier, step)
             self._step(
                 "verify",
@@ -84,8 +93,14 @@ class DockerRestoreRun:
     def _facts(self, row: dict[str, Any]) -> None:
         """Raises ConflictsOpen and PlanChanged."""
         self.context.phase("preparing")
-        there = detecting.ask(self.restore, self.context.stop)
-        planning.check_unchanged(self.restore, self.plan, there)
+        self._there = detecting.ask(self.restore, self.context.stop)
+        planning.check_unchanged(self.restore, self.plan, self._there)
+
+    def _look_again(self, row: dict[str, Any]) -> None:
+        """Hours may have gone by with images and files. Raises ChangedMeanwhile."""
+        self._asked_again = True
+        now = self.engine.inventory([], self.context.stop)
+        planning.check_containers(self.restore, self.plan, self._there, now)
 
     def _read(self, reader: Reader) -> dict[str, Any]:
         self.context.phase("planning")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from dockerops.inventory import Inventory
 from dockerops.models import DockerRestore
 from dockerops.options import Options
 from dockerops.run_errors import (
+    ChangedMeanwhile,
     ConflictsOpen,
     ConflictsUnknown,
     EngineUnknown,
@@ -131,6 +133,17 @@ def test_other_facts_than_those_of_the_plan_are_a_refusal() -> None:
     with pytest.raises(PlanChanged) as refused:
         planning.check_unchanged(row, plan, moved)
     assert "/elsewhere" in refused.value.detail
+
+
+def test_containers_that_came_during_the_extraction_are_a_refusal_and_what_it_made_is_none() -> None:
+    row = draft()
+    plan = planning.plan_of(row)
+    before = Inventory.from_json(row.inventory)
+    made = sample.inventory(sample.there())
+    planning.check_containers(row, plan, before, replace(made, containers=()))
+    with pytest.raises(ChangedMeanwhile) as refused:
+        planning.check_containers(row, plan, before, made)
+    assert refused.value.detail
 
 
 def test_no_secret_of_the_manifest_is_in_a_row() -> None:

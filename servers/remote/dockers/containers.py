@@ -174,13 +174,15 @@ class RenameContainer(Kind):
 
     def prepare(self) -> Table:
         self._said = there(self.engine, self._name)
+        if is_active(self._said):
+            text = "{} is {}: it was started since the plan was made, and is not set aside while it runs"
+            raise wire.Refused("engine", text.format(self._name, state_of(self._said)), container=self._name)
         if self.engine.container(self._to) is not None:
             raise wire.Refused("exists", "there is a container {} already".format(self._to))
         return {"container": identity_of(self._said), "to": self._to, "policy": policy_of(self._said)}
 
     def apply(self, note: Note) -> Table:
-        if not is_active(self._said):
-            calm(self.engine, self._said)
+        calm(self.engine, self._said)
         self.engine.post("/containers/{}/rename".format(self._said["Id"]), name=self._to)
         return {"id": self._said["Id"], "name": self._to}
 
