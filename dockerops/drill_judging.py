@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 
 from dockerops.manifest import Container
+from dockerops.planning import is_unwell
 
 # Words of databases and their tools for data that is not what it was.
 _DAMAGE = re.compile(
@@ -38,7 +39,7 @@ _NOT_LET_IN = re.compile(
 
 def was_unwell(one: Container | None) -> bool:
     """Did it not run well when it was backed up either?"""
-    return one is not None and (one.state == "restarting" or one.health == "unhealthy")
+    return one is not None and is_unwell(one)
 
 
 def has_done_its_work(one: Container, state: str, code: object) -> bool:

@@ -47,6 +47,11 @@ class Step:
         """How it is undone; empty when nothing has to be."""
         return sentences.undo(self.op, self.facts)
 
+    @property
+    def is_of_others(self) -> bool:
+        """Does it bring back one that stays as it was, and only had to be stopped meanwhile?"""
+        return self.op in ("start", "healthy") and self.why.startswith("again")
+
     def as_json(self) -> dict[str, Any]:
         """Without language; for a database."""
         table: dict[str, Any] = typed.written(self)

@@ -22,8 +22,10 @@ from dockerops.services.engine_at import EngineAt
 from dockerops.services.extracting import Extraction, Portion, portion_of
 from dockerops.services.safety import Safety
 from phpborg.tasks.context import TaskContext
-from phpborg.tasks.registry import Outcome
+from phpborg.tasks.registry import Finding, Outcome
+from phpborg.tasks.states import State, StepState
 from phpborg.ui.format import byte_size
+from servers.errors import DockerRefused
 from servers.services.ways import open_way
 from servers.transport.base import Link
 
@@ -53,6 +55,7 @@ class DockerRestoreRun:
         self._view = ""
         self._there = Inventory()  # as it was before the first step
         self._asked_again = False
+        self.findings: list[Finding] = []
 
     def run(self) -> Outcome:
         """Everything, in order. What fails before the journal is open has touched nothing; later all is undone."""
@@ -153,7 +156,14 @@ class DockerRestoreRun:
         self.at = step.title
         text, facts = _words(step)
         with self.context.step(f"step-{step.number}", text, **facts) as row:
-            carrier.carry(step, row)
+            try:
+                carrier.carry(step, row)
+            except DockerRefused as error:
+                if not step.is_of_others:
+                    raise
+                # What was restored is good: it is not taken away because somebody else's container is not well.
+                row.update(state=StepState.FAILED, detail=error.detail[:2000])
+                self.findings.append(Finding("docker_others", error.detail, str(step.params["container"])))
 
     def _prove(self, carrier: Carrier, row: dict[str, Any]) -> None:
         """Raises NotAsInArchive: an end that is not what the plan says is a failure."""
@@ -182,7 +192,11 @@ class DockerRestoreRun:
                 protected_until=until,
             )
             undoing.cross_out(self.context)
-        return Outcome(result={"docker_restore": str(self.restore.pk), **self.so_far()})
+        return Outcome(
+            State.NOTES if self.findings else State.SUCCESS,
+            tuple(self.findings),
+            result={"docker_restore": str(self.restore.pk), **self.so_far()},
+        )
 
 
 def _words(step: Step) -> tuple[str, dict[str, Any]]:

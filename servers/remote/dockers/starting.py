@@ -10,7 +10,7 @@ from .journal import Record
 from .steps import Context, Kind, Note, Problem, Table
 
 _STEADY_SECONDS = 3.0
-_MOST_SECONDS = 3600
+_MOST_SECONDS = 4 * 3600
 _TELL_SECONDS = 2.0
 _WORDS = 300
 
@@ -52,7 +52,10 @@ class Start(Kind):
 
 
 class Healthy(Kind):
-    """{"container", "seconds"}: running and, where it has a health check, healthy; else running for three seconds"""
+    """{"container", "seconds"}: running and, where it has a health check, healthy; else running for three seconds
+
+    One that is made to end, by its restart policy, and has ended with 0 is well, too.
+    """
 
     def __init__(self, context: Context, params: Table) -> None:
         super().__init__(context, params)
@@ -78,6 +81,8 @@ class Healthy(Kind):
                 lasts = time.monotonic() - since >= _STEADY_SECONDS
                 if health == "healthy" or (health in (None, "none") and lasts):
                     return {"state": "running", "health": health}
+            elif has_done_its_work(said):
+                return {"state": "exited", "health": None}
             elif not containers.is_active(said):
                 raise wire.Refused("engine", "{} has ended with {}".format(self._name, _end(state)))
             if time.monotonic() > deadline:
@@ -89,6 +94,13 @@ class Healthy(Kind):
         if time.monotonic() - self._told > _TELL_SECONDS:
             self._told = time.monotonic()
             self.context.tell(step="healthy", container=self._name, state=state, health=health)
+
+
+def has_done_its_work(said: Table) -> bool:
+    """Was it made to end, and has it ended well?"""
+    state = said["State"]
+    meant = (containers.policy_of(said).get("Name") or "no") in ("no", "on-failure")
+    return meant and containers.state_of(said) == "exited" and state.get("ExitCode") == 0 and not state.get("Error")
 
 
 def _end(state: Table) -> str:

@@ -1,0 +1,84 @@
+"""Containers of others that only had to be stopped: what becomes of them is told, and undoes nothing."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from dockerops.inventory import Inventory, Running
+from dockerops.plan import DockerPlan, Step
+from dockerops.run_errors import NotAsInArchive
+from dockerops.services import proving
+from dockerops.services.restore_run import DockerRestoreRun
+from servers.errors import DockerRefused
+
+
+class FakeContext:
+    """Keeps the rows of steps."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.stop = self
+
+    def check(self) -> None:
+        pass
+
+    def phase(self, name: str) -> None:
+        pass
+
+    @contextmanager
+    def step(self, code: str, title: str, **facts: Any) -> Any:
+        self.rows.append({})
+        yield self.rows[-1]
+
+
+class FakeCarrier:
+    """Nothing succeeds."""
+
+    def carry(self, step: Step, row: dict[str, Any]) -> None:
+        raise DockerRefused("proxy has ended with exit 1")
+
+
+def run() -> DockerRestoreRun:
+    made = object.__new__(DockerRestoreRun)
+    made.context, made.findings, made.at = FakeContext(), [], ""  # type: ignore[assignment]
+    return made
+
+
+def step(op: str, why: str = "", **params: Any) -> Step:
+    return Step(1, op, {"container": "proxy", **params}, why, {"name": "proxy", "seconds": 1})
+
+
+@pytest.mark.parametrize(("op", "why"), [("start", "again"), ("start", "again_paused"), ("healthy", "again")])
+def test_fake_a_container_of_others_that_is_not_well_is_a_note(op: str, why: str) -> None:
+    made = run()
+    made._carry(FakeCarrier(), step(op, why))  # type: ignore[arg-type]
+    assert [(one.kind, one.path) for one in made.findings] == [("docker_others", "proxy")]
+
+
+@pytest.mark.parametrize(("op", "why"), [("start", ""), ("healthy", ""), ("stop_container", "uses")])
+def test_fake_anything_else_that_is_refused_undoes_all(op: str, why: str) -> None:
+    made = run()
+    with pytest.raises(DockerRefused):
+        made._carry(FakeCarrier(), step(op, why))  # type: ignore[arg-type]
+    assert made.findings == []
+
+
+def prove(state: str, *steps: Step, done: dict[int, dict[str, Any]] | None = None) -> None:
+    plan = DockerPlan("a", "", "", "", "", steps, {}, (), ())
+    there = Inventory(containers=(Running("proxy", state=state),))
+    proving._states(plan, there, done or {})
+
+
+def test_the_proof_asks_for_no_more_than_the_steps_did() -> None:
+    started, watched = step("start", state="running"), Step(2, "healthy", {"container": "proxy", "seconds": 1})
+    prove("running", started, watched)
+    prove("exited", started, watched, done={2: {"state": "exited"}})
+    prove("restarting", started)
+    prove("exited", step("start", "again", state="running"), step("healthy", "again"))
+    with pytest.raises(NotAsInArchive):
+        prove("exited", started, watched, done={2: {"state": "running"}})
+    with pytest.raises(NotAsInArchive):
+        prove("running", step("start", state="paused"))
