@@ -140,6 +140,12 @@ class DockerPlan:
         return json.dumps(typed.written(self), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
     @property
+    def brings_up(self) -> str:
+        """What becomes of containers: “former” states, “compose” starts them, or “nothing” is started."""
+        kinds = {step.op for step in self.steps if not step.is_of_others}
+        return "compose" if "compose_up" in kinds else "former" if "start" in kinds else "nothing"
+
+    @property
     def bytes(self) -> int:
         """How much is extracted, as far as it is known."""
         return sum(step.bytes or 0 for step in self.steps if step.op == "extract")

@@ -258,6 +258,7 @@ class _Builder:
                 "working_dir": self.facts.names.path(one.working_dir),
                 "files": [self.facts.names.path(path) for path in one.config_files],
                 "env_files": [self.facts.names.path(path) for path in one.environment_files],
+                "seconds": self.facts.options.wait_minutes * 60,
             }
             self._add("compose_up", params, name=name, touches=(name,))
 

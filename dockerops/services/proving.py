@@ -57,7 +57,8 @@ def _states(plan: DockerPlan, there: Inventory, done: Mapping[int, Mapping[str, 
         good = found.state == state if state else not found.is_active
         if not good:
             raise NotAsInArchive(f"{found.state} ≠ {state or 'created'}", subject=name)
-    return len(wanted)
+    by_compose = [done.get(step.number, {}).get("states") or {} for step in plan.steps if step.op == "compose_up"]
+    return len(wanted) + sum(len(states) for states in by_compose)
 
 
 def _made_things(plan: DockerPlan, there: Inventory) -> None:

@@ -6,8 +6,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from django.template.loader import render_to_string
 
 from dockerops.inventory import Inventory, Running
+from dockerops.models import DockerRestore
 from dockerops.plan import DockerPlan, Step
 from dockerops.run_errors import NotAsInArchive
 from dockerops.services import proving
@@ -70,6 +72,21 @@ def prove(state: str, *steps: Step, done: dict[int, dict[str, Any]] | None = Non
     plan = DockerPlan("a", "", "", "", "", steps, {}, (), ())
     there = Inventory(containers=(Running("proxy", state=state),))
     proving._states(plan, there, done or {})
+
+
+@pytest.mark.parametrize(
+    ("ops", "said"),
+    [
+        (("exchange", "compose_up"), "compose"),
+        (("create_container", "start"), "former"),
+        (("exchange", "create_container"), "nothing"),
+    ],
+)
+def test_what_became_of_containers_is_said_as_it_was_planned(ops: tuple[str, ...], said: str) -> None:
+    plan = DockerPlan("a", "", "", "", "", tuple(step(op) for op in ops), {}, (), ())
+    assert plan.brings_up == said
+    page = render_to_string("dockerops/_outcome.html", {"restore": DockerRestore(state="done"), "plan": plan})
+    assert ("Compose has made" in page, "former states" in page) == (said == "compose", said == "former")
 
 
 def test_the_proof_asks_for_no_more_than_the_steps_did() -> None:

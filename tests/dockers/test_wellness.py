@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from servers.remote import wire
+from servers.remote.dockers.composing import ComposeUp
 from servers.remote.dockers.starting import Healthy
 from servers.remote.dockers.steps import Context
 
@@ -24,6 +25,29 @@ class FakeEngine:
 
     def container(self, name: str) -> dict[str, Any]:
         return self.said
+
+
+class FakeCompose(ComposeUp):
+    """Makes one container and says that all is well."""
+
+    def _up(self) -> Any:
+        self.engine.said["State"]["Status"] = "exited"  # type: ignore[attr-defined]
+        return 0, ""
+
+
+@pytest.mark.parametrize(("code", "good"), [(0, True), (3, False)])
+def test_fake_what_compose_has_started_is_watched(code: int, good: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = FakeEngine(code, "no")
+    monkeypatch.setattr(engine, "get", lambda path, **_: [], raising=False)
+    context = Context(engine, "t", wire.Control(60), None, [], 1)  # type: ignore[arg-type]
+    step = FakeCompose(context, {"project": "shop", "working_dir": "/srv/shop", "files": ["/srv/shop/c.yml"]})
+    step.prepare()
+    monkeypatch.setattr(engine, "get", lambda path, **_: [{"Id": "1"}])
+    if good:
+        assert step.apply(lambda more: None)["states"] == {"job": "exited"}
+    else:
+        with pytest.raises(wire.Refused, match="job has ended with exit 3"):
+            step.apply(lambda more: None)
 
 
 def watch(code: int, policy: str) -> dict[str, Any]:
