@@ -54,7 +54,9 @@ def carry_out(context: TaskContext) -> Outcome:
     plan = DockerPlan.from_json(restore.plan)
     engine = EngineAt(restore.server, plan.socket, plan.token)
     context.phase("connecting")
-    # Killed in the middle, it is brought to its end by the clean-up.
+    # A server that cannot be reached is no promise: nothing may be undone by itself hours later.
+    engine.state()
+    # From here on, killed in the middle, it is brought to its end by the clean-up.
     undoing.hold(context, restore, plan)
     with context.step("rollback", gettext_noop("Undo everything, the last step first")) as row:
         # Nothing ends it half way: what has begun is brought to its end.
