@@ -51,11 +51,16 @@ def kept(restore: DockerRestore) -> list[Lease]:
 
 def check_kept(restore: DockerRestore) -> None:
     """Raises NothingKept, and StillUndoing while another task works on it."""
+    check_idle(restore)
+    if not restore.is_protected or not kept(restore):
+        raise NothingKept()
+
+
+def check_idle(restore: DockerRestore) -> None:
+    """Raises StillUndoing."""
     known = [restore.task_ref, restore.rollback_task]
     if Task.objects.active().filter(pk__in=[task for task in known if task]).exists():
         raise StillUndoing()
-    if not restore.is_protected or not kept(restore):
-        raise NothingKept()
 
 
 def start_forget(*, restore: DockerRestore, by: Any = None, trigger: Trigger = Trigger.MANUAL) -> Task:

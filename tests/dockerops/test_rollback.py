@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
 
 from dockerops.models import DockerRestore
-from dockerops.run_errors import RollbackFailed
+from dockerops.run_errors import NothingKept, RollbackFailed, StillUndoing
 from dockerops.services import protection, rollback, undoing
+from phpborg.accounts.models import User
 from phpborg.tasks import leases
 from phpborg.tasks.models import Lease, Task
 from phpborg.tasks.states import State
 from tests.dockerops import rows
 
+ClientOf = Callable[[User], Client]
 pytestmark = pytest.mark.django_db
 CLEAN: dict[str, Any] = {"undone": ["exchange"], "problems": [], "notes": []}
 HALF: dict[str, Any] = {"undone": [], "problems": ["step 3: gone"], "notes": []}
@@ -95,3 +102,40 @@ def test_fake_a_server_that_cannot_be_reached_is_not_rolled_back_hours_later(eng
     with pytest.raises(RollbackFailed):
         carry_out(row)
     assert owed() == 1
+
+
+def test_fake_what_resists_can_be_tried_again_at_once_until_it_succeeds(engine: Any) -> None:
+    row = restored(protected_until=timezone.now() + timedelta(hours=1))
+    engine.said = HALF
+    with pytest.raises(RollbackFailed):
+        carry_out(row)
+    row.refresh_from_db()
+    assert (row.state, row.report["rollback"]["problems"]) == ("failed", ["step 3: gone"])
+    assert row.is_half_undone
+    task = rollback.start(restore=row)
+    with pytest.raises(StillUndoing):
+        rollback.start(restore=row)
+    Task.objects.filter(pk=task.pk).update(state=State.FAILED)
+    engine.said = CLEAN
+    carry_out(row)
+    row.refresh_from_db()
+    assert (row.state, row.report["undone_later"], row.is_half_undone) == ("rolled_back", True, False)
+    assert not Lease.objects.held().exists()
+    with pytest.raises(NothingKept):
+        rollback.start(restore=row)
+
+
+def test_a_restore_that_failed_and_was_undone_in_part_is_tried_again_too() -> None:
+    row = rows.record(None, "started")
+    Task.objects.filter(pk=row.task_ref).update(state=State.FAILED)
+    undoing.record(str(row.pk), HALF)
+    assert rollback.start(restore=row).kind == rollback.KIND
+
+
+def test_the_page_of_one_that_is_half_undone_offers_it(client_of: ClientOf, bob: User) -> None:
+    row = rows.record(bob, "failed", report={"rollback": {"complete": False, "problems": ["step 3: gone"]}})
+    page = client_of(bob).get(row.get_absolute_url()).content.decode()
+    assert "Try again now" in page
+    assert "step 3: gone" in page
+    asked = client_of(bob).post(reverse("docker-rollback", args=[row.pk]))
+    assert "Roll back this restore?" in asked.content.decode()
