@@ -11,6 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
+from backups.services import docker_turns
 from dockerops import sentences
 from dockerops.inventory import Inventory
 from dockerops.models import DockerRestore
@@ -55,10 +56,12 @@ class DockerRestoreRun:
         self._view = ""
         self._there = Inventory()  # as it was before the first step
         self._asked_again = False
+        self._phases = PHASES
         self.findings: list[Finding] = []
 
     def run(self) -> Outcome:
         """Everything, in order. What fails before the journal is open has touched nothing; later all is undone."""
+        docker_turns.await_backups(self.context, self.server.pk)
         with reading(self.context, self.archive) as reader, self._ways:
             self._view = str(reader.view)
             self._step(
@@ -74,6 +77,7 @@ class DockerRestoreRun:
             self._open_journal()
             for step in self.plan.steps:
                 if step.op not in BEFORE and not self._asked_again:
+                    self._take_turn()
                     self._step(
                         "again", gettext_noop("Look once more: who uses what is about to change?"), self._look_again
                     )
@@ -98,6 +102,12 @@ class DockerRestoreRun:
         self.context.phase("preparing")
         self._there = detecting.ask(self.restore, self.context.stop)
         planning.check_unchanged(self.restore, self.plan, self._there)
+
+    def _take_turn(self) -> None:
+        """At the repository, before anything is stopped: nothing stands still for another's backup."""
+        if any(step.op == "archive_former" for step in self.plan.steps):
+            docker_turns.await_repository(self.context, self.archive.repository)
+            self._phases = {**PHASES, **dict.fromkeys(("stop_container", "archive_former"), docker_turns.PROTECTING)}
 
     def _look_again(self, row: dict[str, Any]) -> None:
         """Hours may have gone by with images and files. Raises ChangedMeanwhile."""
@@ -151,7 +161,7 @@ class DockerRestoreRun:
         self.engine.begin(self.context.stop)
 
     def _carry(self, carrier: Carrier, step: Step) -> None:
-        self.context.phase(PHASES.get(step.op, "placing"))
+        self.context.phase(self._phases.get(step.op, "placing"))
         self.context.stop.check()
         self.at = step.title
         text, facts = _words(step)

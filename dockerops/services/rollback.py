@@ -7,6 +7,7 @@ from typing import Any
 from django.db import transaction
 from django.utils.translation import gettext_noop
 
+from backups.services import docker_turns
 from dockerops.models import DockerRestore
 from dockerops.plan import DockerPlan
 from dockerops.run_errors import RollbackFailed
@@ -36,7 +37,7 @@ def start(*, restore: DockerRestore, by: Any = None, trigger: Trigger = Trigger.
             subject=f"{restore.archive_name} → {restore.server_name}",
             server=restore.server,
             archive=restore.archive,
-            exclusive=f"docker:{restore.server_id}",
+            exclusive=docker_turns.exclusive_of(restore.server_id),
             by=by,
             trigger=trigger,
             unless_active=True,
@@ -58,6 +59,7 @@ def carry_out(context: TaskContext) -> Outcome:
     plan = DockerPlan.from_json(restore.plan)
     engine = EngineAt(restore.server, plan.socket, plan.token)
     context.phase("connecting")
+    docker_turns.await_backups(context, restore.server.pk)
     # A server that cannot be reached is no promise: nothing may be undone by itself hours later.
     engine.state()
     # From here on, killed in the middle, it is brought to its end by the clean-up.

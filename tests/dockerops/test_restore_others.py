@@ -45,7 +45,7 @@ class FakeCarrier:
 
 def run() -> DockerRestoreRun:
     made = object.__new__(DockerRestoreRun)
-    made.context, made.findings, made.at = FakeContext(), [], ""  # type: ignore[assignment]
+    made.context, made.findings, made.at, made._phases = FakeContext(), [], "", {}  # type: ignore[assignment]
     return made
 
 

@@ -115,11 +115,10 @@ def test_only_the_plan_that_was_shown_is_started_and_once() -> None:
     assert task.exclusive == f"docker:{row.server_id}"
 
 
-def test_with_a_safety_archive_the_restore_is_a_writer_of_the_repository() -> None:
+def test_with_a_safety_archive_too_the_engine_is_changed_by_one_at_a_time() -> None:
     row = draft(options=Options(protect="archive", create_missing=True).as_json())
     task = starting.start(restore=row, plan_hash=planning.plan_of(row).hash)
-    assert row.archive
-    assert task.exclusive == row.archive.repository.exclusive
+    assert task.exclusive == f"docker:{row.server_id}"
 
 
 def test_other_facts_than_those_of_the_plan_are_a_refusal() -> None:
