@@ -167,7 +167,8 @@ class DockerRestoreRun:
         text, facts = _words(step)
         with self.context.step(f"step-{step.number}", text, **facts) as row:
             try:
-                carrier.carry(step, row)
+                facts = carrier.carry(step, row)
+                self.findings += _findings(step, facts)
             except DockerRefused as error:
                 if not step.is_of_others:
                     raise
@@ -207,6 +208,13 @@ class DockerRestoreRun:
             tuple(self.findings),
             result={"docker_restore": str(self.restore.pk), **self.so_far()},
         )
+
+
+def _findings(step: Step, facts: dict[str, Any]) -> list[Finding]:
+    """What somebody should know of a step that was carried out."""
+    if step.op == "stop_container" and facts.get("killed"):
+        return [Finding("docker_killed", str(facts["killed"]), str(step.params["container"]))]
+    return []
 
 
 def _words(step: Step) -> tuple[str, dict[str, Any]]:

@@ -74,6 +74,19 @@ def prove(state: str, *steps: Step, done: dict[int, dict[str, Any]] | None = Non
     proving._states(plan, there, done or {})
 
 
+class FakeKiller(FakeCarrier):
+    """What it stops is killed."""
+
+    def carry(self, step: Step, row: dict[str, Any]) -> Any:
+        return {"killed": "it did not end within 60 s"}
+
+
+def test_fake_a_container_that_was_killed_is_a_note() -> None:
+    made = run()
+    made._carry(FakeKiller(), step("stop_container", "uses"))  # type: ignore[arg-type]
+    assert [(one.kind, one.path) for one in made.findings] == [("docker_killed", "proxy")]
+
+
 @pytest.mark.parametrize(
     ("ops", "said"),
     [

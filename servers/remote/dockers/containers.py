@@ -15,6 +15,9 @@ from .steps import Context, Kind, Note, Problem, Table
 COMPOSE = bodies.COMPOSE
 _ALWAYS = ("always",)
 _MOST_SECONDS = 3600
+# A database that is given the engine's own ten seconds is often killed by them.
+STOP_SECONDS = 60
+KILLED = 137
 # Beyond the container's own patience: the engine needs time to clean up.
 _MORE_SECONDS = 120.0
 
@@ -72,14 +75,23 @@ def policy_of(said: Table) -> Table:
     return (said.get("HostConfig") or {}).get("RestartPolicy") or {}
 
 
-def stop(engine: Engine, said: Table, seconds: Optional[int] = None) -> None:
-    """Stop it as its engine does; `seconds` None means its own patience."""
+def patience_of(said: Table) -> int:
+    """The seconds that it has to end: those that it asks for itself, or enough for a database."""
+    own = (said.get("Config") or {}).get("StopTimeout")
+    return own if isinstance(own, int) and own > 0 else STOP_SECONDS
+
+
+def stop(engine: Engine, said: Table, seconds: Optional[int] = None) -> Optional[str]:
+    """Stop it; `seconds` None means its own patience. Answers in words that it had to be killed, else None."""
     path = "/containers/{}/".format(said["Id"])
     if state_of(said) == "paused":
         engine.post(path + "unpause")
-    own = (said.get("Config") or {}).get("StopTimeout")
-    patience = seconds if seconds is not None else (own if own is not None else 10)
-    engine.post(path + "stop", seconds=patience + _MORE_SECONDS, t=seconds)
+    patience = seconds if seconds is not None else patience_of(said)
+    engine.post(path + "stop", None, patience + _MORE_SECONDS, t=patience)
+    after = (engine.container(said["Id"]) or {}).get("State") or {}
+    if after.get("ExitCode") != KILLED:
+        return None
+    return "it did not end within {} s and was killed: its files may be as after a power cut".format(patience)
 
 
 def bring_back(engine: Engine, said: Table, state: str) -> None:
@@ -142,9 +154,8 @@ class StopContainer(Kind):
 
     def apply(self, note: Note) -> Table:
         calm(self.engine, self._said)
-        if is_active(self._said):
-            stop(self.engine, self._said, self._seconds)
-        return {"id": self._said["Id"], "from": state_of(self._said)}
+        killed = stop(self.engine, self._said, self._seconds) if is_active(self._said) else None
+        return {"id": self._said["Id"], "from": state_of(self._said), "killed": killed}
 
     @staticmethod
     def undo(engine: Engine, record: Record) -> Optional[str]:

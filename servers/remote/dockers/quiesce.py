@@ -17,14 +17,12 @@ import time
 from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from .. import wire
+from .containers import KILLED, patience_of
 from .engine import Engine, part
 from .planned import Quiet
 from .reading import COMPOSE, SWARM, Seen, depends_on, labels_of, name_of
 
-# A database that is given the engine's ten seconds is often killed by them.
-_STOP_SECONDS = 60
 _STOP_MARGIN = 60
-_KILLED = 137
 _START_SECONDS = 60.0
 # So long must it run on, so that one that ends at once is not taken for one that runs.
 _STEADY_SECONDS = 2.0
@@ -171,8 +169,7 @@ def keep_still(engine: Engine, kept: List[Row], save: Save, control: wire.Contro
 
 def _patience(said: Inspected) -> int:
     """The seconds that it has to end: those that it asks for itself, or enough for a database."""
-    own = (said.get("Config") or {}).get("StopTimeout")
-    return own if isinstance(own, int) and own > 0 else _STOP_SECONDS
+    return patience_of(said)
 
 
 def _stop(engine: Engine, row: Row) -> List[Finding]:
@@ -181,7 +178,7 @@ def _stop(engine: Engine, row: Row) -> List[Finding]:
     engine.post("/containers/{}/stop".format(part(row["id"])), None, seconds + _STOP_MARGIN, t=seconds)
     after = state(engine.container(row["id"]) or {})
     row["ended"] = after.get("FinishedAt")
-    if after.get("ExitCode") != _KILLED:
+    if after.get("ExitCode") != KILLED:
         return []
     message = "it did not end within {} s and was killed: its files may be as after a power cut".format(seconds)
     return [finding("docker", "killed", row["container"], message)]
