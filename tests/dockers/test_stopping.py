@@ -53,3 +53,19 @@ def test_fake_a_container_has_as_long_as_a_backup_gives_it(own: Any, asked: int 
 def test_fake_one_that_had_to_be_killed_is_told() -> None:
     assert "power cut" in stop(FakeEngine(code=137))["killed"]
     assert stop(FakeEngine(code=143))["killed"] is None
+
+
+@pytest.mark.parametrize(
+    ("policy", "calmed"),
+    [("always", True), ("on-failure", True), ("unless-stopped", False), ("no", False), ("", False)],
+)
+def test_fake_no_engine_that_is_started_anew_brings_it_back(policy: str, calmed: bool) -> None:
+    engine = FakeEngine(policy=policy)
+    former = dict(containers.policy_of(engine.said))
+    stop(engine)
+    orders = [body for order, body, _ in engine.posts if order == "update"]
+    assert orders == ([{"RestartPolicy": {"Name": "no"}}] if calmed else [])
+    engine.posts.clear()
+    engine.said["HostConfig"] = {"RestartPolicy": {"Name": "no" if calmed else policy}}
+    containers.give_back_policy(engine, engine.said, former)  # type: ignore[arg-type]
+    assert [body for _, body, _ in engine.posts] == ([{"RestartPolicy": former}] if calmed else [])

@@ -1,7 +1,8 @@
 """Containers that are in the way: stopped, set aside under another name, and brought back.
 
-One that its engine starts by itself (restart policy “always”) must not come back in the middle of a restore, nor beside
-the one that took its place: while it is stopped by us that policy is “no”.
+One that its engine starts by itself must not come back in the middle of a restore, nor beside the one that took its
+place: while it is stopped by us its restart policy is “no”. After its own next start an engine also starts those of
+“on-failure” that ended with another status than 0, as many do when they are stopped.
 """
 
 from typing import Any, Dict, List, Optional
@@ -13,7 +14,8 @@ from .journal import Record
 from .steps import Context, Kind, Note, Problem, Table
 
 COMPOSE = bodies.COMPOSE
-_ALWAYS = ("always",)
+# With these an engine leaves alone what was stopped by hand.
+_LEFT_ALONE = ("", "no", "unless-stopped")
 _MOST_SECONDS = 3600
 # A database that is given the engine's own ten seconds is often killed by them.
 STOP_SECONDS = 60
@@ -110,13 +112,14 @@ def bring_back(engine: Engine, said: Table, state: str) -> None:
 
 def calm(engine: Engine, said: Table) -> None:
     """From now on its engine does not start it by itself."""
-    if policy_of(said).get("Name") in _ALWAYS:
+    if (policy_of(said).get("Name") or "") not in _LEFT_ALONE:
         engine.post("/containers/{}/update".format(said["Id"]), {"RestartPolicy": {"Name": "no"}})
 
 
 def give_back_policy(engine: Engine, said: Table, policy: Optional[Table]) -> None:
     """As it was before `calm`."""
-    if policy and policy.get("Name") in _ALWAYS and policy_of(said).get("Name") != policy["Name"]:
+    name = (policy or {}).get("Name") or ""
+    if name not in _LEFT_ALONE and policy_of(said).get("Name") != name:
         engine.post("/containers/{}/update".format(said["Id"]), {"RestartPolicy": policy})
 
 
