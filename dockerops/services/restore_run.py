@@ -214,6 +214,9 @@ def _findings(step: Step, facts: dict[str, Any]) -> list[Finding]:
     """What somebody should know of a step that was carried out."""
     if step.op == "stop_container" and facts.get("killed"):
         return [Finding("docker_killed", str(facts["killed"]), str(step.params["container"]))]
+    if step.op == "pull_image" and facts.get("same") is False:
+        wanted, got = str(step.params.get("id") or "–"), str(facts.get("id") or "–")
+        return [Finding("docker_other_image", f"{wanted} → {got}", str(step.params.get("tag") or ""))]
     return []
 
 

@@ -40,6 +40,7 @@ KINDS = {
     "docker_not_running": _("Not running: not dumped"),
     "docker_unclear": _("Compose file not understood in all"),
     "docker_changed": _("Changed by somebody during the backup"),
+    "docker_other_image": _("Another image than the one that was backed up"),
     "docker_killed": _("Killed, because it did not end"),
     "docker_others": _("Stopped for it, and not well since"),
     "docker": _("Docker"),

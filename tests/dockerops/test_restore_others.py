@@ -13,7 +13,7 @@ from dockerops.models import DockerRestore
 from dockerops.plan import DockerPlan, Step
 from dockerops.run_errors import NotAsInArchive
 from dockerops.services import proving
-from dockerops.services.restore_run import DockerRestoreRun
+from dockerops.services.restore_run import DockerRestoreRun, _findings
 from servers.errors import DockerRefused
 
 
@@ -85,6 +85,14 @@ def test_fake_a_container_that_was_killed_is_a_note() -> None:
     made = run()
     made._carry(FakeKiller(), step("stop_container", "uses"))  # type: ignore[arg-type]
     assert [(one.kind, one.path) for one in made.findings] == [("docker_killed", "proxy")]
+
+
+@pytest.mark.parametrize(("same", "told"), [(False, ["docker_other_image"]), (True, [])])
+def test_an_image_that_means_another_by_now_is_a_note(same: bool, told: list[str]) -> None:
+    pulled = Step(1, "pull_image", {"reference": "web:1", "id": "sha256:old", "tag": "web:1"})
+    found = _findings(pulled, {"id": "sha256:new", "same": same})
+    assert [one.kind for one in found] == told
+    assert all((one.path, one.message) == ("web:1", "sha256:old → sha256:new") for one in found)
 
 
 @pytest.mark.parametrize(
