@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from backups.services import freezing
 from servers.remote import wire
-from servers.remote.dockers import dumping, planned, quiesce, scope, writing
+from servers.remote.dockers import containers, dumping, planned, quiesce, scope, writing
 from servers.remote.dockers.ondisk import Kept, write_whole
 from servers.remote.dockers.reading import Seen
 from servers.remote.snapshots import docker as kind
@@ -151,3 +152,8 @@ def test_what_is_written_down_is_read_again_and_half_of_it_is_nothing(tmp_path, 
         again.load()
     assert again.remove()
     assert not kept.exists()
+
+
+def test_a_hundred_containers_may_all_take_as_long_as_one_may():
+    each = quiesce._START_SECONDS + containers.STOP_SECONDS + quiesce._STOP_MARGIN
+    assert 100 * each <= freezing.REMOVE_SECONDS
