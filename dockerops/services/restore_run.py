@@ -75,13 +75,7 @@ class DockerRestoreRun:
             self._step("count", gettext_noop("Count what has to arrive"), lambda row: self._count(reader, row))
             carrier = self._carrier(manifest)
             self._open_journal()
-            for step in self.plan.steps:
-                if step.op not in BEFORE and not self._asked_again:
-                    self._take_turn()
-                    self._step(
-                        "again", gettext_noop("Look once more: who uses what is about to change?"), self._look_again
-                    )
-                self._carry(carrier, step)
+            self._carry_all(carrier)
             self._step(
                 "verify",
                 gettext_noop("Compare what is there with the archive"),
@@ -159,6 +153,14 @@ class DockerRestoreRun:
         undoing.hold(self.context, self.restore, self.plan)
         self.touched = True
         self.engine.begin(self.context.stop)
+
+    def _carry_all(self, carrier: Carrier) -> None:
+        for step in self.plan.steps:
+            if step.op not in BEFORE and not self._asked_again:
+                self._take_turn()
+                words = gettext_noop("Look once more: who uses what is about to change?")
+                self._step("again", words, self._look_again)
+            self._carry(carrier, step)
 
     def _carry(self, carrier: Carrier, step: Step) -> None:
         self.context.phase(self._phases.get(step.op, "placing"))

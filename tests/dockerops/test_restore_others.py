@@ -12,7 +12,7 @@ from dockerops.inventory import Inventory, Running
 from dockerops.models import DockerRestore
 from dockerops.plan import DockerPlan, Step
 from dockerops.run_errors import NotAsInArchive
-from dockerops.services import proving
+from dockerops.services import planning, proving
 from dockerops.services.restore_run import DockerRestoreRun, _findings
 from servers.errors import DockerRefused
 
@@ -72,6 +72,42 @@ def prove(state: str, *steps: Step, done: dict[int, dict[str, Any]] | None = Non
     plan = DockerPlan("a", "", "", "", "", steps, {}, (), ())
     there = Inventory(containers=(Running("proxy", state=state),))
     proving._states(plan, there, done or {})
+
+
+class FakeEngine:
+    """Answers an inventory, and says that it was asked."""
+
+    def __init__(self, told: list[str]) -> None:
+        self.told = told
+
+    def inventory(self, *_: Any) -> Inventory:
+        self.told.append("inventory")
+        return Inventory()
+
+
+class FakeTeller(FakeCarrier):
+    """Says what it carries out."""
+
+    def __init__(self, told: list[str]) -> None:
+        self.told = told
+
+    def carry(self, step: Step, row: dict[str, Any]) -> Any:
+        self.told.append(step.op)
+        return {}
+
+
+def test_fake_who_is_there_is_asked_once_more_right_before_the_first_that_touches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[str] = []
+    made, before = run(), Inventory(hostname="before")
+    ops = ("create_volume", "extract", "stop_container", "exchange", "create_container")
+    made.plan = DockerPlan("a", "", "", "", "", tuple(step(op) for op in ops), {}, (), ())
+    made.engine, made._asked_again, made._there = FakeEngine(told), False, before  # type: ignore[assignment]
+    made.restore = DockerRestore()
+    monkeypatch.setattr(planning, "check_containers", lambda *seen: told.append(f"checked {seen[2].hostname}"))
+    made._carry_all(FakeTeller(told))  # type: ignore[arg-type]
+    assert told == [*ops[:2], "inventory", "checked before", *ops[2:]]
 
 
 class FakeKiller(FakeCarrier):
