@@ -131,6 +131,6 @@ class ForgetFailed(PhpBorgError):
 class ChangedMeanwhile(PhpBorgError):
     """Containers were started, stopped or made while the archive was being extracted."""
 
-    code = "DRS-16"
+    code = "DRS-17"
     title = _("The containers on the server have changed while the archive was being extracted.")
     advice = _("The detail names what differs. Keep others from starting or stopping them, and start it again.")
