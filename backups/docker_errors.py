@@ -62,3 +62,11 @@ class NotKept(SnapshotOverflowed):
     advice = _(
         "No archive was kept. Look whether the engine was restarted or a volume was unmounted, and run it again."
     )
+
+
+class RestoreRuns(PhpBorgError):
+    """A restore changes the engine that was to be backed up; fact `server`."""
+
+    code = "DKB-07"
+    title = _("A Docker restore is running on “{server}”, or is being rolled back: nothing was backed up meanwhile.")
+    advice = _("Run the job again when it has ended; what is being replaced would be in the archive.")

@@ -20,6 +20,7 @@ _TOP = (
 _BELOW = ("usr/bin", "usr/lib", "usr/local", "usr/sbin", "usr/share", "var/cache", "var/lib", "var/log", "var/spool")
 _OF_THE_SYSTEM = frozenset(f"/{name}" for name in ("", *_TOP, *_BELOW))
 _OF_THE_KERNEL = ("/dev", "/proc", "/run", "/sys")
+_GIB = 1 << 30
 Words = dict[str, str | int]
 
 
@@ -107,6 +108,7 @@ def _comes(facts: Situation, known: Image | None) -> bool:
 
 def space(facts: Situation) -> Iterator[Conflict]:
     """Room for what is extracted: what is replaced is renamed, so it takes none, but it frees none either."""
+    totals = {place.device or place.mountpoint: place.total_bytes for place in facts.there.paths.values()}
     needed: dict[str, int] = {}
     free: dict[str, int | None] = {}
     for target in facts.targets:
@@ -124,8 +126,19 @@ def space(facts: Situation) -> Iterator[Conflict]:
         available = free[name]
         if available is None and wanted:
             yield Conflict("space_unknown", "warn", name, {"needed_bytes": wanted})
-        elif available is not None and wanted > available:
-            yield Conflict("space", "block", name, {"needed_bytes": wanted, "free_bytes": available})
+            continue
+        reserve = reserve_of(wanted, totals.get(name))
+        if available is not None and wanted + reserve > available:
+            words: Words = {"needed_bytes": wanted, "free_bytes": available, "reserve_bytes": reserve}
+            yield Conflict("space", "block", name, words)
+
+
+def reserve_of(needed: int, total: int | None) -> int:
+    """Bytes that stay free beside what is needed: 5 % or 1 GiB, and for little no more than as much again.
+
+    A machine whose disk is full to the last byte stands still, whatever was brought back. `total`: of the filesystem.
+    """
+    return min(needed, max((total or 0) // 20, _GIB))
 
 
 def room(facts: Situation, target: Target) -> tuple[str, int | None]:

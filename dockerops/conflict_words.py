@@ -60,7 +60,9 @@ CONFLICTS = {
         "The archive knows no digest of the image {image}: what its tag means today would be pulled."
     ),
     "image_tag": gettext_noop("The name {image} means another image here."),
-    "space": gettext_noop("{needed_bytes} are needed and {free_bytes} are free."),
+    "space": gettext_noop(
+        "{needed_bytes} are needed and {free_bytes} are free, of which {reserve_bytes} are left to the machine."
+    ),
     "space_unknown": gettext_noop("{needed_bytes} are needed; nobody could say how much is free."),
     "size_unknown": gettext_noop("Nobody knows how big {path} is in the archive."),
     "engine_older": gettext_noop("The Docker engine here is older ({there}) than the one of the archive ({then})."),

@@ -12,6 +12,7 @@ from typing import Any
 from django.utils.translation import gettext_noop
 
 from dockerops import sentences
+from dockerops.drill_judging import has_done_its_work, was_unwell
 from dockerops.drill_manifest import Said
 from dockerops.manifest import Container, Contents
 from dockerops.planning import PLACE
@@ -156,6 +157,8 @@ def containers(contents: Contents, new_names: Mapping[str, str], rows: Iterable[
             found.append(Said(one.name, OTHER_IMAGE, facts))
             continue
         wanted, state = _RUNNING.get(one.state), str(row.get("state") or "–")
+        if was_unwell(one) or has_done_its_work(one, state, row.get("exit_code")):
+            continue
         if wanted and state != wanted:
             found.append(Said(one.name, OTHER_STATE, {"state": state, "wanted": wanted}))
         elif wanted == "running" and row.get("health") not in (None, "none", "healthy"):

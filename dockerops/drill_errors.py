@@ -91,5 +91,16 @@ class NothingAnswers(PhpBorgError):
     advice = _("Correct the name at the job's proofs: a service or a container, or PROJECT/SERVICE/DATABASE.")
 
 
+class NotJudged(PhpBorgError):
+    """Something kept the drill from seeing whether it is good: time, a password, a tool; fact `container`."""
+
+    code = "DRL-11"
+    title = _("Whether “{container}” is good in this archive could not be seen.")
+    advice = _(
+        "This says nothing against the archive, and an earlier proof of it still holds. The detail says what was in "
+        "the way: time, a password, a missing tool, or something that a drill does not have."
+    )
+
+
 # What says that the archive is not what it should be.
 DISPROVED = (NotWhole, WrongImage, DoesNotComeUp, DatabaseUnreadable)

@@ -46,6 +46,7 @@ LISTS = {
     "configs": ("configs", "custom"),
 }
 MOST_HOURS = 24 * 31
+MOST_WAIT = 4 * 60
 
 
 class ServerForm(forms.Form):
@@ -271,6 +272,15 @@ class OptionsForm(forms.Form):
             ("pull", gettext_lazy("Pull them from their registry")),
         ],
     )
+    wait_minutes = forms.IntegerField(
+        label=gettext_lazy("Minutes that a container has at least until it is well"),
+        min_value=1,
+        max_value=MOST_WAIT,
+        required=False,
+        help_text=gettext_lazy(
+            "One whose health check asks for more gets more. If one is not well then, all is undone."
+        ),
+    )
     create_missing = forms.BooleanField(
         label=gettext_lazy("Create external networks and volumes that are missing"), required=False
     )
@@ -318,11 +328,12 @@ class OptionsForm(forms.Form):
             start=data["start"],
             images=data["images"],
             create_missing=data["create_missing"],
+            wait_minutes=data["wait_minutes"] or usual.wait_minutes,
         )
 
     @staticmethod
     def initial_of(options: Options) -> dict[str, Any]:
         """The answers that a draft keeps, as the form has them."""
         names = ("placement", "path", "project_name", "name_suffix", "ports", "port_shift")
-        more = ("protect", "window_hours", "start", "images", "create_missing")
+        more = ("protect", "window_hours", "start", "images", "create_missing", "wait_minutes")
         return {name: getattr(options, name) for name in (*names, *more)}

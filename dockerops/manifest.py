@@ -8,6 +8,7 @@ secrets (environments, options of volume drivers): `Contents.public` leaves them
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -98,6 +99,7 @@ class Shape:
     depends: tuple[str, ...] = ()  # of the labels of Compose: "service:condition:restart"
     linked: tuple[str, ...] = ()  # "container:alias"
     health_checked: bool = False
+    health_seconds: int = 0  # after so long its own health check has judged it
 
 
 @dataclass(frozen=True)
@@ -324,7 +326,8 @@ def shape_of(create: dict[str, Any], networks: dict[str, Any]) -> Shape:
     host = _table(create.get("HostConfig"))
     labels = _table(create.get("Labels"))
     depends = str(labels.get("com.docker.compose.depends_on") or "")
-    check = _table(create.get("Healthcheck")).get("Test")
+    health = _table(create.get("Healthcheck"))
+    check = health.get("Test")
     return Shape(
         ports=tuple(_ports(_table(host.get("PortBindings")))),
         links=tuple(_link(name, _table(networks[name])) for name in sorted(networks)),
@@ -335,7 +338,21 @@ def shape_of(create: dict[str, Any], networks: dict[str, Any]) -> Shape:
         depends=tuple(filter(None, depends.split(","))),
         linked=_texts(host.get("Links")),
         health_checked=bool(check) and check != ["NONE"],
+        health_seconds=_health_seconds(health) if check and check != ["NONE"] else 0,
     )
+
+
+def _health_seconds(health: dict[str, Any]) -> int:
+    """What it gives itself to start, and its tries after that; the engine's own numbers where it says none."""
+
+    def seconds(key: str, usual: float) -> float:
+        nanoseconds = health.get(key)
+        return nanoseconds / 1e9 if isinstance(nanoseconds, int) and nanoseconds > 0 else usual
+
+    retries = health.get("Retries")
+    tries = retries if isinstance(retries, int) and retries > 0 else 3
+    each = seconds("Interval", 30) + seconds("Timeout", 30)
+    return math.ceil(seconds("StartPeriod", 0) + (tries + 1) * each)
 
 
 def _table(raw: Any) -> dict[str, Any]:

@@ -118,6 +118,12 @@ class DockerRestore(models.Model):
         return until is not None and until > timezone.now() and self.state in (self.State.DONE, self.State.FAILED)
 
     @property
+    def is_half_undone(self) -> bool:
+        """Was it undone in part only? Then what it had replaced is still kept, and undoing may be tried again."""
+        rollback = self.report.get("rollback") or {}
+        return self.state == self.State.FAILED and rollback.get("complete") is False
+
+    @property
     def task(self) -> Task | None:
         """The task that carries it out, while its row is kept."""
         return Task.objects.filter(pk=self.task_ref).first() if self.task_ref else None

@@ -37,6 +37,7 @@ class Options:
     start: str = "former"
     images: str = "archive"
     create_missing: bool = False
+    wait_minutes: int = 15  # so long a container has at least to become well
 
     def as_json(self) -> dict[str, Any]:
         """JSON that a database keeps."""

@@ -47,6 +47,11 @@ class Step:
         """How it is undone; empty when nothing has to be."""
         return sentences.undo(self.op, self.facts)
 
+    @property
+    def is_of_others(self) -> bool:
+        """Does it bring back one that stays as it was, and only had to be stopped meanwhile?"""
+        return self.op in ("start", "healthy") and self.why.startswith("again")
+
     def as_json(self) -> dict[str, Any]:
         """Without language; for a database."""
         table: dict[str, Any] = typed.written(self)
@@ -133,6 +138,12 @@ class DockerPlan:
     def canonical(self) -> str:
         """The plan as one line of ASCII, always the same for the same plan."""
         return json.dumps(typed.written(self), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+    @property
+    def brings_up(self) -> str:
+        """What becomes of containers: “former” states, “compose” starts them, or “nothing” is started."""
+        kinds = {step.op for step in self.steps if not step.is_of_others}
+        return "compose" if "compose_up" in kinds else "former" if "start" in kinds else "nothing"
 
     @property
     def bytes(self) -> int:

@@ -17,7 +17,8 @@ from dockerops.naming import base_of, files_only
 from dockerops.options import Options
 from dockerops.plan import DockerPlan, Note, Protected, Step
 
-HEALTHY_SECONDS, RUNNING_SECONDS = 300, 60
+# The helper waits no longer (servers/remote/dockers/starting.py).
+MOST_SECONDS = 4 * 3600
 PLACE = "/var/lib/phpborg/docker"
 MANIFEST_PATH = f"{PLACE}/manifest.json"
 _STARTED = {"running": "running", "restarting": "running", "paused": "paused"}
@@ -224,7 +225,7 @@ class _Builder:
             why = "again_paused" if state == "paused" else "again"
             self._add("start", {"container": name, "state": state}, why, name=name, touches=(name,))
             if state == "running":
-                self._healthy(name, HEALTHY_SECONDS)
+                self._healthy(name, 0, "again")
 
     def _start(self, one: Container) -> None:
         state = _STARTED.get(one.state)
@@ -233,11 +234,14 @@ class _Builder:
         name = self.facts.names.container(one.name)
         why = "paused" if state == "paused" else ""
         self._add("start", {"container": name, "state": state}, why, name=name, touches=(name,))
-        if state == "running":
-            self._healthy(name, HEALTHY_SECONDS if one.shape.health_checked else RUNNING_SECONDS)
+        # What was not well when the archive was made is not asked to be well now.
+        if state == "running" and not is_unwell(one):
+            self._healthy(name, one.shape.health_seconds)
 
-    def _healthy(self, name: str, seconds: int) -> None:
-        self._add("healthy", {"container": name, "seconds": seconds}, name=name, seconds=seconds)
+    def _healthy(self, name: str, own: int, why: str = "") -> None:
+        """`own`: the seconds that its health check asks for itself."""
+        seconds = min(max(self.facts.options.wait_minutes * 60, own), MOST_SECONDS)
+        self._add("healthy", {"container": name, "seconds": seconds}, why, name=name, seconds=seconds)
 
     def _compose(self) -> None:
         """Projects of which only the files are known."""
@@ -254,8 +258,14 @@ class _Builder:
                 "working_dir": self.facts.names.path(one.working_dir),
                 "files": [self.facts.names.path(path) for path in one.config_files],
                 "env_files": [self.facts.names.path(path) for path in one.environment_files],
+                "seconds": self.facts.options.wait_minutes * 60,
             }
             self._add("compose_up", params, name=name, touches=(name,))
+
+
+def is_unwell(one: Container) -> bool:
+    """Did it not run well when the archive was made?"""
+    return one.state == "restarting" or one.health == "unhealthy"
 
 
 def _labels(project: str | None, logical: str | None) -> dict[str, str]:

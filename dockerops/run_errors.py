@@ -126,3 +126,11 @@ class ForgetFailed(PhpBorgError):
     code = "DRS-15"
     title = _("What was kept aside on {server} could not be removed completely.")
     advice = _("The detail says what is left; it is tried again by itself.")
+
+
+class ChangedMeanwhile(PhpBorgError):
+    """Containers were started, stopped or made while the archive was being extracted."""
+
+    code = "DRS-17"
+    title = _("The containers on the server have changed while the archive was being extracted.")
+    advice = _("The detail names what differs. Keep others from starting or stopping them, and start it again.")

@@ -69,6 +69,9 @@ SENTENCES = {
     ("start", "again"): gettext_noop("Starts {name} again."),
     ("start", "again_paused"): gettext_noop("Starts {name} again and pauses it, as it was."),
     ("healthy", ""): gettext_noop("Waits until {name} runs and is healthy, at most {seconds} seconds."),
+    ("healthy", "again"): gettext_noop(
+        "Waits until {name} runs and is healthy, at most {seconds} seconds; a note tells if it is not."
+    ),
     ("compose_up", ""): gettext_noop("Has Compose create and start the project {name} from its restored files."),
 }
 UNDOS = {

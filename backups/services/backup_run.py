@@ -18,7 +18,7 @@ from backups.borg.report import Report
 from backups.borg.results import ArchiveFact
 from backups.job_errors import JobGone, StreamsUnproven
 from backups.models import BackupJob
-from backups.services import docker_record, key_guard, recording, runs, sync
+from backups.services import docker_record, docker_turns, key_guard, recording, runs, sync
 from backups.services.creation import Creation
 from backups.services.freezing import Frozen
 from backups.services.greeting import greet, look_at
@@ -88,6 +88,7 @@ class BackupRun:
     def run(self) -> Outcome:
         """Everything, in order. The hook after runs once, whatever happened before it."""
         runs.check_ready(job=self.job)
+        docker_turns.begin_backup(self.context, self.job)
         key_guard.check(repository=self.job.repository)
         self.context.hold("repository_lock", repository=str(self.job.repository_id), task=str(self.context.task.pk))
         graded: Graded | None = None

@@ -27,7 +27,8 @@ log = logging.getLogger(__name__)
 # A copy of a whole database is a frozen state too: as long as a job may take, whose own limit ends it before.
 MAKE_SECONDS = 30 * 24 * 3600
 ASK_SECONDS = 120
-REMOVE_SECONDS = 900
+# Containers come back one after the other, each after the one that it needs is well: a whole server's take long.
+REMOVE_SECONDS = 6 * 3600
 
 
 class Frozen:

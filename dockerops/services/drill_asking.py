@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from dockerops import drill_checks as checks
-from dockerops.drill_errors import DatabaseUnreadable, NothingAnswers
+from dockerops.drill_errors import DatabaseUnreadable, NothingAnswers, NotJudged
+from dockerops.drill_judging import reading_disproves
 from dockerops.drill_plan import service_of
 from dockerops.manifest import Contents
 from dockerops.services.engine_at import DO_SECONDS, EngineAt, Said
@@ -35,7 +36,7 @@ class Asking:
         return [row for row in rows if isinstance(row, dict)]
 
     def databases(self, rows: list[Said]) -> tuple[list[Said], PhpBorgError | None]:
-        """(evidence, the first that could not be read)."""
+        """(evidence, the first that is unreadable, else the first that could not be judged)."""
         told: list[Said] = []
         first: PhpBorgError | None = None
         for row in rows:
@@ -47,8 +48,11 @@ class Asking:
             seen, more = self._own_checks(str(row["engine"]), new)
             problems += more
             told.append({"container": name, **{key: said.get(key) for key in _KEYS}, **seen, "problems": problems})
-            if problems and first is None:
-                first = DatabaseUnreadable("\n".join(problems)[:8000], container=checks.plain(name))
+            bad = any(reading_disproves(problem) for problem in problems)
+            # What disproves the archive is told before what does not.
+            if problems and (first is None or (bad and isinstance(first, NotJudged))):
+                kind = DatabaseUnreadable if bad else NotJudged
+                first = kind("\n".join(problems)[:8000], container=checks.plain(name))
         return told, first
 
     def _own_checks(self, kind: str, new: str) -> tuple[Said, list[str]]:

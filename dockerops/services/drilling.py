@@ -11,7 +11,7 @@ from typing import Any
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
-from dockerops import conflicts, drill_checks, drill_plan, ordering, sentences
+from dockerops import conflicts, drill_checks, drill_judging, drill_plan, ordering, sentences
 from dockerops.choice import Choice
 from dockerops.drill_errors import (
     DoesNotComeUp,
@@ -19,6 +19,7 @@ from dockerops.drill_errors import (
     ImageNotHere,
     NothingDescribed,
     NothingToDrill,
+    NotJudged,
     NotWhole,
     WrongImage,
 )
@@ -226,11 +227,20 @@ class DrillRun:
             raise NotWhole(str(error), count=1, subjects=name) from error
         if step.op not in ("start", "healthy") or not isinstance(error, DockerRefused):
             raise error
-        self._keep_last_lines()
+        row = self._last(new)
         if one is not None and self._needs_left(one):
             self.excused.add(new)
             return
-        raise DoesNotComeUp(error.detail[:8000], container=name) from error
+        raise self._end_of(one, name, error.detail, row) from error
+
+    def _end_of(
+        self, one: Container | None, name: str, words: str, row: dict[str, Any], *, is_late: bool = False
+    ) -> PhpBorgError:
+        """The archive's fault, or nobody's. What was written last is in the evidence alone: everybody reads errors."""
+        log = [str(line) for line in row.get("log") or []]
+        disproved = drill_judging.start_disproves(one, words, log, is_late=is_late)
+        kind = DoesNotComeUp if disproved else NotJudged
+        return kind(words[:8000], container=name)
 
     def _container(self, new: str) -> Container | None:
         old = next((old for old, name in self.names.items() if name == new), "")
@@ -253,9 +263,11 @@ class DrillRun:
             way += further
         return False
 
-    def _keep_last_lines(self) -> None:
-        """Everybody reads errors: what was written last may hold anything, and is in the evidence alone."""
-        self._see(containers=self._rows(self._asking().examine(), with_log=True))
+    def _last(self, new: str) -> dict[str, Any]:
+        """How it is now, with what it wrote last."""
+        rows = self._asking().examine()
+        self._see(containers=self._rows(rows, with_log=True))
+        return next((row for row in rows if row.get("name") == new), {})
 
     # --- checked ---------------------------------------------------------------------------------
 
@@ -282,9 +294,23 @@ class DrillRun:
         row["detail"] = f"{len(rows)} · {len(wrong)}"
         if wrong:
             self._see(containers=self._rows(rows, with_log=True))
-            first = sentences.shown(wrong[0].subject)
-            words = [f"{one.subject}: {_said(one)}" for one in wrong]
-            raise DoesNotComeUp("\n".join(words)[:8000], container=first)
+            raise self._first_of(wrong, rows)
+
+    def _first_of(self, wrong: list[Said], rows: list[dict[str, Any]]) -> PhpBorgError:
+        """What disproves the archive before what does not."""
+        by_name = {str(row.get("name")): row for row in rows}
+        words = "\n".join(f"{one.subject}: {_said(one)}" for one in wrong)
+        ends = [
+            self._end_of(
+                self.contents.container(one.subject),
+                sentences.shown(one.subject),
+                words,
+                by_name.get(self.names.get(one.subject, ""), {}),
+                is_late=one.words == drill_checks.NOT_HEALTHY,
+            )
+            for one in wrong
+        ]
+        return next((end for end in ends if isinstance(end, DoesNotComeUp)), ends[0])
 
     def _rows(self, rows: list[dict[str, Any]], *, with_log: bool) -> list[dict[str, Any]]:
         """For the evidence; what containers wrote only where something is wrong."""

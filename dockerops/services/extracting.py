@@ -15,6 +15,7 @@ from backups.borg.outcome import StoppedFor, judge_extract
 from backups.borg.report import Report
 from backups.models import Archive
 from backups.services import repositories
+from dockerops.conflict_machine import reserve_of
 from dockerops.run_errors import NotAllExtracted
 from dockerops.services.archive_reading import Count
 from dockerops.services.engine_at import EngineAt
@@ -66,8 +67,10 @@ class Extraction:
         self.context.hold("restore_staging", server=self._server, **place)
         made = self.host.call("stage", place, timeout=60, stop=self.context.stop)
         self.made[portion.directory] = [str(path) for path in made.get("created") or []]
-        if made["free_bytes"] < portion.expected.bytes:
-            raise NotEnoughSpace(needed=portion.expected.bytes, free=made["free_bytes"])
+        needed = portion.expected.bytes
+        needed += reserve_of(needed, made.get("total_bytes"))
+        if made["free_bytes"] < needed:
+            raise NotEnoughSpace(needed=needed, free=made["free_bytes"])
         for batch in portion.batches():
             self.context.stop.check()
             self._run(batch, place, way, portion)

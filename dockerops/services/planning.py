@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from backups.models import Archive
 from dockerops import conflicts
@@ -13,7 +14,7 @@ from dockerops.models import DockerRestore
 from dockerops.options import Options
 from dockerops.plan import DockerPlan
 from dockerops.planning import About, plan_docker
-from dockerops.run_errors import ConflictsOpen, ConflictsUnknown, PlanChanged
+from dockerops.run_errors import ChangedMeanwhile, ConflictsOpen, ConflictsUnknown, PlanChanged
 from dockerops.services import looking
 from dockerops.services.engine_at import socket_of
 from recovery.errors import ArchiveGone
@@ -75,6 +76,17 @@ def check_unchanged(restore: DockerRestore, shown: DockerPlan, there: Inventory)
         raise ConflictsOpen(_told(error.conflicts), subjects=_subjects(error.conflicts)) from None
     if now.hash != shown.hash:
         raise PlanChanged(_difference(shown, now))
+
+
+def check_containers(restore: DockerRestore, shown: DockerPlan, before: Inventory, now: Inventory) -> None:
+    """Are the containers still those of the plan, now that images and files are there? Raises ChangedMeanwhile.
+
+    All but the containers is taken from `before`: what the restore has made by now is no conflict.
+    """
+    try:
+        check_unchanged(restore, shown, replace(before, containers=now.containers))
+    except (ConflictsOpen, PlanChanged) as error:
+        raise ChangedMeanwhile(error.detail) from error
 
 
 def check_consents(restore: DockerRestore) -> None:

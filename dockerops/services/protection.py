@@ -10,6 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
+from backups.services import docker_turns
 from dockerops.models import DockerRestore
 from dockerops.plan import DockerPlan
 from dockerops.run_errors import ForgetFailed, NothingKept, StillUndoing
@@ -51,11 +52,16 @@ def kept(restore: DockerRestore) -> list[Lease]:
 
 def check_kept(restore: DockerRestore) -> None:
     """Raises NothingKept, and StillUndoing while another task works on it."""
+    check_idle(restore)
+    if not restore.is_protected or not kept(restore):
+        raise NothingKept()
+
+
+def check_idle(restore: DockerRestore) -> None:
+    """Raises StillUndoing."""
     known = [restore.task_ref, restore.rollback_task]
     if Task.objects.active().filter(pk__in=[task for task in known if task]).exists():
         raise StillUndoing()
-    if not restore.is_protected or not kept(restore):
-        raise NothingKept()
 
 
 def start_forget(*, restore: DockerRestore, by: Any = None, trigger: Trigger = Trigger.MANUAL) -> Task:
@@ -68,7 +74,7 @@ def start_forget(*, restore: DockerRestore, by: Any = None, trigger: Trigger = T
             subject=f"{restore.archive_name} → {restore.server_name}",
             server=restore.server,
             archive=restore.archive,
-            exclusive=f"docker:{restore.server_id}",
+            exclusive=docker_turns.exclusive_of(restore.server_id),
             by=by,
             trigger=trigger,
             unless_active=True,

@@ -21,7 +21,7 @@ def prove(
 ) -> dict[str, int]:
     """Counts of what was compared. Raises NotAsInArchive for the first thing that is not as it has to be."""
     there = engine.inventory([], stop)
-    states = _states(plan, there)
+    states = _states(plan, there, carrier.done)
     _made_things(plan, there)
     compared = _bodies(plan, engine, carrier, stop)
     return {
@@ -34,18 +34,31 @@ def prove(
     }
 
 
-def _states(plan: DockerPlan, there: Inventory) -> int:
-    """Every container that was started is in the state that was asked for, every other new one is not running."""
+def _states(plan: DockerPlan, there: Inventory, done: Mapping[int, Mapping[str, Any]]) -> int:
+    """Every container that was started is in the state that was asked for, every other new one is not running.
+
+    `done`: the facts of the steps. What was not well before, or is others', need not be well; what had its work to do
+    may have done it.
+    """
     wanted = {str(step.params["name"]): "" for step in plan.steps if step.op == "create_container"}
-    wanted |= {str(step.params["container"]): str(step.params["state"]) for step in plan.steps if step.op == "start"}
-    for name, state in wanted.items():
+    started = [step for step in plan.steps if step.op == "start"]
+    watched = {str(step.params["container"]): step for step in plan.steps if step.op == "healthy"}
+    wanted |= {str(step.params["container"]): str(step.params["state"]) for step in started if not step.is_of_others}
+    for step in started:
+        name = str(step.params["container"])
+        if step.params["state"] == "running" and name not in watched:
+            wanted.pop(name, None)
+    ended = {name for name, step in watched.items() if done.get(step.number, {}).get("state") == "exited"}
+    for name, asked in wanted.items():
+        state = "exited" if name in ended else asked
         found = there.container(name)
         if found is None:
             raise NotAsInArchive("it is not there", subject=name)
         good = found.state == state if state else not found.is_active
         if not good:
             raise NotAsInArchive(f"{found.state} ≠ {state or 'created'}", subject=name)
-    return len(wanted)
+    by_compose = [done.get(step.number, {}).get("states") or {} for step in plan.steps if step.op == "compose_up"]
+    return len(wanted) + sum(len(states) for states in by_compose)
 
 
 def _made_things(plan: DockerPlan, there: Inventory) -> None:

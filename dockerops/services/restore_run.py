@@ -11,7 +11,9 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
+from backups.services import docker_turns
 from dockerops import sentences
+from dockerops.inventory import Inventory
 from dockerops.models import DockerRestore
 from dockerops.plan import DockerPlan, Step
 from dockerops.services import detecting, planning, protection, proving, undoing
@@ -21,11 +23,15 @@ from dockerops.services.engine_at import EngineAt
 from dockerops.services.extracting import Extraction, Portion, portion_of
 from dockerops.services.safety import Safety
 from phpborg.tasks.context import TaskContext
-from phpborg.tasks.registry import Outcome
+from phpborg.tasks.registry import Finding, Outcome
+from phpborg.tasks.states import State, StepState
 from phpborg.ui.format import byte_size
+from servers.errors import DockerRefused
 from servers.services.ways import open_way
 from servers.transport.base import Link
 
+# What only adds, and takes its time: everything else touches what is there.
+BEFORE = ("load_image", "pull_image", "need_image", "create_network", "create_volume", "extract")
 PHASES = {"extract": "extracting", "load_image": "loading", "pull_image": "fetching", "healthy": "verifying"}
 
 
@@ -48,9 +54,14 @@ class DockerRestoreRun:
         self._ways = ExitStack()
         self._way: Link | None = None
         self._view = ""
+        self._there = Inventory()  # as it was before the first step
+        self._asked_again = False
+        self._phases = PHASES
+        self.findings: list[Finding] = []
 
     def run(self) -> Outcome:
         """Everything, in order. What fails before the journal is open has touched nothing; later all is undone."""
+        docker_turns.await_backups(self.context, self.server.pk)
         with reading(self.context, self.archive) as reader, self._ways:
             self._view = str(reader.view)
             self._step(
@@ -64,8 +75,7 @@ class DockerRestoreRun:
             self._step("count", gettext_noop("Count what has to arrive"), lambda row: self._count(reader, row))
             carrier = self._carrier(manifest)
             self._open_journal()
-            for step in self.plan.steps:
-                self._carry(carrier, step)
+            self._carry_all(carrier)
             self._step(
                 "verify",
                 gettext_noop("Compare what is there with the archive"),
@@ -84,8 +94,20 @@ class DockerRestoreRun:
     def _facts(self, row: dict[str, Any]) -> None:
         """Raises ConflictsOpen and PlanChanged."""
         self.context.phase("preparing")
-        there = detecting.ask(self.restore, self.context.stop)
-        planning.check_unchanged(self.restore, self.plan, there)
+        self._there = detecting.ask(self.restore, self.context.stop)
+        planning.check_unchanged(self.restore, self.plan, self._there)
+
+    def _take_turn(self) -> None:
+        """At the repository, before anything is stopped: nothing stands still for another's backup."""
+        if any(step.op == "archive_former" for step in self.plan.steps):
+            docker_turns.await_repository(self.context, self.archive.repository)
+            self._phases = {**PHASES, **dict.fromkeys(("stop_container", "archive_former"), docker_turns.PROTECTING)}
+
+    def _look_again(self, row: dict[str, Any]) -> None:
+        """Hours may have gone by with images and files. Raises ChangedMeanwhile."""
+        self._asked_again = True
+        now = self.engine.inventory([], self.context.stop)
+        planning.check_containers(self.restore, self.plan, self._there, now)
 
     def _read(self, reader: Reader) -> dict[str, Any]:
         self.context.phase("planning")
@@ -132,13 +154,29 @@ class DockerRestoreRun:
         self.touched = True
         self.engine.begin(self.context.stop)
 
+    def _carry_all(self, carrier: Carrier) -> None:
+        for step in self.plan.steps:
+            if step.op not in BEFORE and not self._asked_again:
+                self._take_turn()
+                words = gettext_noop("Look once more: who uses what is about to change?")
+                self._step("again", words, self._look_again)
+            self._carry(carrier, step)
+
     def _carry(self, carrier: Carrier, step: Step) -> None:
-        self.context.phase(PHASES.get(step.op, "placing"))
+        self.context.phase(self._phases.get(step.op, "placing"))
         self.context.stop.check()
         self.at = step.title
         text, facts = _words(step)
         with self.context.step(f"step-{step.number}", text, **facts) as row:
-            carrier.carry(step, row)
+            try:
+                facts = carrier.carry(step, row)
+                self.findings += _findings(step, facts)
+            except DockerRefused as error:
+                if not step.is_of_others:
+                    raise
+                # What was restored is good: it is not taken away because somebody else's container is not well.
+                row.update(state=StepState.FAILED, detail=error.detail[:2000])
+                self.findings.append(Finding("docker_others", error.detail, str(step.params["container"])))
 
     def _prove(self, carrier: Carrier, row: dict[str, Any]) -> None:
         """Raises NotAsInArchive: an end that is not what the plan says is a failure."""
@@ -167,7 +205,21 @@ class DockerRestoreRun:
                 protected_until=until,
             )
             undoing.cross_out(self.context)
-        return Outcome(result={"docker_restore": str(self.restore.pk), **self.so_far()})
+        return Outcome(
+            State.NOTES if self.findings else State.SUCCESS,
+            tuple(self.findings),
+            result={"docker_restore": str(self.restore.pk), **self.so_far()},
+        )
+
+
+def _findings(step: Step, facts: dict[str, Any]) -> list[Finding]:
+    """What somebody should know of a step that was carried out."""
+    if step.op == "stop_container" and facts.get("killed"):
+        return [Finding("docker_killed", str(facts["killed"]), str(step.params["container"]))]
+    if step.op == "pull_image" and facts.get("same") is False:
+        wanted, got = str(step.params.get("id") or "–"), str(facts.get("id") or "–")
+        return [Finding("docker_other_image", f"{wanted} → {got}", str(step.params.get("tag") or ""))]
+    return []
 
 
 def _words(step: Step) -> tuple[str, dict[str, Any]]:

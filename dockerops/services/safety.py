@@ -25,7 +25,7 @@ from servers.services.ways import open_way
 
 
 class Safety:
-    """Makes the archive that a plan asks for. The task is the only writer of the repository (see starting.py)."""
+    """Makes the archive that a plan asks for. Its turn at the repository has come (restore_run.py)."""
 
     def __init__(self, context: TaskContext, restore: DockerRestore, engine: EngineAt) -> None:
         assert restore.archive is not None

@@ -6,8 +6,8 @@ from typing import Any
 
 from django.db import transaction
 
+from backups.services import docker_turns
 from dockerops.models import DockerRestore
-from dockerops.options import Options
 from dockerops.run_errors import PlanChanged
 from dockerops.services import planning
 from phpborg.tasks.models import Task
@@ -18,10 +18,8 @@ KIND = "docker_restore"
 
 
 def exclusive(restore: DockerRestore) -> str:
-    """One change at a time to the engine of a server; with a safety archive, one writer of the repository."""
-    if Options.from_json(restore.options).protect == "archive" and restore.archive is not None:
-        return str(restore.archive.repository.exclusive)
-    return f"docker:{restore.server_id}"
+    """One change at a time to the engine of a server, whatever else it does."""
+    return docker_turns.exclusive_of(restore.server_id)
 
 
 def start(*, restore: DockerRestore, plan_hash: str, by: Any = None, trigger: Trigger = Trigger.MANUAL) -> Task:

@@ -94,7 +94,8 @@ def docker_rollback(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     row = get_object_or_404(restores(request), pk=pk)
     if request.method == "GET" or row.is_draft:
         return redirect(row)
-    if row.is_protected and (answer := confirm.ask(request, rollback_question(row))):
+    may = row.is_protected or row.is_half_undone
+    if may and (answer := confirm.ask(request, rollback_question(row))):
         return answer
     rollback.start(restore=row, by=request.user)
     return redirect(row)

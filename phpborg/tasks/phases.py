@@ -8,6 +8,8 @@ PHASES = {
     "starting": _("Starting"),
     "connecting": _("Connecting to the server"),
     "hooks_before": _("Running the hook before"),
+    "waiting": _("Waiting for its turn"),
+    "protecting": _("Archiving what will be replaced"),
     "preparing": _("Preparing"),
     "freezing": _("Freezing the data"),
     "thawing": _("Removing what was frozen"),

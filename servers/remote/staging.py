@@ -36,7 +36,8 @@ def stage(request: wire.Request, control: wire.Control) -> None:
         os.close(parent)
     path = target.rstrip(b"/") + b"/" + name
     free = space.f_bavail * space.f_frsize
-    wire.answer({"path": wire.shown(path), "free_bytes": free, "free_inodes": space.f_favail, "created": made})
+    room = {"free_bytes": free, "total_bytes": space.f_blocks * space.f_frsize, "free_inodes": space.f_favail}
+    wire.answer(dict(room, path=wire.shown(path), created=made))
 
 
 def open_staging(args: Any) -> int:

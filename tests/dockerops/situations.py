@@ -109,12 +109,12 @@ def the_system_was_bound(manifest: Raw, there: Raw) -> None:
 
 def disk_full(manifest: Raw, there: Raw) -> None:
     nothing_there(manifest, there)
-    there["data_root_free_bytes"] = 39_999_999
+    there["data_root_free_bytes"] = 79_999_999
 
 
 def disk_just_big_enough(manifest: Raw, there: Raw) -> None:
     nothing_there(manifest, there)
-    there["data_root_free_bytes"] = 40_000_000
+    there["data_root_free_bytes"] = 80_000_000
 
 
 def older_engine(manifest: Raw, there: Raw) -> None:

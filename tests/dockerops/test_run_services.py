@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from dockerops.inventory import Inventory
 from dockerops.models import DockerRestore
 from dockerops.options import Options
 from dockerops.run_errors import (
+    ChangedMeanwhile,
     ConflictsOpen,
     ConflictsUnknown,
     EngineUnknown,
@@ -113,11 +115,10 @@ def test_only_the_plan_that_was_shown_is_started_and_once() -> None:
     assert task.exclusive == f"docker:{row.server_id}"
 
 
-def test_with_a_safety_archive_the_restore_is_a_writer_of_the_repository() -> None:
+def test_with_a_safety_archive_too_the_engine_is_changed_by_one_at_a_time() -> None:
     row = draft(options=Options(protect="archive", create_missing=True).as_json())
     task = starting.start(restore=row, plan_hash=planning.plan_of(row).hash)
-    assert row.archive
-    assert task.exclusive == row.archive.repository.exclusive
+    assert task.exclusive == f"docker:{row.server_id}"
 
 
 def test_other_facts_than_those_of_the_plan_are_a_refusal() -> None:
@@ -131,6 +132,17 @@ def test_other_facts_than_those_of_the_plan_are_a_refusal() -> None:
     with pytest.raises(PlanChanged) as refused:
         planning.check_unchanged(row, plan, moved)
     assert "/elsewhere" in refused.value.detail
+
+
+def test_containers_that_came_during_the_extraction_are_a_refusal_and_what_it_made_is_none() -> None:
+    row = draft()
+    plan = planning.plan_of(row)
+    before = Inventory.from_json(row.inventory)
+    made = sample.inventory(sample.there())
+    planning.check_containers(row, plan, before, replace(made, containers=()))
+    with pytest.raises(ChangedMeanwhile) as refused:
+        planning.check_containers(row, plan, before, made)
+    assert refused.value.detail
 
 
 def test_no_secret_of_the_manifest_is_in_a_row() -> None:

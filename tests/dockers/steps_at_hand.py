@@ -31,6 +31,9 @@ class NoEngine:
     def find(self, path: str, **query: Any) -> None:
         return None
 
+    def get(self, path: str, **query: Any) -> list[Any]:
+        return []
+
 
 def request(number: int, op: str, params: Mapping[str, Any], secret: Mapping[str, Any] | None = None) -> wire.Request:
     """As the worker sends it."""

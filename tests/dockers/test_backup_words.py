@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from backups.services import freezing
 from servers.remote import wire
-from servers.remote.dockers import dumping, planned, quiesce, scope, writing
+from servers.remote.dockers import containers, dumping, planned, quiesce, scope, writing
 from servers.remote.dockers.engine import Engine
 from servers.remote.dockers.ondisk import Kept, write_whole
 from servers.remote.dockers.reading import Seen
@@ -213,3 +214,8 @@ def test_a_fake_engine_tells_no_label_of_an_image():
     assert found is not None
     assert found["Config"]["Labels"] == {"mine": "y"}
     assert engine.container("y") is None
+
+
+def test_a_hundred_containers_may_all_take_as_long_as_one_may():
+    each = quiesce._START_SECONDS + containers.STOP_SECONDS + quiesce._STOP_MARGIN
+    assert 100 * each <= freezing.REMOVE_SECONDS

@@ -293,6 +293,16 @@ def test_on_a_full_disk_nothing_is_begun_and_all_is_undone(mounted: Path, monkey
     assert tree_of(target, times=False) == before
 
 
+def test_fake_nothing_is_exchanged_under_a_container_that_runs(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = {"Names": ["/late"], "State": "running", "Mounts": [{"Type": "bind", "Source": str(target)}]}
+    monkeypatch.setattr(NoEngine, "get", lambda *_, **__: [listed])
+    stage(target.parent, TOKEN, str(target), ARCHIVED, NUMBERS)
+    restoring.begin(TOKEN)
+    with pytest.raises(wire.Refused, match="late"):
+        do(NoEngine(), TOKEN, 0, *exchange(target))
+    assert texts(target) == PRESENT
+
+
 def test_what_others_put_there_meanwhile_is_kept_and_told(target: Path) -> None:
     stage(target.parent, TOKEN, str(target), ARCHIVED)
     before = tree_of(target, times=False)

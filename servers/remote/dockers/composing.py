@@ -6,7 +6,7 @@ import time
 from typing import Any, Dict, List, Optional
 
 from .. import children, validate, wire
-from . import bodies, containers, hiding, looking, reading
+from . import bodies, containers, hiding, looking, reading, starting
 from .engine import Engine
 from .journal import Record
 from .steps import Context, Kind, Note, Problem, Table
@@ -19,7 +19,10 @@ _LABEL = bodies.COMPOSE + "project"
 
 
 class ComposeUp(Kind):
-    """{"project", "working_dir", "files": [path], "env_files": [path]}: up, without making anew what is there"""
+    """{"project", "working_dir", "files": [path], "env_files": [path], "seconds"}: up; what is there is not made anew
+
+    Compose is content when it has given its orders: each container has `seconds` to become well.
+    """
 
     def __init__(self, context: Context, params: Table) -> None:
         super().__init__(context, params)
@@ -27,6 +30,8 @@ class ComposeUp(Kind):
         self._directory = validate.absolute(params.get("working_dir"), "working_dir")
         self._files = _paths(params.get("files"), "files")
         self._env_files = _paths(params.get("env_files"), "env_files")
+        self._seconds = validate.number(params.get("seconds", 900), "seconds", 1, starting.MOST_SECONDS)
+        self._former: Dict[str, str] = {}
         self._lines: List[bytes] = []
         # Compose quotes the lines that it cannot read.
         self._secrets = hiding.of_files([*self._env_files, os.path.join(self._directory, b".env")])
@@ -34,9 +39,10 @@ class ComposeUp(Kind):
     def prepare(self) -> Table:
         there = of_project(self.engine, self._project)
         networks = self.engine.get("/networks", filters={"label": [_filter(self._project)]})
+        self._former = {said["Id"]: containers.state_of(said) for said in there}
         return {
             "project": self._project,
-            "states": {said["Id"]: containers.state_of(said) for said in there},
+            "states": self._former,
             "networks": [one["Id"] for one in networks],
         }
 
@@ -47,7 +53,13 @@ class ComposeUp(Kind):
         words = hiding.hidden(words, hiding.of_environment(rows))
         if code != 0:
             raise wire.Refused("engine", "Compose ended with exit {}: {}".format(code, words or "it said nothing"))
-        return {"containers": sorted(map(reading.name_of, there)), "said": words}
+        states = {}
+        for said in there:
+            # One that was there and stays stopped is of no service that Compose was to start.
+            if said["Id"] not in self._former or containers.is_active(said):
+                name = reading.name_of(said)
+                states[name] = starting.wait_until_well(self.context, name, self._seconds)["state"]
+        return {"containers": sorted(map(reading.name_of, there)), "states": states, "said": words}
 
     def _up(self) -> Any:
         found = looking.compose(self.context.control)

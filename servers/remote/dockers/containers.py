@@ -1,7 +1,8 @@
 """Containers that are in the way: stopped, set aside under another name, and brought back.
 
-One that its engine starts by itself (restart policy “always”) must not come back in the middle of a restore, nor beside
-the one that took its place: while it is stopped by us that policy is “no”.
+One that its engine starts by itself must not come back in the middle of a restore, nor beside the one that took its
+place: while it is stopped by us its restart policy is “no”. After its own next start an engine also starts those of
+“on-failure” that ended with another status than 0, as many do when they are stopped.
 """
 
 from typing import Any, Dict, List, Optional
@@ -13,8 +14,12 @@ from .journal import Record
 from .steps import Context, Kind, Note, Problem, Table
 
 COMPOSE = bodies.COMPOSE
-_ALWAYS = ("always",)
+# With these an engine leaves alone what was stopped by hand.
+_LEFT_ALONE = ("", "no", "unless-stopped")
 _MOST_SECONDS = 3600
+# A database that is given the engine's own ten seconds is often killed by them.
+STOP_SECONDS = 60
+KILLED = 137
 # Beyond the container's own patience: the engine needs time to clean up.
 _MORE_SECONDS = 120.0
 
@@ -72,14 +77,23 @@ def policy_of(said: Table) -> Table:
     return (said.get("HostConfig") or {}).get("RestartPolicy") or {}
 
 
-def stop(engine: Engine, said: Table, seconds: Optional[int] = None) -> None:
-    """Stop it as its engine does; `seconds` None means its own patience."""
+def patience_of(said: Table) -> int:
+    """The seconds that it has to end: those that it asks for itself, or enough for a database."""
+    own = (said.get("Config") or {}).get("StopTimeout")
+    return own if isinstance(own, int) and own > 0 else STOP_SECONDS
+
+
+def stop(engine: Engine, said: Table, seconds: Optional[int] = None) -> Optional[str]:
+    """Stop it; `seconds` None means its own patience. Answers in words that it had to be killed, else None."""
     path = "/containers/{}/".format(said["Id"])
     if state_of(said) == "paused":
         engine.post(path + "unpause")
-    own = (said.get("Config") or {}).get("StopTimeout")
-    patience = seconds if seconds is not None else (own if own is not None else 10)
-    engine.post(path + "stop", seconds=patience + _MORE_SECONDS, t=seconds)
+    patience = seconds if seconds is not None else patience_of(said)
+    engine.post(path + "stop", None, patience + _MORE_SECONDS, t=patience)
+    after = (engine.container(said["Id"]) or {}).get("State") or {}
+    if after.get("ExitCode") != KILLED:
+        return None
+    return "it did not end within {} s and was killed: its files may be as after a power cut".format(patience)
 
 
 def bring_back(engine: Engine, said: Table, state: str) -> None:
@@ -98,13 +112,14 @@ def bring_back(engine: Engine, said: Table, state: str) -> None:
 
 def calm(engine: Engine, said: Table) -> None:
     """From now on its engine does not start it by itself."""
-    if policy_of(said).get("Name") in _ALWAYS:
+    if (policy_of(said).get("Name") or "") not in _LEFT_ALONE:
         engine.post("/containers/{}/update".format(said["Id"]), {"RestartPolicy": {"Name": "no"}})
 
 
 def give_back_policy(engine: Engine, said: Table, policy: Optional[Table]) -> None:
     """As it was before `calm`."""
-    if policy and policy.get("Name") in _ALWAYS and policy_of(said).get("Name") != policy["Name"]:
+    name = (policy or {}).get("Name") or ""
+    if name not in _LEFT_ALONE and policy_of(said).get("Name") != name:
         engine.post("/containers/{}/update".format(said["Id"]), {"RestartPolicy": policy})
 
 
@@ -142,9 +157,8 @@ class StopContainer(Kind):
 
     def apply(self, note: Note) -> Table:
         calm(self.engine, self._said)
-        if is_active(self._said):
-            stop(self.engine, self._said, self._seconds)
-        return {"id": self._said["Id"], "from": state_of(self._said)}
+        killed = stop(self.engine, self._said, self._seconds) if is_active(self._said) else None
+        return {"id": self._said["Id"], "from": state_of(self._said), "killed": killed}
 
     @staticmethod
     def undo(engine: Engine, record: Record) -> Optional[str]:
@@ -174,13 +188,15 @@ class RenameContainer(Kind):
 
     def prepare(self) -> Table:
         self._said = there(self.engine, self._name)
+        if is_active(self._said):
+            text = "{} is {}: it was started since the plan was made, and is not set aside while it runs"
+            raise wire.Refused("engine", text.format(self._name, state_of(self._said)), container=self._name)
         if self.engine.container(self._to) is not None:
             raise wire.Refused("exists", "there is a container {} already".format(self._to))
         return {"container": identity_of(self._said), "to": self._to, "policy": policy_of(self._said)}
 
     def apply(self, note: Note) -> Table:
-        if not is_active(self._said):
-            calm(self.engine, self._said)
+        calm(self.engine, self._said)
         self.engine.post("/containers/{}/rename".format(self._said["Id"]), name=self._to)
         return {"id": self._said["Id"], "name": self._to}
 

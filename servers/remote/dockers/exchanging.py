@@ -10,8 +10,8 @@ import stat
 from typing import List, NamedTuple, Optional, Tuple
 
 from .. import copying, policy, staging, tree, validate, wire
-from . import keeping
-from .engine import Engine, part
+from . import keeping, unused
+from .engine import Engine
 from .journal import Record
 from .keeping import Mark
 from .steps import Context, Kind, Note, Problem, Table
@@ -54,7 +54,7 @@ class Exchange(Kind):
         self._pairs: List[_Pair] = []
 
     def prepare(self) -> Table:
-        _check_volume(self.engine, self._target)
+        unused.check(self.engine, self._target)
         staged = self._open_staging()
         try:
             self._pairs = self._find_pairs(staged)
@@ -342,18 +342,6 @@ def cannot_be_renamed(path: bytes) -> bool:
     if status is None or not stat.S_ISDIR(status.st_mode):
         return False
     return tree.is_mounted(path) or status.st_dev != _device(keeping.split(path)[0])
-
-
-def _check_volume(engine: Engine, target: bytes) -> None:
-    """What would be put below the place of a mount, while nothing is mounted, is not in the volume. Raises Refused."""
-    above, name = keeping.split(target)
-    volume = wire.shown(keeping.split(above)[1])
-    if name != b"_data" or keeping.split(keeping.split(above)[0])[1] != b"volumes":
-        return
-    said = engine.find("/volumes/" + part(volume))
-    if said and said.get("Options") and wire.raw(str(said.get("Mountpoint"))) == target and not tree.is_mounted(target):
-        text = "the volume {} is mounted only while a container uses it: what is put at {} now would not be in it"
-        raise wire.Refused("engine", text.format(volume, wire.shown(target)))
 
 
 def _above_below(path: bytes, root: int) -> Tuple[int, bytes]:

@@ -18,14 +18,12 @@ from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from .. import wire
 from ..probes.docker_said import is_aside
+from .containers import KILLED, patience_of
 from .engine import Engine, part
 from .planned import Quiet
 from .reading import COMPOSE, SWARM, Seen, depends_on, labels_of, name_of
 
-# A database that is given the engine's ten seconds is often killed by them.
-_STOP_SECONDS = 60
 _STOP_MARGIN = 60
-_KILLED = 137
 _START_SECONDS = 60.0
 # So long must it run on, so that one that ends at once is not taken for one that runs.
 _STEADY_SECONDS = 2.0
@@ -90,7 +88,7 @@ def _present(asked: Quiet, inspected: Dict[str, Inspected]) -> Optional[str]:
     """By what Compose calls it: its name changes more easily."""
     if asked.project is not None and asked.service is not None:
         for name, said in sorted(inspected.items()):
-            if _ASIDE not in name and _is(said, asked.project, asked.service, asked.number):
+            if not is_aside(name) and _is(said, asked.project, asked.service, asked.number):
                 return name
     return asked.container if asked.container in inspected else None
 
@@ -110,7 +108,7 @@ def _refuse_twin(name: str, said: Inspected, inspected: Dict[str, Inspected]) ->
     if None in who or not _is(said, *who):
         return
     others = [other for other, one in sorted(inspected.items()) if other != name and _is(one, *who)]
-    twin = next((other for other in others if _ASIDE not in other), None)
+    twin = next((other for other in others if not is_aside(other)), None)
     if twin is not None:
         text = "{} and {} are both container {} of the service {} of {}: it cannot be told which one is to keep still"
         raise wire.Refused("snapshot", text.format(name, twin, who[2], who[1], who[0]), container=name)
@@ -229,8 +227,7 @@ def _quieten(engine: Engine, row: Row) -> Tuple[bool, List[Finding]]:
 
 def _patience(said: Inspected) -> int:
     """The seconds that it has to end: those that it asks for itself, or enough for a database."""
-    own = (said.get("Config") or {}).get("StopTimeout")
-    return own if isinstance(own, int) and own > 0 else _STOP_SECONDS
+    return patience_of(said)
 
 
 def _stop(engine: Engine, row: Row) -> Tuple[bool, List[Finding]]:
@@ -239,7 +236,7 @@ def _stop(engine: Engine, row: Row) -> Tuple[bool, List[Finding]]:
     ours = engine.order("/containers/{}/stop".format(part(row["id"])), seconds + _STOP_MARGIN, t=seconds)
     after = state(engine.container(row["id"]) or {})
     row["ended"] = after.get("FinishedAt")
-    if after.get("ExitCode") != _KILLED:
+    if after.get("ExitCode") != KILLED:
         return ours, []
     message = "it did not end within {} s and was killed: its files may be as after a power cut".format(seconds)
     return ours, [finding("docker", "killed", row["container"], message)]

@@ -10,7 +10,7 @@ from .journal import Record
 from .steps import Context, Kind, Note, Problem, Table
 
 _STEADY_SECONDS = 3.0
-_MOST_SECONDS = 3600
+MOST_SECONDS = 4 * 3600
 _TELL_SECONDS = 2.0
 _WORDS = 300
 
@@ -53,43 +53,57 @@ class Start(Kind):
 
 
 class Healthy(Kind):
-    """{"container", "seconds"}: running and, where it has a health check, healthy; else running for three seconds"""
+    """{"container", "seconds"}: running and, where it has a health check, healthy; else running for three seconds
+
+    One that is made to end, by its restart policy, and has ended with 0 is well, too.
+    """
 
     def __init__(self, context: Context, params: Table) -> None:
         super().__init__(context, params)
         self._name = containers.named(params.get("container"), "container")
-        self._seconds = validate.number(params.get("seconds", 60), "seconds", 1, _MOST_SECONDS)
-        self._told = 0.0
+        self._seconds = validate.number(params.get("seconds", 60), "seconds", 1, MOST_SECONDS)
 
     def apply(self, note: Note) -> Table:
-        deadline = time.monotonic() + self._seconds + _STEADY_SECONDS
-        steady: Optional[str] = None
-        since = time.monotonic()
-        while True:
-            self.context.control.check()
-            said = containers.there(self.engine, self._name)
-            state = said["State"]
-            health = (state.get("Health") or {}).get("Status")
-            if containers.state_of(said) == "paused":
-                return {"state": "paused", "health": health}
-            start = "{} {}".format(state.get("StartedAt"), said.get("RestartCount"))
-            if start != steady:
-                steady, since = start, time.monotonic()
-            if containers.state_of(said) == "running":
-                lasts = time.monotonic() - since >= _STEADY_SECONDS
-                if health == "healthy" or (health in (None, "none") and lasts):
-                    return {"state": "running", "health": health}
-            elif not containers.is_active(said):
-                raise wire.Refused("engine", "{} has ended with {}".format(self._name, _end(state)))
-            if time.monotonic() > deadline:
-                raise wire.Refused("engine", _reason(self._name, said, self._seconds))
-            self._tell(containers.state_of(said), health)
-            time.sleep(0.3)
+        return wait_until_well(self.context, self._name, self._seconds)
 
-    def _tell(self, state: str, health: Optional[str]) -> None:
-        if time.monotonic() - self._told > _TELL_SECONDS:
-            self._told = time.monotonic()
-            self.context.tell(step="healthy", container=self._name, state=state, health=health)
+
+def wait_until_well(context: Context, name: str, seconds: int) -> Table:
+    """{"state", "health"} of a container that is well (see `Healthy`). Raises Refused for one that is not in time."""
+    deadline = time.monotonic() + seconds + _STEADY_SECONDS
+    steady: Optional[str] = None
+    since = time.monotonic()
+    told = 0.0
+    while True:
+        context.control.check()
+        said = containers.there(context.engine, name)
+        state = said["State"]
+        status, health = containers.state_of(said), (state.get("Health") or {}).get("Status")
+        if status == "paused":
+            return {"state": "paused", "health": health}
+        start = "{} {}".format(state.get("StartedAt"), said.get("RestartCount"))
+        if start != steady:
+            steady, since = start, time.monotonic()
+        if status == "running":
+            lasts = time.monotonic() - since >= _STEADY_SECONDS
+            if health == "healthy" or (health in (None, "none") and lasts):
+                return {"state": "running", "health": health}
+        elif has_done_its_work(said):
+            return {"state": "exited", "health": None}
+        elif not containers.is_active(said):
+            raise wire.Refused("engine", "{} has ended with {}".format(name, _end(state)))
+        if time.monotonic() > deadline:
+            raise wire.Refused("engine", _reason(name, said, seconds))
+        if time.monotonic() - told > _TELL_SECONDS:
+            told = time.monotonic()
+            context.tell(step="healthy", container=name, state=status, health=health)
+        time.sleep(0.3)
+
+
+def has_done_its_work(said: Table) -> bool:
+    """Was it made to end, and has it ended well?"""
+    state = said["State"]
+    meant = (containers.policy_of(said).get("Name") or "no") in ("no", "on-failure")
+    return meant and containers.state_of(said) == "exited" and state.get("ExitCode") == 0 and not state.get("Error")
 
 
 def _end(state: Table) -> str:
