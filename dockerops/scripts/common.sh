@@ -66,9 +66,10 @@ post_all() {
     done
 }
 
+# Python is isolated (-I): a module of its own name in the current directory is somebody else's.
 create() {
     local asked
-    asked=$(printf '%s\n%s' "$PLAN" "${MANIFEST:-}" | python3 -c "$PYTHON_CODE" ask "$1") || return 1
+    asked=$(printf '%s\n%s' "$PLAN" "${MANIFEST:-}" | python3 -I -c "$PYTHON_CODE" ask "$1") || return 1
     printf '%s\n' "$asked" | post_all
 }
 
@@ -197,7 +198,7 @@ disconnect() {
     asked=$({
         printf '\n'
         d inspect --type container "$name"
-    } | python3 -c "$PYTHON_CODE" reconnect "$network") || return 1
+    } | python3 -I -c "$PYTHON_CODE" reconnect "$network") || return 1
     [ -n "$asked" ] || return 0
     remember connect_again "$asked" "$network" "$name"
     d network disconnect --force "$network" "$name"

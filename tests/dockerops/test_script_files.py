@@ -97,3 +97,12 @@ def test_what_an_earlier_run_kept_is_not_overwritten(place: Path):
     assert b"is there already" in done.stderr
     assert (kept / "precious").read_text() == "from before"
     assert (place / "target/rows").read_text() == "old"
+
+
+@pytest.mark.parametrize("line", ["create 1", "disconnect net name"])
+def test_python_takes_no_module_from_the_current_directory(tmp_path: Path, line: str):
+    (tmp_path / "json.py").write_text("open('harm', 'w')")
+    stubs = ("d() { echo '[{}]'; }", "PLAN={} PYTHON_CODE='import json'")
+    done = run(tmp_path, *stubs, line)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "harm").exists()
