@@ -28,6 +28,8 @@ _OTHERWISE = ("kept_hours", "archived", "dropped")
 # Letters that a reader, or shellcheck, could take for what they are not.
 _TAKEN_WRONG = "$`‘’‚“”„"
 _TYPEWRITER = str.maketrans("‘’‚“”„", "'''\"\"\"")
+# Bytes are bytes, and every program says the same everywhere.
+_ALWAYS = ("set -euo pipefail", "umask 022", "export LC_ALL=C")
 _RUN = "main(sys.argv[1:], from_inspect, rewrite, fill, restored)\n"
 
 
@@ -102,7 +104,7 @@ def _settings(plan: DockerPlan, advanced: bool, body: str) -> str:
         words |= {"UNDO": "UNDO=()", "DRY_RUN": "DRY_RUN=no", "AGREED": "AGREED=no", "FINISHED": "FINISHED=no"}
         words |= {"STEP": "STEP=0", "LOG": "LOG="}
     used = set(re.findall(r"[A-Z_]+", body))
-    return "\n".join(("set -euo pipefail", "umask 022", *(line for name, line in words.items() if name in used))) + "\n"
+    return "\n".join((*_ALWAYS, *(line for name, line in words.items() if name in used))) + "\n"
 
 
 def _main(plan: DockerPlan, calls: list[tuple[Step, str]], advanced: bool) -> Iterator[str]:

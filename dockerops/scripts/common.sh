@@ -15,10 +15,15 @@ d() {
     command docker --host "unix://$SOCKET" "$@"
 }
 
+# The script speaks C, in which borg would know no letters beyond ASCII.
+borg() {
+    LC_ALL=C.UTF-8 command borg "$@"
+}
+
 check_tools() {
     local tool
     for tool in borg docker curl python3 sha256sum; do
-        command -v "$tool" >/dev/null || die "$tool is needed and not installed."
+        type -P "$tool" >/dev/null || die "$tool is needed and not installed."
     done
     [ "$(id -u)" = 0 ] || die "Only root can put owners and volumes back."
     [ -S "$SOCKET" ] || die "There is no Docker engine at $SOCKET."
@@ -339,7 +344,7 @@ compose() {
     if d compose version >/dev/null 2>&1; then
         d compose "$@"
     else
-        DOCKER_HOST="unix://$SOCKET" docker-compose "$@"
+        LC_ALL=C.UTF-8 DOCKER_HOST="unix://$SOCKET" docker-compose "$@"
     fi
 }
 

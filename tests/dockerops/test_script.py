@@ -117,6 +117,19 @@ def test_a_dry_run_prints_every_step_and_does_nothing(tmp_path: Path):
     assert os.listdir(tmp_path) == ["script.sh"]
 
 
+@pytest.mark.parametrize("tool", ["sha256sum", "borg"])
+def test_a_script_means_the_same_in_every_locale(tool: str, tmp_path: Path):
+    file, stub = tmp_path / "script.sh", tmp_path / tool
+    text = script(everything(), "advanced")
+    # Borg alone reads names as text: it needs a locale that has them all.
+    file.write_text(text.replace("    check_plan\n", "    borg info\n") if tool == "borg" else text, encoding="utf-8")
+    stub.write_text('#!/bin/sh\necho "LC_ALL is $LC_ALL" >&2\nexit 3\n')
+    stub.chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "LC_ALL": "zh_CN.GBK", "LANG": "zh_CN.GBK"}
+    done = subprocess.run(["bash", str(file), "--dry-run"], capture_output=True, text=True, check=False, env=env)
+    assert "LC_ALL is " + {"sha256sum": "C\n", "borg": "C.UTF-8\n"}[tool] in done.stderr
+
+
 @pytest.mark.parametrize("argv", [["--what"], ["--log"]])
 def test_options_that_are_unknown_change_nothing(argv: list[str], tmp_path: Path):
     file = tmp_path / "script.sh"
