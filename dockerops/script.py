@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from dockerops.plan import DockerPlan, Step
 
 FORMS = ("simple", "advanced")
+SHARED = ("common.sh", "files.sh")
 _HERE = Path(__file__).parent / "scripts"
 _BODIES = Path(__file__).parents[1] / "servers/remote/dockers/bodies.py"
 _FUNCTION = re.compile(
@@ -38,7 +39,7 @@ def script(plan: DockerPlan, form: str = "simple") -> str:
     advanced = form == "advanced"
     calls = [(step, _call(step)) for step in plan.steps]
     main = "\n".join(_main(plan, calls, advanced))
-    needed = _needed(main, [(_HERE / name).read_text() for name in ("common.sh", f"{form}.sh")])
+    needed = _needed(main, [(_HERE / name).read_text() for name in (*SHARED, f"{form}.sh")])
     body = "\n".join((*needed, main))
     parts = [_header(plan, form), _settings(plan, advanced, body), body]
     if re.search(r"\bPYTHON_CODE\b", body):
@@ -98,7 +99,7 @@ def _settings(plan: DockerPlan, advanced: bool, body: str) -> str:
         "KEPT": f".phpborg-kept-{plan.token[:8]}",
     }
     words = {name: f"readonly {name}={quoted(value)}" for name, value in names.items()}
-    words |= {name: f"declare -A {name}=()" for name in ("STOPPED_POLICY", "KEPT_PLACES")}
+    words |= {name: f"declare -A {name}=()" for name in ("STOPPED_POLICY", "KEPT_PLACES", "PLACES")}
     words |= {name: f"{name}=()" for name in ("KEPT_CONTAINERS", "STAGINGS")}
     if advanced:
         words |= {"UNDO": "UNDO=()", "DRY_RUN": "DRY_RUN=no", "AGREED": "AGREED=no", "FINISHED": "FINISHED=no"}

@@ -139,29 +139,6 @@ create_volume() {
     create "$1"
 }
 
-# Everything of this restore in one directory is extracted beside it first: nothing is replaced yet.
-extract() {
-    local directory=$1 source wanted=() status=0
-    shift
-    for source in "$@"; do
-        wanted+=("pp:${source#/}")
-    done
-    [ ! -e "$directory/$KEPT" ] || die "$directory/$KEPT is there: this plan was carried out before. Make a new one."
-    mkdir -p -- "$directory"
-    remember rm -rf --one-file-system -- "$directory/$STAGING"
-    STAGINGS+=("$directory/$STAGING")
-    rm -rf --one-file-system -- "${directory:?}/$STAGING"
-    (umask 077 && mkdir -- "$directory/$STAGING") || return 1
-    (cd -- "$directory/$STAGING" && borg extract --progress --numeric-ids --sparse "::$ARCHIVE" "${wanted[@]}") || status=$?
-    [ "$status" -le 1 ] || return "$status"
-    for source in "$@"; do
-        if [ ! -e "$directory/$STAGING/${source#/}" ] && [ ! -L "$directory/$STAGING/${source#/}" ]; then
-            printf 'Not in the archive: %s\n' "$source" >&2
-            return 1
-        fi
-    done
-}
-
 stop_container() {
     local name=$1 state policy seconds=()
     state=$(d inspect --type container --format '{{.State.Status}}' "$name") || return 1
@@ -214,94 +191,6 @@ connect_again() {
     # shellcheck disable=SC2016  # words for the engine
     there=$(d inspect --type container --format '{{range $name, $_ := .NetworkSettings.Networks}}{{println $name}}{{end}}' "$3")
     [[ $'\n'$there$'\n' == *$'\n'"$2"$'\n'* ]] || printf '%s\n' "$1" | post_all
-}
-
-# TARGET STAGE SOURCE: the entry itself is exchanged by a rename; what was there is kept.
-exchange_whole() {
-    local target=$1 staged="$2/$STAGING/${3#/}" kept="$2/$KEPT/${3#/}"
-    mkdir -p -- "${target%/*}/"
-    exchange_entry "$target" "$staged" "$kept" "$2"
-}
-
-keep_in() {
-    [ -d "$1" ] || remember remove_empty "$1"
-    (umask 077 && mkdir -p -- "$1") && KEPT_PLACES[$1]=1
-}
-
-remove_empty() {
-    [ ! -d "$1" ] || rmdir --ignore-fail-on-non-empty -- "$1"
-}
-
-exchange_entry() {
-    local target=$1 staged=$2 kept=$3
-    keep_in "$4/$KEPT" || return 1
-    if [ -e "$kept" ] || [ -L "$kept" ]; then
-        printf '%s is there already.\n' "$kept" >&2
-        return 1
-    fi
-    remember exchange_back "$target" "$staged" "$kept"
-    if [ -e "$target" ] || [ -L "$target" ]; then
-        mkdir -p -- "${kept%/*}"
-        mv -T -- "$target" "$kept" || return 1
-    fi
-    mv -T -- "$staged" "$target"
-}
-
-exchange_back() {
-    if [ ! -e "$2" ] && [ ! -L "$2" ] && { [ -e "$1" ] || [ -L "$1" ]; }; then
-        mv -T -- "$1" "$2" || return 1
-    fi
-    if [ -e "$3" ] || [ -L "$3" ]; then
-        mv -T -- "$3" "$1" && remove_empties "${3%/*}"
-    fi
-}
-
-remove_empties() {
-    [ ! -d "$1" ] || rmdir --parents --ignore-fail-on-non-empty -- "$1"
-}
-
-# The same for single entries: all others stay.
-exchange_items() {
-    local target=$1 stage=$2 source=$3 item
-    shift 3
-    for item in "$@"; do
-        mkdir -p -- "$(dirname -- "$target/$item")"
-        exchange_entry "$target/$item" "$stage/$STAGING/${source#/}/$item" "$stage/$KEPT/${source#/}/$item" "$stage" || return 1
-    done
-}
-
-# The target is a mount point: its entries are exchanged one by one.
-exchange_entries() {
-    local target=$1 stage=$2 source=$3 entry name
-    local staged="$stage/$STAGING/${source#/}" kept="$stage/$KEPT/${source#/}"
-    keep_in "$stage/$KEPT" || return 1
-    remember remove_empties "$kept"
-    mkdir -p -- "$kept"
-    for entry in "$target"/* "$target"/.[!.]* "$target"/..?*; do
-        name=${entry##*/}
-        if [ "$name" = "$STAGING" ] || [ "$name" = "$KEPT" ] || { [ ! -e "$entry" ] && [ ! -L "$entry" ]; }; then
-            continue
-        fi
-        remember move_back "$kept/$name" "$entry"
-        mv -T -- "$entry" "$kept/$name" || return 1
-    done
-    for entry in "$staged"/* "$staged"/.[!.]* "$staged"/..?*; do
-        if [ -e "$entry" ] || [ -L "$entry" ]; then
-            remember move_back "$target/${entry##*/}" "$entry"
-            mv -T -- "$entry" "$target/${entry##*/}" || return 1
-        fi
-    done
-    remember dress "$target" "$(stat --format '%u:%g 00%a' -- "$target")"
-    chown --reference="$staged" -- "$target" && chmod --reference="$staged" -- "$target"
-    touch --reference="$staged" -- "$target"
-}
-
-dress() {
-    chown "${2% *}" -- "$1" && chmod "${2#* }" -- "$1"
-}
-
-move_back() {
-    { [ ! -e "$1" ] && [ ! -L "$1" ]; } || [ -e "$2" ] || [ -L "$2" ] || mv -T -- "$1" "$2"
 }
 
 create_container() {
@@ -372,7 +261,7 @@ finish() {
     for place in "${!KEPT_PLACES[@]}"; do
         if [ "$PROTECT" != aside ]; then
             rm -rf --one-file-system -- "$place"
-        else
+        elif ! rmdir -- "$place" 2>/dev/null; then
             say "Kept: $place"
         fi
     done
