@@ -7,6 +7,7 @@ secrets (environments, options of volume drivers): `Contents.public` leaves them
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -242,6 +243,7 @@ class Contents:
     not_included: tuple[Left, ...] = ()
     origin: str = MANIFEST
     notes: tuple[str, ...] = ()
+    manifest_sha256: str = ""  # of the manifest's bytes; empty where it is not the source
 
     def as_json(self) -> dict[str, Any]:
         """JSON that a database keeps; call it on `public()` for anything that is stored or shown."""
@@ -293,7 +295,12 @@ def parse(data: bytes | str) -> Contents:
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         seen = raw.get("format") if isinstance(raw, dict) else type(raw).__name__
         raise ManifestUnreadable(detail=f"format {seen!r}")
-    return with_facts(typed.read(Contents, raw))
+    return replace(with_facts(typed.read(Contents, raw)), manifest_sha256=sum_of(data))
+
+
+def sum_of(data: bytes | str) -> str:
+    """What a plan says of the manifest that it was made for: SHA-256 in hexadecimal."""
+    return hashlib.sha256(data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data).hexdigest()
 
 
 def with_facts(contents: Contents) -> Contents:

@@ -61,6 +61,7 @@ def plan_docker(
         notes=tuple(_notes(facts)),
         protected=tuple(builder.protected),
         manifest=MANIFEST_PATH if contents.origin == MANIFEST else "",
+        manifest_sha256=contents.manifest_sha256 if contents.origin == MANIFEST else "",
         token=about.token,
         protect=options.protect,
         window_hours=options.window_hours,

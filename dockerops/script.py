@@ -15,6 +15,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from dockerops.errors import PlanTooOld
 from dockerops.plan import DockerPlan, Step
 
 FORMS = ("simple", "advanced")
@@ -35,7 +36,9 @@ _RUN = "main(sys.argv[1:], from_inspect, rewrite, fill, restored)\n"
 
 
 def script(plan: DockerPlan, form: str = "simple") -> str:
-    """The script's text, without any secret. Every byte of it is UTF-8."""
+    """The script's text, without any secret. Every byte of it is UTF-8. Raises PlanTooOld."""
+    if plan.manifest and not plan.manifest_sha256:
+        raise PlanTooOld()
     advanced = form == "advanced"
     calls = [(step, _call(step)) for step in plan.steps]
     main = "\n".join(_main(plan, calls, advanced))
@@ -93,7 +96,9 @@ def _settings(plan: DockerPlan, advanced: bool, body: str) -> str:
         "SOCKET": plan.socket,
         "REPOSITORY": plan.repository,
         "ARCHIVE": plan.archive_name,
+        "ARCHIVE_ID": plan.archive_id,
         "MANIFEST_PATH": plan.manifest,
+        "MANIFEST_SUM": plan.manifest_sha256,
         "PROTECT": plan.protect,
         "STAGING": f".phpborg-restore-{plan.token}",
         "KEPT": f".phpborg-kept-{plan.token[:8]}",

@@ -36,6 +36,15 @@ check_plan() {
     [ "${seen%% *}" = "$PLAN_HASH" ] || die "This script was changed: its plan is not $PLAN_HASH."
 }
 
+# The archive of this name may have been made anew since.
+check_archive() {
+    local code='import json, sys; print(*[row["id"] for row in json.load(sys.stdin)["archives"] if row["name"] == sys.argv[1]])'
+    local listed seen
+    listed=$(borg list --json) || die "The archive cannot be read."
+    seen=$(printf '%s' "$listed" | LC_ALL=C.UTF-8 python3 -I -c "$code" "$ARCHIVE") || die "The archive cannot be read."
+    [ "$seen" = "$ARCHIVE_ID" ] || die "The archive $ARCHIVE is another one than that of the plan: make a new plan."
+}
+
 ask_passphrase() {
     export BORG_REPO="${BORG_REPO:-$REPOSITORY}"
     if [ -z "${BORG_PASSPHRASE+x}${BORG_PASSCOMMAND+x}${BORG_PASSPHRASE_FD+x}" ]; then
@@ -43,13 +52,18 @@ ask_passphrase() {
         printf '\n' >&2
         export BORG_PASSPHRASE
     fi
-    borg info "::$ARCHIVE" >/dev/null || die "The archive cannot be read."
+    check_archive
 }
 
 # Bodies of containers hold secrets: they are kept in a variable, and go from pipe to pipe.
 read_manifest() {
-    MANIFEST=$(borg extract --stdout "::$ARCHIVE" "pp:${MANIFEST_PATH#/}") || die "The archive's manifest cannot be read."
+    local seen
+    MANIFEST=$(borg extract --stdout "::$ARCHIVE" "pp:${MANIFEST_PATH#/}" && printf x) ||
+        die "The archive's manifest cannot be read."
+    MANIFEST=${MANIFEST%x}
     [ -n "$MANIFEST" ] || die "The archive has no manifest."
+    seen=$(printf '%s' "$MANIFEST" | sha256sum)
+    [ "${seen%% *}" = "$MANIFEST_SUM" ] || die "The archive's manifest is another one than that of the plan."
 }
 
 api() {

@@ -9,11 +9,12 @@ from dockerops import conflicts
 from dockerops.choice import Choice
 from dockerops.errors import NotPlanned
 from dockerops.inventory import Inventory
+from dockerops.manifest import sum_of
 from dockerops.models import DockerRestore
 from dockerops.options import Options
 from dockerops.plan import DockerPlan
 from dockerops.planning import About, plan_docker
-from dockerops.run_errors import ConflictsOpen, ConflictsUnknown, PlanChanged
+from dockerops.run_errors import ArchiveChanged, ConflictsOpen, ConflictsUnknown, PlanChanged
 from dockerops.services import looking
 from dockerops.services.engine_at import socket_of
 from recovery.errors import ArchiveGone
@@ -75,6 +76,15 @@ def check_unchanged(restore: DockerRestore, shown: DockerPlan, there: Inventory)
         raise ConflictsOpen(_told(error.conflicts), subjects=_subjects(error.conflicts)) from None
     if now.hash != shown.hash:
         raise PlanChanged(_difference(shown, now))
+
+
+def check_archive(plan: DockerPlan, identity: str, manifest: bytes | None) -> None:
+    """Is it the archive, and the manifest, that the plan was made for? Raises ArchiveChanged."""
+    if identity != plan.archive_id:
+        raise ArchiveChanged(f"{plan.archive_id[:12]} → {identity[:12]}", archive=plan.archive_name)
+    seen = "" if manifest is None else sum_of(manifest)
+    if seen != plan.manifest_sha256:
+        raise ArchiveChanged(f"manifest.json: {plan.manifest_sha256[:12]} → {seen[:12]}", archive=plan.archive_name)
 
 
 def check_consents(restore: DockerRestore) -> None:

@@ -15,7 +15,7 @@ from dockerops import sentences
 from dockerops.models import DockerRestore
 from dockerops.plan import DockerPlan, Step
 from dockerops.services import detecting, planning, protection, proving, undoing
-from dockerops.services.archive_reading import Count, Reader, reading
+from dockerops.services.archive_reading import Count, Reader, read_manifest, reading
 from dockerops.services.carrying import Carrier
 from dockerops.services.engine_at import EngineAt
 from dockerops.services.extracting import Extraction, Portion, portion_of
@@ -88,8 +88,11 @@ class DockerRestoreRun:
         planning.check_unchanged(self.restore, self.plan, there)
 
     def _read(self, reader: Reader) -> dict[str, Any]:
+        """The manifest of the plan. Raises ArchiveChanged."""
         self.context.phase("planning")
-        return reader.manifest() if self.plan.manifest else {}
+        written = reader.manifest_bytes() if self.plan.manifest else None
+        planning.check_archive(self.plan, reader.identity(), written)
+        return read_manifest(written)
 
     def _count(self, reader: Reader, row: dict[str, Any]) -> None:
         wanted = {step.number: step.params for step in self.plan.steps if step.op == "extract"}

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dockerops.choice import Choice
+from dockerops.errors import PlanTooOld
 from dockerops.options import Options
 from dockerops.plan import DockerPlan, Step
 from dockerops.script import FORMS, quoted, script
@@ -56,7 +57,15 @@ def everything() -> DockerPlan:
     facts: dict[str, str | int] = dict.fromkeys(("name", "path", "image", "directory", "network", "to"), HOSTILE)
     steps = tuple(Step(number, op, params, "", facts) for number, (op, params) in enumerate(rows, 1))
     return DockerPlan(
-        HOSTILE, "ab" * 32, f"ssh://{HOSTILE}", HOSTILE, f"/{HOSTILE}.sock", steps, manifest="/m", token="0" * 32
+        HOSTILE,
+        "ab" * 32,
+        f"ssh://{HOSTILE}",
+        HOSTILE,
+        f"/{HOSTILE}.sock",
+        steps,
+        manifest="/m",
+        manifest_sha256="c" * 64,
+        token="0" * 32,
     )
 
 
@@ -100,6 +109,15 @@ def test_the_script_has_the_steps_of_the_plan_in_their_order(form: str):
     main = main[main.index("step 1 " if form == "advanced" else "# 1. ") - 4 :]
     called = [word for word in re.findall(r'^    (?:step \d+ "[^"]*" )?([a-z_]+) ', main, re.M) if word != "trap"]
     assert called == [verbs.get(step.op, step.op) for step in made.steps]
+
+
+def test_a_plan_that_names_no_manifest_becomes_no_script():
+    """Plans of an older phpBorg."""
+    raw = plan(PROJECT).as_json()
+    del raw["manifest_sha256"]
+    for form in FORMS:
+        with pytest.raises(PlanTooOld):
+            script(DockerPlan.from_json(raw), form)
 
 
 def test_a_dry_run_prints_every_step_and_does_nothing(tmp_path: Path):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from dockerops.manifest import sum_of
 from dockerops.script import SHARED, quoted
 from tests.dockerops.rig import tree
 
@@ -103,6 +105,37 @@ def test_what_an_earlier_run_kept_is_not_overwritten(place: Path):
     assert b"is there already" in done.stderr
     assert (kept / "precious").read_text() == "from before"
     assert (place / "target/rows").read_text() == "old"
+
+
+LISTED = json.dumps({"archives": [{"name": "other", "id": "b" * 64}, {"name": "caf\xe9 $(id)", "id": "a" * 64}]})
+
+
+@pytest.mark.parametrize(
+    ("name", "identity", "said"),
+    [
+        ("caf\xe9 $(id)", "a" * 64, b""),
+        ("caf\xe9 $(id)", "b" * 64, b"another one than that of the plan"),
+        ("gone", "a" * 64, b"another one than that of the plan"),
+    ],
+)
+def test_only_the_archive_of_the_plan_is_put_back(tmp_path: Path, name: str, identity: str, said: bytes):
+    settings = f"ARCHIVE={quoted(name)} ARCHIVE_ID={identity}"
+    done = run(tmp_path, "export LC_ALL=C", f"borg() {{ printf %s {quoted(LISTED)}; }}", settings, "check_archive")
+    assert said in done.stderr
+    assert (done.returncode == 0) is (said == b"")
+
+
+@pytest.mark.parametrize("written", [b'{"format": 1}', b'{"format": 1}\n\n', b'{"caf\xc3\xa9": "\\udce9"}'])
+def test_only_the_manifest_of_the_plan_is_taken(tmp_path: Path, written: bytes):
+    (tmp_path / "manifest").write_bytes(written)
+    settings = f"ARCHIVE=a MANIFEST_PATH=/m MANIFEST_SUM={sum_of(written)}"
+    lines = ("export LC_ALL=C", "borg() { cat manifest; }", settings, "read_manifest", 'printf %s "$MANIFEST"')
+    done = run(tmp_path, *lines)
+    assert (done.returncode, done.stdout) == (0, written), done.stderr
+    (tmp_path / "manifest").write_bytes(written + b" ")
+    done = run(tmp_path, *lines)
+    assert done.returncode != 0
+    assert b"another one than that of the plan" in done.stderr
 
 
 @pytest.mark.parametrize("line", ["create 1", "disconnect net name"])
