@@ -12,8 +12,9 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dockerops import sentences, typed
+from dockerops import host_access, sentences, typed
 from dockerops.errors import ManifestUnreadable
+from dockerops.written import cleaned
 
 FORMAT = 1
 # How something became known, the surest first.
@@ -99,6 +100,10 @@ class Shape:
     depends: tuple[str, ...] = ()  # of the labels of Compose: "service:condition:restart"
     linked: tuple[str, ...] = ()  # "container:alias"
     health_checked: bool = False
+    # What it would get of the machine (host_access.py), and the volumes that it mounts.
+    rights: tuple[str, ...] = ()
+    host_paths: tuple[str, ...] = ()
+    volume_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -148,6 +153,7 @@ class Volume:
     files: int | None = None
     option_names: tuple[str, ...] = ()
     device: str | None = None  # the directory that a local volume really is (o=bind)
+    host_device: str = ""  # what of the machine it is, by its options; empty: nothing
     origin: str = MANIFEST
 
     @property
@@ -295,7 +301,7 @@ def parse(data: bytes | str) -> Contents:
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         seen = raw.get("format") if isinstance(raw, dict) else type(raw).__name__
         raise ManifestUnreadable(detail=f"format {seen!r}")
-    return replace(with_facts(typed.read(Contents, raw)), manifest_sha256=sum_of(data))
+    return replace(with_facts(typed.read(Contents, cleaned(raw))), manifest_sha256=sum_of(data))
 
 
 def sum_of(data: bytes | str) -> str:
@@ -318,7 +324,12 @@ def _volume(one: Volume) -> Volume:
         return one
     device = one.options.get("device") or ""
     bound = device.startswith("/") and "bind" in (one.options.get("o") or "").split(",")
-    return replace(one, option_names=tuple(sorted(one.options)), device=device if bound else None)
+    return replace(
+        one,
+        option_names=tuple(sorted(one.options)),
+        device=device if bound else None,
+        host_device=host_access.device(one.driver, dict(one.options)),
+    )
 
 
 def _container(one: Container) -> Container:
@@ -341,6 +352,9 @@ def shape_of(create: dict[str, Any], networks: dict[str, Any]) -> Shape:
         depends=tuple(filter(None, depends.split(","))),
         linked=_texts(host.get("Links")),
         health_checked=bool(check) and check != ["NONE"],
+        rights=host_access.rights(create),
+        host_paths=host_access.paths(create),
+        volume_names=host_access.volumes(create),
     )
 
 

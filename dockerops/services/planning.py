@@ -55,7 +55,13 @@ def about(restore: DockerRestore) -> About:
         server_name=server.name,
         socket=socket_of(server),
         token=restore.token,
+        own=is_own(restore),
     )
+
+
+def is_own(restore: DockerRestore) -> bool:
+    """Does the archive go back to the server that it was made of?"""
+    return restore.archive is not None and restore.archive.server_id == restore.server_id is not None
 
 
 def _repository(archive: Archive) -> str:
