@@ -14,7 +14,7 @@ from typing import Any
 
 from dockerops import host_access, sentences, typed
 from dockerops.errors import ManifestUnreadable
-from dockerops.written import cleaned
+from dockerops.written import cleaned, no_names
 
 FORMAT = 1
 # How something became known, the surest first.
@@ -301,6 +301,8 @@ def parse(data: bytes | str) -> Contents:
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         seen = raw.get("format") if isinstance(raw, dict) else type(raw).__name__
         raise ManifestUnreadable(detail=f"format {seen!r}")
+    if bad := next(no_names(raw), ""):
+        raise ManifestUnreadable(detail=bad)
     return replace(with_facts(typed.read(Contents, cleaned(raw))), manifest_sha256=sum_of(data))
 
 
