@@ -56,6 +56,7 @@ class Situation:
     created: tuple[Container, ...] = ()  # containers that are made anew
     replaced: tuple[Running, ...] = ()  # those that are set aside for them
     users: tuple[tuple[Running, Target], ...] = field(default=())  # active ones that use what is replaced
+    own: bool = False  # by our records, not by the manifest's: the archive is of the server that it goes to
 
     @property
     def data_root(self) -> str:
@@ -77,7 +78,13 @@ def data_root(there: Inventory) -> str:
 
 
 def situation(
-    contents: Contents, there: Inventory, choice: Choice, options: Options, consents: Iterable[str] = ()
+    contents: Contents,
+    there: Inventory,
+    choice: Choice,
+    options: Options,
+    consents: Iterable[str] = (),
+    *,
+    own: bool = False,
 ) -> Situation:
     """Raises NothingChosen and NotInArchive."""
     agreed = frozenset((*consents, *(f"stop:{name}" for name in options.stop)))
@@ -108,6 +115,7 @@ def situation(
         created=made,
         replaced=replaced,
         users=tuple(_users(there, names, targets, new_names)),
+        own=own,
     )
 
 

@@ -32,7 +32,7 @@ def paths(facts: Situation) -> Iterator[Conflict]:
             yield Conflict("policy", "block", target.path, {"path": target.path})
         if place.links:
             yield Conflict("path_links", "block", target.path, {"path": target.path})
-        if _is_of_the_system(facts, target):
+        if is_of_the_system(facts, target):
             yield Conflict("system_path", "block", target.path, {"path": target.path})
         known = facts.contents.volume(target.volume) if target.volume else None
         if known is not None and known.device is None:
@@ -41,7 +41,7 @@ def paths(facts: Situation) -> Iterator[Conflict]:
             yield Conflict("path_there", "stop", target.path, {"path": target.path}, f"overwrite:{target.path}")
 
 
-def _is_of_the_system(facts: Situation, target: Target) -> bool:
+def is_of_the_system(facts: Situation, target: Target) -> bool:
     """Would more be replaced than an application's own files, or the engine under our feet?"""
     kernel = any(inside(target.path, one) for one in _OF_THE_KERNEL)
     return target.path in _OF_THE_SYSTEM or kernel or inside(facts.data_root, target.path)

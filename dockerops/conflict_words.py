@@ -74,6 +74,9 @@ CONFLICTS = {
     "swarm": gettext_noop("This engine is part of a Swarm; its services are not touched."),
     "other_host": gettext_noop("The archive was made on {then}; this is {there}."),
     "path_links": gettext_noop("A symbolic link lies on the way to {path}."),
+    "host_access": gettext_noop("{name} would get this of the server itself: {access}."),
+    "host_volume": gettext_noop("The volume {name} would be {path} of the server itself."),
+    "system_target": gettext_noop("{path} lies where the server keeps what it carries out or trusts."),
 }
 REMEDIES = {
     "options_project_name": gettext_noop("Give a project name of small letters, digits, “-” and “_”."),
@@ -121,4 +124,7 @@ REMEDIES = {
     "compose_missing": gettext_noop("Install Compose, or restore the files only."),
     "machine": gettext_noop("Restore on a machine of the same kind."),
     "path_links": gettext_noop("Restore to another path."),
+    "host_access": gettext_noop("Agree only if you trust the archive: it may lead to everything on the server."),
+    "host_volume": gettext_noop("Agree only if you trust the archive: whoever mounts it sees this of the server."),
+    "system_target": gettext_noop("Agree only if you trust the archive, or restore to another path."),
 }

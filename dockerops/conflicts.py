@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dockerops import conflict_machine, conflict_rules
+from dockerops import conflict_host, conflict_machine, conflict_rules
 from dockerops.choice import Choice
 from dockerops.conflict import SEVERITIES, Conflict
 from dockerops.conflict_facts import Situation, paths_to_ask, situation
@@ -20,6 +20,9 @@ _RULES = (
     conflict_rules.containers_in_use,
     conflict_rules.volumes,
     conflict_machine.paths,
+    conflict_host.containers,
+    conflict_host.volumes,
+    conflict_host.targets,
     conflict_rules.networks,
     conflict_rules.addresses,
     conflict_rules.aliases,
@@ -35,13 +38,19 @@ _RULES = (
 
 
 def find(
-    contents: Contents, there: Inventory, choice: Choice, options: Options, consents: Iterable[str] = ()
+    contents: Contents,
+    there: Inventory,
+    choice: Choice,
+    options: Options,
+    consents: Iterable[str] = (),
+    *,
+    own: bool = False,
 ) -> list[Conflict]:
     """Every conflict, those that stop a restore first. `consents` change what is planned, not what is told.
 
-    Raises NothingChosen and NotInArchive.
+    `own`: the archive is of the server that it goes to. Raises NothingChosen and NotInArchive.
     """
-    return find_in(situation(contents, there, choice, options, consents))
+    return find_in(situation(contents, there, choice, options, consents, own=own))
 
 
 def find_in(facts: Situation) -> list[Conflict]:

@@ -49,6 +49,14 @@ class NotPlanned(PhpBorgError):
         super().__init__(count=len(self.conflicts))
 
 
+class PlanTooOld(PhpBorgError):
+    """A plan of an older phpBorg, which does not say for which manifest it was made."""
+
+    code = "DOC-06"
+    title = _("This plan does not say for which description of the containers it was made.")
+    advice = _("An older phpBorg made it. Begin the restore anew: the plan is made again.")
+
+
 class NoBodies(PhpBorgError):
     """A container or network is to be made, and the archive does not say how; facts `kind`, `name`."""
 

@@ -7,13 +7,15 @@ secrets (environments, options of volume drivers): `Contents.public` leaves them
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dockerops import sentences, typed
+from dockerops import host_access, sentences, typed
 from dockerops.errors import ManifestUnreadable
+from dockerops.written import cleaned, no_names
 
 FORMAT = 1
 # How something became known, the surest first.
@@ -100,6 +102,10 @@ class Shape:
     linked: tuple[str, ...] = ()  # "container:alias"
     health_checked: bool = False
     health_seconds: int = 0  # after so long its own health check has judged it
+    # What it would get of the machine (host_access.py), and the volumes that it mounts.
+    rights: tuple[str, ...] = ()
+    host_paths: tuple[str, ...] = ()
+    volume_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -150,6 +156,7 @@ class Volume:
     still: bool = False  # it was counted while all of its users were paused or stopped
     option_names: tuple[str, ...] = ()
     device: str | None = None  # the directory that a local volume really is (o=bind)
+    host_device: str = ""  # what of the machine it is, by its options; empty: nothing
     origin: str = MANIFEST
 
     @property
@@ -245,6 +252,7 @@ class Contents:
     not_included: tuple[Left, ...] = ()
     origin: str = MANIFEST
     notes: tuple[str, ...] = ()
+    manifest_sha256: str = ""  # of the manifest's bytes; empty where it is not the source
 
     def as_json(self) -> dict[str, Any]:
         """JSON that a database keeps; call it on `public()` for anything that is stored or shown."""
@@ -296,7 +304,14 @@ def parse(data: bytes | str) -> Contents:
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         seen = raw.get("format") if isinstance(raw, dict) else type(raw).__name__
         raise ManifestUnreadable(detail=f"format {seen!r}")
-    return with_facts(typed.read(Contents, raw))
+    if bad := next(no_names(raw), ""):
+        raise ManifestUnreadable(detail=bad)
+    return replace(with_facts(typed.read(Contents, cleaned(raw))), manifest_sha256=sum_of(data))
+
+
+def sum_of(data: bytes | str) -> str:
+    """What a plan says of the manifest that it was made for: SHA-256 in hexadecimal."""
+    return hashlib.sha256(data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data).hexdigest()
 
 
 def with_facts(contents: Contents) -> Contents:
@@ -314,7 +329,12 @@ def _volume(one: Volume) -> Volume:
         return one
     device = one.options.get("device") or ""
     bound = device.startswith("/") and "bind" in (one.options.get("o") or "").split(",")
-    return replace(one, option_names=tuple(sorted(one.options)), device=device if bound else None)
+    return replace(
+        one,
+        option_names=tuple(sorted(one.options)),
+        device=device if bound else None,
+        host_device=host_access.device(one.driver, dict(one.options)),
+    )
 
 
 def _container(one: Container) -> Container:
@@ -339,6 +359,9 @@ def shape_of(create: dict[str, Any], networks: dict[str, Any]) -> Shape:
         linked=_texts(host.get("Links")),
         health_checked=bool(check) and check != ["NONE"],
         health_seconds=_health_seconds(health) if check and check != ["NONE"] else 0,
+        rights=host_access.rights(create),
+        host_paths=host_access.paths(create),
+        volume_names=host_access.volumes(create),
     )
 
 

@@ -110,6 +110,7 @@ class DockerPlan:
     notes: tuple[Note, ...] = ()
     protected: tuple[Protected, ...] = ()
     manifest: str = ""  # its path in the archive; empty: it has none
+    manifest_sha256: str = ""  # bodies are the manifest's: another one would be another plan
     token: str = ""
     protect: str = "aside"
     window_hours: int = 24

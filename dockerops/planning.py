@@ -26,7 +26,10 @@ _STARTED = {"running": "running", "restarting": "running", "paused": "paused"}
 
 @dataclass(frozen=True)
 class About:
-    """Which archive and which engine: what a plan says of itself. `token` marks what is set aside (a restore's)."""
+    """Which archive and which engine: what a plan says of itself. `token` marks what is set aside (a restore's).
+
+    `own`: the archive is of the server that it goes to, by our records.
+    """
 
     archive_name: str
     archive_id: str
@@ -34,6 +37,7 @@ class About:
     server_name: str
     socket: str
     token: str
+    own: bool = False
 
 
 def plan_docker(
@@ -45,7 +49,7 @@ def plan_docker(
     consents: Iterable[str] = (),
 ) -> DockerPlan:
     """The plan. Raises NotPlanned with what is still in the way, NothingChosen, NotInArchive."""
-    facts = situation(contents, target, choice, options, consents)
+    facts = situation(contents, target, choice, options, consents, own=about.own)
     in_the_way = conflicts.open_ones(conflicts.find_in(facts), facts.consents)
     if in_the_way:
         raise NotPlanned(in_the_way)
@@ -62,6 +66,7 @@ def plan_docker(
         notes=tuple(_notes(facts)),
         protected=tuple(builder.protected),
         manifest=MANIFEST_PATH if contents.origin == MANIFEST else "",
+        manifest_sha256=contents.manifest_sha256 if contents.origin == MANIFEST else "",
         token=about.token,
         protect=options.protect,
         window_hours=options.window_hours,

@@ -53,6 +53,14 @@ class PlanChanged(PhpBorgError):
     advice = _("Look at the new plan and start it again; the detail names what differs.")
 
 
+class ArchiveChanged(PhpBorgError):
+    """The archive of this name, or its manifest, is another one than that of the plan; fact `archive`."""
+
+    code = "DRS-16"
+    title = _("“{archive}” is not the archive any more that the plan was made for. Nothing was touched.")
+    advice = _("Begin the restore anew, so that the plan is made for what the archive holds now.")
+
+
 class PutBackAsItWas(PhpBorgError):
     """The restore failed and everything was undone; facts `step`, `cause` (a code)."""
 

@@ -15,9 +15,11 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from dockerops.errors import PlanTooOld
 from dockerops.plan import DockerPlan, Step
 
 FORMS = ("simple", "advanced")
+SHARED = ("common.sh", "files.sh")
 _HERE = Path(__file__).parent / "scripts"
 _BODIES = Path(__file__).parents[1] / "servers/remote/dockers/bodies.py"
 _FUNCTION = re.compile(
@@ -28,15 +30,19 @@ _OTHERWISE = ("kept_hours", "archived", "dropped")
 # Letters that a reader, or shellcheck, could take for what they are not.
 _TAKEN_WRONG = "$`‘’‚“”„"
 _TYPEWRITER = str.maketrans("‘’‚“”„", "'''\"\"\"")
+# Bytes are bytes, and every program says the same everywhere.
+_ALWAYS = ("set -euo pipefail", "umask 022", "export LC_ALL=C")
 _RUN = "main(sys.argv[1:], from_inspect, rewrite, fill, restored)\n"
 
 
 def script(plan: DockerPlan, form: str = "simple") -> str:
-    """The script's text, without any secret. Every byte of it is UTF-8."""
+    """The script's text, without any secret. Every byte of it is UTF-8. Raises PlanTooOld."""
+    if plan.manifest and not plan.manifest_sha256:
+        raise PlanTooOld()
     advanced = form == "advanced"
     calls = [(step, _call(step)) for step in plan.steps]
     main = "\n".join(_main(plan, calls, advanced))
-    needed = _needed(main, [(_HERE / name).read_text() for name in ("common.sh", f"{form}.sh")])
+    needed = _needed(main, [(_HERE / name).read_text() for name in (*SHARED, f"{form}.sh")])
     body = "\n".join((*needed, main))
     parts = [_header(plan, form), _settings(plan, advanced, body), body]
     if re.search(r"\bPYTHON_CODE\b", body):
@@ -90,19 +96,21 @@ def _settings(plan: DockerPlan, advanced: bool, body: str) -> str:
         "SOCKET": plan.socket,
         "REPOSITORY": plan.repository,
         "ARCHIVE": plan.archive_name,
+        "ARCHIVE_ID": plan.archive_id,
         "MANIFEST_PATH": plan.manifest,
+        "MANIFEST_SUM": plan.manifest_sha256,
         "PROTECT": plan.protect,
         "STAGING": f".phpborg-restore-{plan.token}",
         "KEPT": f".phpborg-kept-{plan.token[:8]}",
     }
     words = {name: f"readonly {name}={quoted(value)}" for name, value in names.items()}
-    words |= {name: f"declare -A {name}=()" for name in ("STOPPED_POLICY", "KEPT_PLACES")}
+    words |= {name: f"declare -A {name}=()" for name in ("STOPPED_POLICY", "KEPT_PLACES", "PLACES")}
     words |= {name: f"{name}=()" for name in ("KEPT_CONTAINERS", "STAGINGS")}
     if advanced:
         words |= {"UNDO": "UNDO=()", "DRY_RUN": "DRY_RUN=no", "AGREED": "AGREED=no", "FINISHED": "FINISHED=no"}
         words |= {"STEP": "STEP=0", "LOG": "LOG="}
     used = set(re.findall(r"[A-Z_]+", body))
-    return "\n".join(("set -euo pipefail", "umask 022", *(line for name, line in words.items() if name in used))) + "\n"
+    return "\n".join((*_ALWAYS, *(line for name, line in words.items() if name in used))) + "\n"
 
 
 def _main(plan: DockerPlan, calls: list[tuple[Step, str]], advanced: bool) -> Iterator[str]:

@@ -15,10 +15,15 @@ d() {
     command docker --host "unix://$SOCKET" "$@"
 }
 
+# The script speaks C, in which borg would know no letters beyond ASCII.
+borg() {
+    LC_ALL=C.UTF-8 command borg "$@"
+}
+
 check_tools() {
     local tool
     for tool in borg docker curl python3 sha256sum; do
-        command -v "$tool" >/dev/null || die "$tool is needed and not installed."
+        type -P "$tool" >/dev/null || die "$tool is needed and not installed."
     done
     [ "$(id -u)" = 0 ] || die "Only root can put owners and volumes back."
     [ -S "$SOCKET" ] || die "There is no Docker engine at $SOCKET."
@@ -31,6 +36,15 @@ check_plan() {
     [ "${seen%% *}" = "$PLAN_HASH" ] || die "This script was changed: its plan is not $PLAN_HASH."
 }
 
+# The archive of this name may have been made anew since.
+check_archive() {
+    local code='import json, sys; print(*[row["id"] for row in json.load(sys.stdin)["archives"] if row["name"] == sys.argv[1]])'
+    local listed seen
+    listed=$(borg list --json) || die "The archive cannot be read."
+    seen=$(printf '%s' "$listed" | LC_ALL=C.UTF-8 python3 -I -c "$code" "$ARCHIVE") || die "The archive cannot be read."
+    [ "$seen" = "$ARCHIVE_ID" ] || die "The archive $ARCHIVE is another one than that of the plan: make a new plan."
+}
+
 ask_passphrase() {
     export BORG_REPO="${BORG_REPO:-$REPOSITORY}"
     if [ -z "${BORG_PASSPHRASE+x}${BORG_PASSCOMMAND+x}${BORG_PASSPHRASE_FD+x}" ]; then
@@ -38,13 +52,18 @@ ask_passphrase() {
         printf '\n' >&2
         export BORG_PASSPHRASE
     fi
-    borg info "::$ARCHIVE" >/dev/null || die "The archive cannot be read."
+    check_archive
 }
 
 # Bodies of containers hold secrets: they are kept in a variable, and go from pipe to pipe.
 read_manifest() {
-    MANIFEST=$(borg extract --stdout "::$ARCHIVE" "pp:${MANIFEST_PATH#/}") || die "The archive's manifest cannot be read."
+    local seen
+    MANIFEST=$(borg extract --stdout "::$ARCHIVE" "pp:${MANIFEST_PATH#/}" && printf x) ||
+        die "The archive's manifest cannot be read."
+    MANIFEST=${MANIFEST%x}
     [ -n "$MANIFEST" ] || die "The archive has no manifest."
+    seen=$(printf '%s' "$MANIFEST" | sha256sum)
+    [ "${seen%% *}" = "$MANIFEST_SUM" ] || die "The archive's manifest is another one than that of the plan."
 }
 
 api() {
@@ -66,9 +85,10 @@ post_all() {
     done
 }
 
+# Python is isolated (-I): a module of its own name in the current directory is somebody else's.
 create() {
     local asked
-    asked=$(printf '%s\n%s' "$PLAN" "${MANIFEST:-}" | python3 -c "$PYTHON_CODE" ask "$1") || return 1
+    asked=$(printf '%s\n%s' "$PLAN" "${MANIFEST:-}" | python3 -I -c "$PYTHON_CODE" ask "$1") || return 1
     printf '%s\n' "$asked" | post_all
 }
 
@@ -133,29 +153,6 @@ create_volume() {
     create "$1"
 }
 
-# Everything of this restore in one directory is extracted beside it first: nothing is replaced yet.
-extract() {
-    local directory=$1 source wanted=() status=0
-    shift
-    for source in "$@"; do
-        wanted+=("pp:${source#/}")
-    done
-    [ ! -e "$directory/$KEPT" ] || die "$directory/$KEPT is there: this plan was carried out before. Make a new one."
-    mkdir -p -- "$directory"
-    remember rm -rf --one-file-system -- "$directory/$STAGING"
-    STAGINGS+=("$directory/$STAGING")
-    rm -rf --one-file-system -- "${directory:?}/$STAGING"
-    (umask 077 && mkdir -- "$directory/$STAGING") || return 1
-    (cd -- "$directory/$STAGING" && borg extract --progress --numeric-ids --sparse "::$ARCHIVE" "${wanted[@]}") || status=$?
-    [ "$status" -le 1 ] || return "$status"
-    for source in "$@"; do
-        if [ ! -e "$directory/$STAGING/${source#/}" ] && [ ! -L "$directory/$STAGING/${source#/}" ]; then
-            printf 'Not in the archive: %s\n' "$source" >&2
-            return 1
-        fi
-    done
-}
-
 stop_container() {
     local name=$1 state policy seconds=()
     state=$(d inspect --type container --format '{{.State.Status}}' "$name") || return 1
@@ -197,7 +194,7 @@ disconnect() {
     asked=$({
         printf '\n'
         d inspect --type container "$name"
-    } | python3 -c "$PYTHON_CODE" reconnect "$network") || return 1
+    } | python3 -I -c "$PYTHON_CODE" reconnect "$network") || return 1
     [ -n "$asked" ] || return 0
     remember connect_again "$asked" "$network" "$name"
     d network disconnect --force "$network" "$name"
@@ -208,94 +205,6 @@ connect_again() {
     # shellcheck disable=SC2016  # words for the engine
     there=$(d inspect --type container --format '{{range $name, $_ := .NetworkSettings.Networks}}{{println $name}}{{end}}' "$3")
     [[ $'\n'$there$'\n' == *$'\n'"$2"$'\n'* ]] || printf '%s\n' "$1" | post_all
-}
-
-# TARGET STAGE SOURCE: the entry itself is exchanged by a rename; what was there is kept.
-exchange_whole() {
-    local target=$1 staged="$2/$STAGING/${3#/}" kept="$2/$KEPT/${3#/}"
-    mkdir -p -- "${target%/*}/"
-    exchange_entry "$target" "$staged" "$kept" "$2"
-}
-
-keep_in() {
-    [ -d "$1" ] || remember remove_empty "$1"
-    (umask 077 && mkdir -p -- "$1") && KEPT_PLACES[$1]=1
-}
-
-remove_empty() {
-    [ ! -d "$1" ] || rmdir --ignore-fail-on-non-empty -- "$1"
-}
-
-exchange_entry() {
-    local target=$1 staged=$2 kept=$3
-    keep_in "$4/$KEPT" || return 1
-    if [ -e "$kept" ] || [ -L "$kept" ]; then
-        printf '%s is there already.\n' "$kept" >&2
-        return 1
-    fi
-    remember exchange_back "$target" "$staged" "$kept"
-    if [ -e "$target" ] || [ -L "$target" ]; then
-        mkdir -p -- "${kept%/*}"
-        mv -T -- "$target" "$kept" || return 1
-    fi
-    mv -T -- "$staged" "$target"
-}
-
-exchange_back() {
-    if [ ! -e "$2" ] && [ ! -L "$2" ] && { [ -e "$1" ] || [ -L "$1" ]; }; then
-        mv -T -- "$1" "$2" || return 1
-    fi
-    if [ -e "$3" ] || [ -L "$3" ]; then
-        mv -T -- "$3" "$1" && remove_empties "${3%/*}"
-    fi
-}
-
-remove_empties() {
-    [ ! -d "$1" ] || rmdir --parents --ignore-fail-on-non-empty -- "$1"
-}
-
-# The same for single entries: all others stay.
-exchange_items() {
-    local target=$1 stage=$2 source=$3 item
-    shift 3
-    for item in "$@"; do
-        mkdir -p -- "$(dirname -- "$target/$item")"
-        exchange_entry "$target/$item" "$stage/$STAGING/${source#/}/$item" "$stage/$KEPT/${source#/}/$item" "$stage" || return 1
-    done
-}
-
-# The target is a mount point: its entries are exchanged one by one.
-exchange_entries() {
-    local target=$1 stage=$2 source=$3 entry name
-    local staged="$stage/$STAGING/${source#/}" kept="$stage/$KEPT/${source#/}"
-    keep_in "$stage/$KEPT" || return 1
-    remember remove_empties "$kept"
-    mkdir -p -- "$kept"
-    for entry in "$target"/* "$target"/.[!.]* "$target"/..?*; do
-        name=${entry##*/}
-        if [ "$name" = "$STAGING" ] || [ "$name" = "$KEPT" ] || { [ ! -e "$entry" ] && [ ! -L "$entry" ]; }; then
-            continue
-        fi
-        remember move_back "$kept/$name" "$entry"
-        mv -T -- "$entry" "$kept/$name" || return 1
-    done
-    for entry in "$staged"/* "$staged"/.[!.]* "$staged"/..?*; do
-        if [ -e "$entry" ] || [ -L "$entry" ]; then
-            remember move_back "$target/${entry##*/}" "$entry"
-            mv -T -- "$entry" "$target/${entry##*/}" || return 1
-        fi
-    done
-    remember dress "$target" "$(stat --format '%u:%g 00%a' -- "$target")"
-    chown --reference="$staged" -- "$target" && chmod --reference="$staged" -- "$target"
-    touch --reference="$staged" -- "$target"
-}
-
-dress() {
-    chown "${2% *}" -- "$1" && chmod "${2#* }" -- "$1"
-}
-
-move_back() {
-    { [ ! -e "$1" ] && [ ! -L "$1" ]; } || [ -e "$2" ] || [ -L "$2" ] || mv -T -- "$1" "$2"
 }
 
 create_container() {
@@ -338,7 +247,7 @@ compose() {
     if d compose version >/dev/null 2>&1; then
         d compose "$@"
     else
-        DOCKER_HOST="unix://$SOCKET" docker-compose "$@"
+        LC_ALL=C.UTF-8 DOCKER_HOST="unix://$SOCKET" docker-compose "$@"
     fi
 }
 
@@ -366,7 +275,7 @@ finish() {
     for place in "${!KEPT_PLACES[@]}"; do
         if [ "$PROTECT" != aside ]; then
             rm -rf --one-file-system -- "$place"
-        else
+        elif ! rmdir -- "$place" 2>/dev/null; then
             say "Kept: $place"
         fi
     done

@@ -15,7 +15,7 @@ from typing import Any
 from django.conf import settings
 
 from backups.borg import argv as commands
-from backups.borg import listing, runner, specs
+from backups.borg import listing, results, runner, specs
 from backups.borg.explain import Where
 from backups.errors import NothingRestored
 from backups.models import Archive
@@ -71,16 +71,14 @@ class Reader:
 
     def manifest(self) -> dict[str, Any]:
         """The same, read; {} for an archive without one. Raises ManifestUnreadable."""
-        written = self.manifest_bytes()
-        if written is None:
-            return {}
-        try:
-            read = json.loads(written)
-        except ValueError as error:
-            raise ManifestUnreadable(str(error)) from None
-        if not isinstance(read, dict) or read.get("format") != FORMAT:
-            raise ManifestUnreadable("format")
-        return read
+        return read_manifest(self.manifest_bytes())
+
+    def identity(self) -> str:
+        """Borg's id of the archive that has the name now; "" for none."""
+        command = commands.list_archives(settings.BORG_BINARY, str(self.view))
+        ended, _report = runner.run(command, self._access, self._where, stop=self._stop, timeout=None, only_lists=True)
+        facts = results.listing(ended.stdout).archives
+        return next((fact.id for fact in facts if fact.name == self.archive.name), "")
 
     def entries(self, take: Callable[[listing.Entry], object], paths: tuple[bytes, ...] = ()) -> None:
         """Hand over every entry (of these paths), in the archive's order. Paths that it has not are no error."""
@@ -131,6 +129,19 @@ class Reader:
         if found:
             self.entries(add, tuple(found))
         return {path: Count(entries, size) for path, (entries, size) in found.items()}
+
+
+def read_manifest(written: bytes | None) -> dict[str, Any]:
+    """A manifest's table; {} for an archive without one. Raises ManifestUnreadable."""
+    if written is None:
+        return {}
+    try:
+        read = json.loads(written)
+    except ValueError as error:
+        raise ManifestUnreadable(str(error)) from None
+    if not isinstance(read, dict) or read.get("format") != FORMAT:
+        raise ManifestUnreadable("format")
+    return read
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from dockerops.conflict import Conflict
 from dockerops.inventory import Inventory
 from dockerops.models import DockerRestore
 from dockerops.options import Options
-from dockerops.services import looking
+from dockerops.services import looking, planning
 from dockerops.services.engine_at import EngineAt, socket_of
 from phpborg.process import Stop
 from phpborg.tasks import queue
@@ -108,6 +108,7 @@ def carry_out(context: TaskContext) -> Outcome:
             Choice.from_json(restore.choice),
             Options.from_json(restore.options),
             restore.agreed,
+            own=planning.is_own(restore),
         )
         row["detail"] = str(len(found))
     restore.refresh_from_db()

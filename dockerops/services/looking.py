@@ -10,7 +10,7 @@ from django.utils.translation import gettext_noop
 from backups.models import Archive
 from dockerops import analysis
 from dockerops.listing import Listing
-from dockerops.manifest import Contents
+from dockerops.manifest import MANIFEST, Contents
 from dockerops.models import DockerRestore
 from dockerops.run_errors import NothingOfDocker, NotLookedYet
 from dockerops.services.archive_reading import Reader, reading
@@ -50,9 +50,15 @@ def task_of(restore: DockerRestore) -> Task | None:
 
 def contents_of(restore: DockerRestore) -> Contents:
     """What the archive holds, without any secret. Raises NotLookedYet."""
-    if not restore.contents:
+    if not is_known(restore):
         raise NotLookedYet()
     return Contents.from_json(restore.contents)
+
+
+def is_known(restore: DockerRestore) -> bool:
+    """Did a look end? An older phpBorg did not note which manifest it had seen: that has to be looked at again."""
+    contents = restore.contents
+    return bool(contents) and (contents.get("origin") != MANIFEST or bool(contents.get("manifest_sha256")))
 
 
 def carry_out(context: TaskContext) -> Outcome:

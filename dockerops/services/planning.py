@@ -10,11 +10,12 @@ from dockerops import conflicts
 from dockerops.choice import Choice
 from dockerops.errors import NotPlanned
 from dockerops.inventory import Inventory
+from dockerops.manifest import sum_of
 from dockerops.models import DockerRestore
 from dockerops.options import Options
 from dockerops.plan import DockerPlan
 from dockerops.planning import About, plan_docker
-from dockerops.run_errors import ChangedMeanwhile, ConflictsOpen, ConflictsUnknown, PlanChanged
+from dockerops.run_errors import ArchiveChanged, ChangedMeanwhile, ConflictsOpen, ConflictsUnknown, PlanChanged
 from dockerops.services import looking
 from dockerops.services.engine_at import socket_of
 from recovery.errors import ArchiveGone
@@ -55,7 +56,13 @@ def about(restore: DockerRestore) -> About:
         server_name=server.name,
         socket=socket_of(server),
         token=restore.token,
+        own=is_own(restore),
     )
+
+
+def is_own(restore: DockerRestore) -> bool:
+    """Does the archive go back to the server that it was made of?"""
+    return restore.archive is not None and restore.archive.server_id == restore.server_id is not None
 
 
 def _repository(archive: Archive) -> str:
@@ -87,6 +94,15 @@ def check_containers(restore: DockerRestore, shown: DockerPlan, before: Inventor
         check_unchanged(restore, shown, replace(before, containers=now.containers))
     except (ConflictsOpen, PlanChanged) as error:
         raise ChangedMeanwhile(error.detail) from error
+
+
+def check_archive(plan: DockerPlan, identity: str, manifest: bytes | None) -> None:
+    """Is it the archive, and the manifest, that the plan was made for? Raises ArchiveChanged."""
+    if identity != plan.archive_id:
+        raise ArchiveChanged(f"{plan.archive_id[:12]} → {identity[:12]}", archive=plan.archive_name)
+    seen = "" if manifest is None else sum_of(manifest)
+    if seen != plan.manifest_sha256:
+        raise ArchiveChanged(f"manifest.json: {plan.manifest_sha256[:12]} → {seen[:12]}", archive=plan.archive_name)
 
 
 def check_consents(restore: DockerRestore) -> None:

@@ -17,7 +17,7 @@ from dockerops.inventory import Inventory
 from dockerops.models import DockerRestore
 from dockerops.plan import DockerPlan, Step
 from dockerops.services import detecting, planning, protection, proving, undoing
-from dockerops.services.archive_reading import Count, Reader, reading
+from dockerops.services.archive_reading import Count, Reader, read_manifest, reading
 from dockerops.services.carrying import Carrier
 from dockerops.services.engine_at import EngineAt
 from dockerops.services.extracting import Extraction, Portion, portion_of
@@ -110,8 +110,11 @@ class DockerRestoreRun:
         planning.check_containers(self.restore, self.plan, self._there, now)
 
     def _read(self, reader: Reader) -> dict[str, Any]:
+        """The manifest of the plan. Raises ArchiveChanged."""
         self.context.phase("planning")
-        return reader.manifest() if self.plan.manifest else {}
+        written = reader.manifest_bytes() if self.plan.manifest else None
+        planning.check_archive(self.plan, reader.identity(), written)
+        return read_manifest(written)
 
     def _count(self, reader: Reader, row: dict[str, Any]) -> None:
         wanted = {step.number: step.params for step in self.plan.steps if step.op == "extract"}

@@ -65,7 +65,7 @@ def docker_archive(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 def _chosen(request: HttpRequest, row: DockerRestore, server: Server) -> HttpResponse:
     """Keep the server, and look into the archive unless that was done: it does not change."""
     drafts.set_server(restore=row, server=server)
-    if not row.contents:
+    if not looking.is_known(row):
         _look(request, row)
     return forward(request, row, Step.CONTENTS)
 
@@ -103,8 +103,8 @@ def docker_contents(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         return to_step(row, missing)
     if request.method == "POST":
         if "look" not in request.POST:
-            return forward(request, row, Step.CHOICE if row.contents else Step.CONTENTS)
+            return forward(request, row, Step.CHOICE if looking.is_known(row) else Step.CONTENTS)
         _look(request, row)
         return redirect("docker-contents", row.pk)
-    context = frame(request, row, Step.CONTENTS, found=found.of(row) if row.contents else None)
+    context = frame(request, row, Step.CONTENTS, found=found.of(row) if looking.is_known(row) else None)
     return page(request, "dockerops/contents.html", {**context, **task_context(row.look_task)})

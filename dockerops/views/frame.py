@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from dockerops.models import DockerRestore
-from dockerops.services import drafts
+from dockerops.services import drafts, looking
 from phpborg.tasks import live
 from phpborg.tasks.models import Task
 from phpborg.ui.answers import see_other
@@ -69,7 +69,7 @@ def is_answered(row: DockerRestore, step: Step) -> bool:
     if step == Step.ARCHIVE:
         return row.archive is not None and row.server is not None
     if step == Step.CONTENTS:
-        return bool(row.contents)
+        return looking.is_known(row)
     if step == Step.CHOICE:
         return bool(row.choice)
     if step == Step.CONFLICTS:

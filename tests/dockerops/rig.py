@@ -184,6 +184,12 @@ class Rig:
             found.add(row["path"], row["type"], row["size"])
         return found
 
+    def identity(self) -> str:
+        """Borg's id of the archive."""
+        env = {**self.env, "BORG_REPO": str(self.repository)}
+        said = subprocess.run(["borg", "list", "--json"], env=env, capture_output=True, text=True, check=True).stdout
+        return next(str(row["id"]) for row in json.loads(said)["archives"] if row["name"] == self.archive)
+
     def destroy(self) -> None:
         """Everything but images and the repository."""
         clean(self.engine)
@@ -202,7 +208,7 @@ class Rig:
         contents: Contents | None = None,
     ) -> DockerPlan:
         """For an engine as it is now."""
-        about = About(self.archive, "ab" * 32, str(self.repository), "shop; $(id)", str(engine.socket), TOKEN)
+        about = About(self.archive, self.identity(), str(self.repository), "shop; $(id)", str(engine.socket), TOKEN)
         return plan_docker(contents or self.contents(), inventory(engine), choice, options, about, consents)
 
     def run(self, plan: DockerPlan, form: str, *argv: str, path: str = "", secret: str = PASSPHRASE) -> Any:

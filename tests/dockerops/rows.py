@@ -61,6 +61,8 @@ def draft(by: Any, step: Step = Step.ARCHIVE, contents: Contents | None = None, 
         answers |= {"choice": Choice().as_json(), "options": Options().as_json()}
     if step >= Step.OPTIONS:
         answers |= {"conflicts": [], "conflicts_at": timezone.now(), "inventory": sample.empty()}
+        # What the sample asks wherever it goes: a capability, and a file of /etc.
+        answers |= {"consents": ["host:probe-1", "system:/etc/app.conf"]}
     answers |= {"token": "a1" * 16}
     answers |= {"archive_name": answers["archive"].name, "server": server(), "server_name": "shop-1", **more}
     return DockerRestore.objects.create(requested_by=by, step=step, **answers)
@@ -70,7 +72,7 @@ def conflicting(by: Any, there: dict[str, Any] | None = None, **more: Any) -> Do
     """A draft whose target was checked: on the engine of the sample everything is in the way."""
     inventory = sample.inventory(there if there is not None else sample.there())
     contents, options = sample.contents(), more.pop("options", Options())
-    found = conflicts.find(contents, inventory, Choice(), options)
+    found = conflicts.find(contents, inventory, Choice(), options, own=True)
     consents = [one.consent for one in found if one.consent] if more.pop("agreed", False) else []
     return draft(
         by,

@@ -140,6 +140,46 @@ def test_a_manifest_wins_and_gets_sizes_from_the_rest():
         analyse(b'{"format": 7}', RECORDED)
 
 
+NO_NAMES: list[tuple[str, str, Any]] = [
+    ("containers", "name", "-v/:/host"),
+    ("containers", "name", "a b"),
+    ("containers", "name", ""),
+    ("containers", "name", None),
+    ("containers", "name", "../x"),
+    ("containers", "image", "--all"),
+    ("containers", "image_id", "-f"),
+    ("containers", "create", {"Image": "--help"}),
+    ("volumes", "name", "--force"),
+    ("volumes", "name", ".."),
+    ("volumes", "name", "caf\u00e9"),
+    ("networks", "name", "-x"),
+    ("networks", "name", "a\nb"),
+    ("images", "id", "-q"),
+    ("images", "tags", ["--quiet"]),
+    ("images", "digests", ["a b@sha256:1"]),
+]
+
+
+@pytest.mark.parametrize(("kind", "key", "value"), NO_NAMES)
+def test_names_that_no_engine_has_given_are_refused(kind: str, key: str, value: Any):
+    raw = sample.manifest()
+    raw[kind][0][key] = value
+    with pytest.raises(ManifestUnreadable) as refused:
+        sample.contents(raw)
+    assert refused.value.detail.startswith(kind)
+
+
+def test_names_that_engines_and_their_plugins_give_are_taken():
+    raw = sample.manifest()
+    raw["containers"][0]["name"] = "A.b_c-1"
+    raw["containers"][0]["image"] = "localhost:5000/team/app@sha256:" + "0" * 64
+    raw["volumes"][0] |= {"driver": "rclone", "name": "user:remote \u00e9"}
+    raw["networks"][0]["name"] = "my network"
+    raw["images"][0]["tags"] = ["<none>:<none>"]
+    raw["projects"][0]["name"] = "-chosen by a label"
+    assert sample.contents(raw).containers[0].name == "A.b_c-1"
+
+
 def test_an_archive_without_metadata_is_restored_by_its_files_and_compose():
     found = analyse(listing=listed(*SHOP))
     target = sample.inventory(sample.empty())

@@ -47,7 +47,7 @@ from tests.dockerops.situations import (
     volume_with_another_driver,
 )
 
-ABOUT = About("shop-2026", "ab" * 32, "ssh://backup/./repo", "shop-1", "/run/docker.sock", "0123456789abcdef")
+ABOUT = About("shop-2026", "ab" * 32, "ssh://backup/./repo", "shop-1", "/run/docker.sock", "0123456789abcdef", own=True)
 PROJECT = Choice("projects", projects=("kiosk",))
 PROBE = Choice("custom", containers=("probe-1",))
 DATA = Choice("volumes", volumes=("kiosk_data",))
@@ -60,10 +60,13 @@ QUIET = {"size_unknown"}
 
 
 def told(manifest: Raw, there: Raw, choice: Choice, options: Options) -> Told:
-    found = conflicts.find(sample.contents(manifest), sample.inventory(there), choice, options)
+    found = conflicts.find(sample.contents(manifest), sample.inventory(there), choice, options, own=True)
     return {(one.kind, one.severity, one.subject, one.consent) for one in found if one.kind not in QUIET}
 
 
+# What is told of the sample wherever it is restored: a capability, and a file of /etc.
+HOST = ("host_access", "stop", "probe-1", "host:probe-1")
+SYSTEM = ("system_target", "stop", "/etc/app.conf", "system:/etc/app.conf")
 TAKEN = ("container_taken", "stop", "probe-1", "replace:probe-1")
 PATHS = ("/opt/app", "/opt/shared", "/etc/app.conf")
 NAMED_TWO = Options(placement="other_project", project_name="Two; $(x)")
@@ -184,7 +187,12 @@ TABLE: list[tuple[Callable[[Raw, Raw], None], Choice, Options, Told]] = [
         Options(),
         {("system_path", "block", path, "") for path in ("/etc", "/proc/1", "/var/lib")},
     ),
-    (the_system_was_bound, Choice("custom", binds=("/etc/own",)), Options(), set()),
+    (
+        the_system_was_bound,
+        Choice("custom", binds=("/etc/own",)),
+        Options(),
+        {("system_target", "stop", "/etc/own", "system:/etc/own")},
+    ),
     (the_system_was_bound, Choice("custom", binds=("/etc",)), Options("other_path", "/look"), set()),
     (disk_full, DATA, Options(), {("space", "block", "/var/lib/docker", "")}),
     (disk_just_big_enough, DATA, Options(), set()),
@@ -224,7 +232,8 @@ def test_a_situation_tells_exactly_its_conflicts(change, choice, options, expect
     found = told(manifest, there, choice, options)
     if any(row[0] == "options" for row in expected):  # the rest is about names that cannot be
         found = {row for row in found if row[0] == "options"}
-    assert found == expected
+    told_always = {HOST} if choice is PROBE else {SYSTEM} if choice is PROJECT and not options.path else set()
+    assert found == expected | (told_always if options.placement == "in_place" else set())
 
 
 def test_what_stands_beside_running_originals_is_told_before_anything_is_touched():
@@ -244,9 +253,9 @@ def test_what_stands_beside_running_originals_is_told_before_anything_is_touched
 
 
 def test_nothing_is_planned_before_every_consent_is_given():
-    found = conflicts.find(sample.contents(), sample.inventory(), PROJECT, Options())
+    found = conflicts.find(sample.contents(), sample.inventory(), PROJECT, Options(), own=True)
     keys = {one.consent for one in found if one.consent}
-    assert len(keys) == 6
+    assert len(keys) == 7
     for key in keys:
         with pytest.raises(NotPlanned) as refused:
             plan_docker(sample.contents(), sample.inventory(), PROJECT, Options(), ABOUT, keys - {key})
@@ -266,8 +275,9 @@ def test_addresses_are_chosen_anew_only_with_consent():
     there = sample.there()
     subnet_of_somebody_else(sample.manifest(), there)
     with pytest.raises(NotPlanned):
-        plan_docker(sample.contents(), sample.inventory(there), PROJECT, Options(), ABOUT)
-    plan = plan_docker(sample.contents(), sample.inventory(there), PROJECT, Options(), ABOUT, ["free:kiosk_default"])
+        plan_docker(sample.contents(), sample.inventory(there), PROJECT, Options(), ABOUT, ["system:/etc/app.conf"])
+    consents = ["free:kiosk_default", "system:/etc/app.conf"]
+    plan = plan_docker(sample.contents(), sample.inventory(there), PROJECT, Options(), ABOUT, consents)
     assert [step.params["free"] for step in plan.steps if step.op == "create_network"] == [True]
 
 

@@ -78,6 +78,16 @@ def test_a_whole_project_in_place_step_by_step():
     assert [step.number for step in made.steps] == list(range(1, len(made.steps) + 1))
 
 
+def test_another_body_is_another_plan():
+    """What a container may do is in the manifest only: the hash that somebody agreed to holds for one manifest."""
+    raw = sample.manifest()
+    raw["containers"][1]["create"]["HostConfig"]["Ulimits"] = [{"Name": "core", "Soft": 1, "Hard": 1}]
+    first, other = plan(PROJECT), plan(PROJECT, raw=raw)
+    assert [step.params for step in first.steps] == [step.params for step in other.steps]
+    assert first.hash != other.hash
+    assert plan(PROJECT, raw=sample.manifest()).hash == first.hash
+
+
 def test_an_empty_engine_gets_networks_volumes_and_images():
     there = {**sample.empty(), "images": []}
     raw = sample.manifest()

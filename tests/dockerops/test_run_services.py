@@ -14,6 +14,7 @@ from dockerops.inventory import Inventory
 from dockerops.models import DockerRestore
 from dockerops.options import Options
 from dockerops.run_errors import (
+    ArchiveChanged,
     ChangedMeanwhile,
     ConflictsOpen,
     ConflictsUnknown,
@@ -83,6 +84,28 @@ def test_a_plan_needs_a_look_and_the_conflicts() -> None:
         detecting.start(restore=rows.draft(None, Step.CONTENTS))
     with pytest.raises(ConflictsUnknown):
         starting.start(restore=draft(conflicts_at=None), plan_hash="")
+
+
+def test_what_an_older_version_saw_of_a_manifest_is_looked_at_again() -> None:
+    row = draft()
+    del row.contents["manifest_sha256"]
+    row.save()
+    for ask in (lambda: planning.plan_of(row), lambda: detecting.start(restore=row)):
+        with pytest.raises(NotLookedYet):
+            ask()
+    row.contents["origin"] = "listing"
+    assert looking.is_known(row)
+
+
+def test_only_the_archive_and_the_manifest_of_the_plan_are_put_back() -> None:
+    plan = planning.plan_of(draft())
+    manifest = json.dumps(sample.MANIFEST).encode()
+    planning.check_archive(plan, plan.archive_id, manifest)
+    for identity, written in (("f" * 64, manifest), ("", manifest), (plan.archive_id, manifest + b"\n")):
+        with pytest.raises(ArchiveChanged):
+            planning.check_archive(plan, identity, written)
+    with pytest.raises(ArchiveChanged):
+        planning.check_archive(plan, plan.archive_id, None)
 
 
 def test_a_server_without_an_engine_is_told_at_once() -> None:

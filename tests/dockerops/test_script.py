@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dockerops.choice import Choice
+from dockerops.errors import PlanTooOld
 from dockerops.options import Options
 from dockerops.plan import DockerPlan, Step
 from dockerops.script import FORMS, quoted, script
@@ -56,7 +57,15 @@ def everything() -> DockerPlan:
     facts: dict[str, str | int] = dict.fromkeys(("name", "path", "image", "directory", "network", "to"), HOSTILE)
     steps = tuple(Step(number, op, params, "", facts) for number, (op, params) in enumerate(rows, 1))
     return DockerPlan(
-        HOSTILE, "ab" * 32, f"ssh://{HOSTILE}", HOSTILE, f"/{HOSTILE}.sock", steps, manifest="/m", token="0" * 32
+        HOSTILE,
+        "ab" * 32,
+        f"ssh://{HOSTILE}",
+        HOSTILE,
+        f"/{HOSTILE}.sock",
+        steps,
+        manifest="/m",
+        manifest_sha256="c" * 64,
+        token="0" * 32,
     )
 
 
@@ -102,6 +111,15 @@ def test_the_script_has_the_steps_of_the_plan_in_their_order(form: str):
     assert called == [verbs.get(step.op, step.op) for step in made.steps]
 
 
+def test_a_plan_that_names_no_manifest_becomes_no_script():
+    """Plans of an older phpBorg."""
+    raw = plan(PROJECT).as_json()
+    del raw["manifest_sha256"]
+    for form in FORMS:
+        with pytest.raises(PlanTooOld):
+            script(DockerPlan.from_json(raw), form)
+
+
 def test_a_dry_run_prints_every_step_and_does_nothing(tmp_path: Path):
     made = everything()
     file = tmp_path / "script.sh"
@@ -115,6 +133,19 @@ def test_a_dry_run_prints_every_step_and_does_nothing(tmp_path: Path):
     assert [int(one) for one in printed] == [step.number for step in made.steps]
     assert not harm.exists()
     assert os.listdir(tmp_path) == ["script.sh"]
+
+
+@pytest.mark.parametrize("tool", ["sha256sum", "borg"])
+def test_a_script_means_the_same_in_every_locale(tool: str, tmp_path: Path):
+    file, stub = tmp_path / "script.sh", tmp_path / tool
+    text = script(everything(), "advanced")
+    # Borg alone reads names as text: it needs a locale that has them all.
+    file.write_text(text.replace("    check_plan\n", "    borg info\n") if tool == "borg" else text, encoding="utf-8")
+    stub.write_text('#!/bin/sh\necho "LC_ALL is $LC_ALL" >&2\nexit 3\n')
+    stub.chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "LC_ALL": "zh_CN.GBK", "LANG": "zh_CN.GBK"}
+    done = subprocess.run(["bash", str(file), "--dry-run"], capture_output=True, text=True, check=False, env=env)
+    assert "LC_ALL is " + {"sha256sum": "C\n", "borg": "C.UTF-8\n"}[tool] in done.stderr
 
 
 @pytest.mark.parametrize("argv", [["--what"], ["--log"]])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from dockerops.script import quoted
+from dockerops.manifest import sum_of
+from dockerops.script import SHARED, quoted
 from tests.dockerops.rig import tree
 
 SCRIPTS = Path(__file__).parents[2] / "dockerops/scripts"
@@ -16,33 +18,39 @@ ODD = os.fsdecode(b"caf\xe9 $(id)\n'q'")
 SETTINGS = """
 set -euo pipefail
 STAGING=.phpborg-restore-0 KEPT=.phpborg-kept-0 UNDO=() DRY_RUN=no FINISHED=no STEP=0 LOG= PROTECT=aside
-declare -A KEPT_PLACES=()
+declare -A KEPT_PLACES=() PLACES=()
 KEPT_CONTAINERS=() STAGINGS=()
 """
 
 
 def run(place: Path, *lines: str) -> subprocess.CompletedProcess[bytes]:
     """These lines after all functions."""
-    functions = [(SCRIPTS / name).read_text() for name in ("common.sh", "advanced.sh")]
+    functions = [(SCRIPTS / name).read_text() for name in (*SHARED, "advanced.sh")]
     text = "\n".join((*functions, SETTINGS, *lines))
     return subprocess.run(["bash"], input=text.encode(), capture_output=True, check=False, cwd=place)
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A target with old content, and staged new content for it."""
-    for top, word in ((tmp_path / "target", "old"), (tmp_path / ".phpborg-restore-0/source", "new")):
+    """A target with old content, and new content for it that is staged when the place is settled."""
+    for top, word in ((tmp_path / "target", "old"), (tmp_path / "new", "new")):
         (top / "deep" / ODD).mkdir(parents=True)
         for name in ("rows", ODD + "x", f"deep/{ODD}/file", ".hidden", f"only {word}"):
             (top / name).write_text(word)
         (top / "link").symlink_to(word)
-    os.chmod(tmp_path / ".phpborg-restore-0/source", 0o2750)
+    os.chmod(tmp_path / "new", 0o2750)
     return tmp_path
 
 
-def call(place: Path, form: str, items: tuple[str, ...] = ()) -> str:
-    words = [str(place / "target"), str(place), "/source", *items]
+def call(place: Path, form: str, items: tuple[str, ...] = (), target: str = "target") -> str:
+    words = [str(place / target), str(place), "/source", *items]
     return " ".join((form, *map(quoted, words)))
+
+
+def settle(place: Path) -> str:
+    """As before an extraction, and after it."""
+    at = quoted(str(place))
+    return f'settle {at} && cp -a {at}/new "${{PLACES[{at}]}}/$STAGING/source"'
 
 
 def without_top_time(found: dict[bytes, object]) -> dict[bytes, object]:
@@ -55,8 +63,8 @@ FORMS = {"exchange_whole": (), "exchange_entries": (), "exchange_items": ("rows"
 @pytest.mark.parametrize("form", FORMS)
 def test_what_was_staged_is_in_place_and_what_was_there_comes_back(place: Path, form: str):
     before = without_top_time(tree(place / "target"))
-    new = without_top_time(tree(place / ".phpborg-restore-0/source"))
-    done = run(place, call(place, form, FORMS[form]))
+    new = without_top_time(tree(place / "new"))
+    done = run(place, settle(place), call(place, form, FORMS[form]))
     assert done.returncode == 0, done.stderr
     after = without_top_time(tree(place / "target"))
     if form == "exchange_items":
@@ -77,7 +85,7 @@ def test_what_was_staged_is_in_place_and_what_was_there_comes_back(place: Path, 
 def test_whatever_ends_it_early_puts_everything_back(place: Path, form: str, end: str):
     before = tree(place)
     traps = "trap ended EXIT; trap interrupted INT TERM HUP"
-    done = run(place, traps, call(place, form, FORMS[form]), end)
+    done = run(place, traps, settle(place), call(place, form, FORMS[form]), end)
     assert done.returncode != 0
     assert b"Everything is as it was." in done.stdout, done.stdout + done.stderr
     assert without_top_time(_without_times(tree(place))) == without_top_time(_without_times(before))
@@ -92,8 +100,132 @@ def test_what_an_earlier_run_kept_is_not_overwritten(place: Path):
     kept = place / ".phpborg-kept-0/source"
     kept.mkdir(parents=True)
     (kept / "precious").write_text("from before")
-    done = run(place, "trap ended EXIT", call(place, "exchange_whole"))
+    done = run(place, "trap ended EXIT", settle(place), call(place, "exchange_whole"))
     assert done.returncode != 0
     assert b"is there already" in done.stderr
     assert (kept / "precious").read_text() == "from before"
     assert (place / "target/rows").read_text() == "old"
+
+
+LISTED = json.dumps({"archives": [{"name": "other", "id": "b" * 64}, {"name": "caf\xe9 $(id)", "id": "a" * 64}]})
+
+
+@pytest.mark.parametrize(
+    ("name", "identity", "said"),
+    [
+        ("caf\xe9 $(id)", "a" * 64, b""),
+        ("caf\xe9 $(id)", "b" * 64, b"another one than that of the plan"),
+        ("gone", "a" * 64, b"another one than that of the plan"),
+    ],
+)
+def test_only_the_archive_of_the_plan_is_put_back(tmp_path: Path, name: str, identity: str, said: bytes):
+    settings = f"ARCHIVE={quoted(name)} ARCHIVE_ID={identity}"
+    done = run(tmp_path, "export LC_ALL=C", f"borg() {{ printf %s {quoted(LISTED)}; }}", settings, "check_archive")
+    assert said in done.stderr
+    assert (done.returncode == 0) is (said == b"")
+
+
+@pytest.mark.parametrize("written", [b'{"format": 1}', b'{"format": 1}\n\n', b'{"caf\xc3\xa9": "\\udce9"}'])
+def test_only_the_manifest_of_the_plan_is_taken(tmp_path: Path, written: bytes):
+    (tmp_path / "manifest").write_bytes(written)
+    settings = f"ARCHIVE=a MANIFEST_PATH=/m MANIFEST_SUM={sum_of(written)}"
+    lines = ("export LC_ALL=C", "borg() { cat manifest; }", settings, "read_manifest", 'printf %s "$MANIFEST"')
+    done = run(tmp_path, *lines)
+    assert (done.returncode, done.stdout) == (0, written), done.stderr
+    (tmp_path / "manifest").write_bytes(written + b" ")
+    done = run(tmp_path, *lines)
+    assert done.returncode != 0
+    assert b"another one than that of the plan" in done.stderr
+
+
+@pytest.mark.parametrize("line", ["create 1", "disconnect net name"])
+def test_python_takes_no_module_from_the_current_directory(tmp_path: Path, line: str):
+    (tmp_path / "json.py").write_text("open('harm', 'w')")
+    stubs = ("d() { echo '[{}]'; }", "PLAN={} PYTHON_CODE='import json'")
+    done = run(tmp_path, *stubs, line)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "harm").exists()
+
+
+def foreign(place: Path) -> None:
+    """Another account's directory."""
+    os.chown(place, 4242, 4343)
+
+
+@pytest.fixture
+def home(place: Path) -> Path:
+    """The place inside a directory of root's, which is another account's itself."""
+    inside = place / "home"
+    inside.mkdir()
+    for name in ("target", "new"):
+        (place / name).rename(inside / name)
+    foreign(inside)
+    return inside
+
+
+@pytest.mark.parametrize("name", [".phpborg-kept-0", ".phpborg-restore-0"])
+def test_another_account_cannot_choose_where_things_are_kept(home: Path, name: str):
+    elsewhere = home.parent / "elsewhere"
+    elsewhere.mkdir()
+    (home / name).symlink_to(elsewhere)
+    done = run(home, "trap ended EXIT", settle(home), call(home, "exchange_whole"), "FINISHED=yes")
+    assert done.returncode == 0, done.stderr
+    assert (home / "target/rows").read_text() == "new"
+    assert not list(elsewhere.iterdir())
+    assert (home.parent / ".phpborg-kept-0/source/rows").read_text() == "old"
+    assert (home.parent / ".phpborg-kept-0").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("form", ["exchange_whole", "exchange_items"])
+def test_a_directory_that_became_a_link_is_refused(home: Path, form: str):
+    """Whoever owns a directory above the target puts a link to another in its place."""
+    etc = home.parent / "etc"
+    (etc / "app").mkdir(parents=True)
+    (etc / "app/rows").write_text("of the system")
+    (home / "deep").symlink_to(etc)
+    before = tree(etc)
+    done = run(home, "trap ended EXIT", settle(home), call(home, form, FORMS[form], "deep/app"))
+    assert done.returncode != 0
+    assert b"A link lies on the way" in done.stderr, done.stdout + done.stderr
+    assert tree(etc) == before
+
+
+@pytest.mark.parametrize("swap", ["ln -s {etc} {it}", "mkdir {it}", "mkdir -m 700 {it} && chown 4242 {it}"])
+@pytest.mark.parametrize("name", [".phpborg-kept-0", ".phpborg-restore-0"])
+def test_private_directories_that_were_swapped_are_refused(place: Path, name: str, swap: str):
+    etc, it = place / "etc", place / name
+    etc.mkdir()
+    change = f"mv {it} {place}/taken && " + swap.format(etc=etc, it=it)
+    done = run(place, "trap ended EXIT", settle(place), change, call(place, "exchange_whole"))
+    assert done.returncode != 0
+    assert b"somebody changed it" in done.stderr, done.stdout + done.stderr
+    assert (place / "target/rows").read_text() == "old"
+    assert not list(etc.iterdir())
+
+
+def test_a_filesystem_on_which_nothing_is_roots_alone_is_refused(home: Path):
+    apart = "device_of() { printf '%s' \"$1\"; }"
+    done = run(home, apart, "trap ended EXIT", settle(home), "echo settled")
+    assert done.returncode != 0
+    assert b"belongs to another account" in done.stderr
+    assert b"settled" not in done.stdout
+    assert sorted(path.name for path in home.iterdir()) == ["new", "target"]
+
+
+def test_entries_are_not_exchanged_one_by_one_in_a_directory_of_another_account(place: Path):
+    foreign(place / "target")
+    before = tree(place / "target")
+    done = run(place, "trap ended EXIT", settle(place), call(place, "exchange_entries"))
+    assert done.returncode != 0
+    assert b"belongs to another account" in done.stderr
+    assert tree(place / "target") == before
+
+
+@pytest.mark.parametrize(("mode", "good"), [(0o755, True), (0o1777, True), (0o777, False), (0o775, False)])
+def test_a_directory_that_others_may_write_to_is_not_roots_alone(tmp_path: Path, mode: int, good: bool):
+    tmp_path.chmod(mode)
+    (tmp_path / "below").mkdir(mode=0o755)
+    for path in (tmp_path, tmp_path / "below"):
+        assert (run(tmp_path, f"is_roots {quoted(str(path))}").returncode == 0) is good
+    (tmp_path / "link").symlink_to(tmp_path / "below")
+    assert run(tmp_path, f"is_roots {quoted(str(tmp_path / 'link'))}").returncode != 0

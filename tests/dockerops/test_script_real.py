@@ -60,7 +60,8 @@ def test_everything_that_was_destroyed_is_back(archived: Rig, pair: tuple[Bridge
     archived.destroy()
     if where:  # another engine has no image: it comes out of the archive
         target.docker("image", "rm", "--force", "phpborg-test/plain:1", check=False)
-    plan = archived.plan(target, Choice(), Options(create_missing=True))
+    # The one that stands alone has a capability that nobody has by itself.
+    plan = archived.plan(target, Choice(), Options(create_missing=True), ("host:probe-1",))
     assert ("load_image" in [step.op for step in plan.steps]) == bool(where)
     done = archived.run(plan, form)
     assert done.returncode == 0, done.stdout + done.stderr
