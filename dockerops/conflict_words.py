@@ -35,7 +35,9 @@ CONFLICTS = {
     ),
     "alias_shared": gettext_noop("{name} would answer in the network {network} to {aliases}, beside what is there."),
     "volume_there": gettext_noop("There is a volume {name} already; its content would be replaced."),
-    "volume_files": gettext_noop("{count} entries of the volume {name} would be replaced."),
+    "volume_files": gettext_noop(
+        "{count} files or folders of the volume {name} would be put back over what is there under their names."
+    ),
     "volume_missing": gettext_noop("The volume {name}, which {container} needs, is missing and not chosen."),
     "volume_differs": gettext_noop(
         "The volume {name} is here with another driver or other options ({there} instead of {wanted})."
@@ -97,7 +99,9 @@ REMEDIES = {
     "subnet_overlap": gettext_noop("Agree that the engine chooses other addresses, or remove the other network first."),
     "alias_shared": gettext_noop("Agree that requests may reach the copy, or leave the container out."),
     "volume_there": gettext_noop("Agree that its content is replaced, or restore under another project name."),
-    "volume_files": gettext_noop("Agree that they are replaced; all others stay."),
+    "volume_files": gettext_noop(
+        "Agree that files of the same names are replaced. All others stay, also those in the chosen folders."
+    ),
     "volume_missing": gettext_noop(
         "Choose the volume, or allow that missing networks and volumes are created from the archive."
     ),

@@ -33,7 +33,9 @@ MODES = (
     (
         FILES,
         gettext_lazy("Single files of a volume"),
-        gettext_lazy("Some files or folders go into the volume; its other files stay."),
+        gettext_lazy(
+            "Some files, or all files of some folders, go into the volume; its other files stay, in these folders too."
+        ),
     ),
 )
 # Which lists of boxes count in which mode.

@@ -61,7 +61,9 @@ SENTENCES = {
         "Puts the content of the volume {name} in place; the former one is kept aside."
     ),
     ("exchange", "new"): gettext_noop("Fills the new volume {name}."),
-    ("exchange", "files"): gettext_noop("Puts the chosen files of the volume {name} in place; its other files stay."),
+    ("exchange", "files"): gettext_noop(
+        "Puts the chosen files of the volume {name} in place; its other files stay, also in folders that were chosen."
+    ),
     ("exchange", "path"): gettext_noop("Puts {path} in place; what is there is kept aside."),
     ("create_container", ""): gettext_noop("Creates {name} from {image} with all of its options."),
     ("start", ""): gettext_noop("Starts {name}, as it was when the archive was made."),

@@ -260,7 +260,21 @@ exchange_items() {
     shift 3
     for item in "$@"; do
         mkdir -p -- "$(dirname -- "$target/$item")"
-        exchange_entry "$target/$item" "$stage/$STAGING/${source#/}/$item" "$stage/$KEPT/${source#/}/$item" "$stage" || return 1
+        exchange_merged "$target/$item" "$stage/$STAGING/${source#/}/$item" "$stage/$KEPT/${source#/}/$item" "$stage" || return 1
+    done
+}
+
+# A folder that is on both sides is gone through: what only the server has in it stays.
+exchange_merged() {
+    local target=$1 staged=$2 kept=$3 entry
+    if [ ! -d "$staged" ] || [ -L "$staged" ] || [ ! -d "$target" ] || [ -L "$target" ]; then
+        exchange_entry "$target" "$staged" "$kept" "$4"
+        return
+    fi
+    for entry in "$staged"/* "$staged"/.[!.]* "$staged"/..?*; do
+        if [ -e "$entry" ] || [ -L "$entry" ]; then
+            exchange_merged "$target/${entry##*/}" "$entry" "$kept/${entry##*/}" "$4" || return 1
+        fi
     done
 }
 
