@@ -245,7 +245,7 @@ class OptionsForm(forms.Form):
         widget=forms.RadioSelect,
         choices=[
             ("aside", gettext_lazy("Keep it aside: can be rolled back by one click, until the time below is over")),
-            ("archive", gettext_lazy("Make an archive of it first; nothing is kept aside after success")),
+            ("archive", gettext_lazy("Keep it aside, and put its files into an archive first, which stays")),
             ("none", gettext_lazy("None: gone after success")),
         ],
         help_text=gettext_lazy("A restore that fails is undone in any case."),
@@ -283,7 +283,7 @@ class OptionsForm(forms.Form):
         ("project_name", "placement", ("other_project",)),
         ("name_suffix", "placement", ("other_project",)),
         ("port_shift", "ports", ("shift",)),
-        ("window_hours", "protect", ("aside",)),
+        ("window_hours", "protect", ("aside", "archive")),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -15,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from backups.models import Archive
 from dockerops.models import DockerRestore
 from dockerops.options import Options
 from dockerops.run_errors import EngineUnknown
@@ -201,6 +202,21 @@ def test_without_protection_the_name_of_the_server_is_typed(client_of: ClientOf,
     browser = client_of(bob)
     assert start(browser, row, confirmed="1").status_code == 422
     assert start(browser, row, confirmed="1", typed="shop-1").status_code == 302
+
+
+def test_an_archive_of_what_is_replaced_is_named_before_and_linked_after(client_of: ClientOf, bob: User) -> None:
+    row = rows.conflicting(bob, agreed=True, options=Options(protect="archive"))
+    browser = client_of(bob)
+    name = f"before-{row.token[:8]}"
+    text = start(browser, row).content.decode()
+    assert f"archive {name} first" in text
+    assert "kept for 24 hours" in text
+    done = rows.record(bob)
+    assert "safety" not in text_of(browser.get(done.get_absolute_url()))
+    made = rows.archive(name, backup_config={"source_kind": "files", "before_docker_restore": str(done.pk)})
+    assert made.get_absolute_url() in text_of(browser.get(done.get_absolute_url()))
+    Archive.objects.filter(pk=made.pk).update(trashed_at=timezone.now())
+    assert made.get_absolute_url() not in text_of(browser.get(done.get_absolute_url()))
 
 
 def protected(bob: User, **more: Any) -> DockerRestore:
