@@ -92,6 +92,18 @@ def test_the_evidence_is_on_the_page_and_contents_are_for_those_who_operate(
         assert [words in text for words in secret] == [sees] * len(secret)
 
 
+def test_a_drill_that_was_killed_does_not_say_that_it_had_made_nothing(
+    nightly: BackupJob, of_docker: Archive, client_of: ClientOf, bob: User
+) -> None:
+    proof = begun(nightly)
+    proof.evidence = {"drill": {"kind": "docker", "times": {}, "removed": {"complete": False, "begun": True}}}
+    proofs.keep(proof)
+    ended(proof, TaskState.FAILED)
+    text = client_of(bob).get(proof.get_absolute_url()).content.decode()
+    assert "The drill was cut short" in text
+    assert "Nothing had been made" not in text
+
+
 @pytest.mark.parametrize(
     ("error", "keeps"),
     [

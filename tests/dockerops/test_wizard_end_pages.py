@@ -60,6 +60,15 @@ def test_nothing_goes_on_before_everything_is_agreed_to(client_of: ClientOf, bob
     assert browser.get(at("review", row)).status_code == 200
 
 
+def test_who_agrees_to_all_at_once_reads_what_stops(client_of: ClientOf, bob: User) -> None:
+    row = rows.conflicting(bob)
+    text = text_of(client_of(bob).get(at("conflicts", row)))
+    named = text.partition('for="consent-all">')[2].partition("</label>")[0]
+    stops = [one.subject for one in detecting.conflicts_of(row) if one.kind == "container_taken"]
+    assert stops
+    assert all(name in named for name in ("kiosk", *stops))
+
+
 def test_what_blocks_ends_the_way_and_shows_another(client_of: ClientOf, bob: User) -> None:
     there = sample.there()
     there["engine"]["swarm"], there["machine"] = False, "aarch64"
