@@ -48,6 +48,13 @@ def names_taken(facts: Situation) -> Iterator[Conflict]:
         yield Conflict(kind, "stop", project, counted, f"project:{project}")
 
 
+def aside_running(facts: Situation) -> Iterator[Conflict]:
+    """What an earlier restore has set aside, and Compose, or somebody, has started: two write to the same volumes."""
+    for one in facts.there.containers:
+        if one.is_aside and one.is_active:
+            yield Conflict("aside_running", "warn", one.name, {"name": one.name})
+
+
 def project_taken(facts: Situation) -> Iterator[Conflict]:
     """Another application that has the new name already: Compose would take both for one."""
     replaced = {one.name for one in facts.replaced}

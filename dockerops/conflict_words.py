@@ -17,6 +17,9 @@ CONFLICTS = {
         "{count} containers of a project {name} are here already ({container} is one): Compose would take both for one."
     ),
     "container_taken": gettext_noop("There is a container {name} already ({state})."),
+    "aside_running": gettext_noop(
+        "{name} was set aside by an earlier restore, and runs: it may write to the same volumes as its successor."
+    ),
     "port_container": gettext_noop("{name} publishes port {port}/{protocol}, which the container {other} has."),
     "port_process": gettext_noop(
         "{name} publishes port {port}/{protocol}, on which another program of the server listens."
@@ -90,6 +93,7 @@ REMEDIES = {
     "project_there": gettext_noop("Agree that its containers are set aside, or restore under another project name."),
     "project_taken": gettext_noop("Choose another project name."),
     "container_taken": gettext_noop("Agree that it is stopped and set aside, or give a suffix."),
+    "aside_running": gettext_noop("Stop it with docker stop, or remove that restore's protection."),
     "port_container": gettext_noop("Shift the ports, publish none, or stop that container yourself."),
     "port_process": gettext_noop("Shift the ports, publish none, or end that program."),
     "network_differs": gettext_noop("Restore under another project name, or remove the network first."),

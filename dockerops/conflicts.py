@@ -17,6 +17,7 @@ _RULES = (
     conflict_rules.options,
     conflict_rules.names_taken,
     conflict_rules.project_taken,
+    conflict_rules.aside_running,
     conflict_rules.containers_in_use,
     conflict_rules.volumes,
     conflict_machine.paths,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from dockerops import typed
 from dockerops.manifest import Engine, Mount
+
+# The ending of what a restore has set aside (planning.py): the beginning of its token.
+_ASIDE = re.compile(r".\.phpborg-[0-9a-f]{8}\Z")
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,11 @@ class Running:
     def is_active(self) -> bool:
         """Does it run, or is it paused or about to come back?"""
         return self.state in ("running", "paused", "restarting")
+
+    @property
+    def is_aside(self) -> bool:
+        """Is it kept of a state before a restore?"""
+        return _ASIDE.search(self.name) is not None
 
 
 @dataclass(frozen=True)

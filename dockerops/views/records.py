@@ -74,6 +74,7 @@ def docker_restore(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         "rollback_question": rollback_question(row),
         "forget_question": forget_question(row),
         "kept": plan.protected if plan and row.is_protected else (),
+        "has_kept_containers": any(one.what == "container" for one in plan.protected) if plan else False,
         "safety": safety_of(row),
         **task_context(row.task_ref),
     }

@@ -304,3 +304,17 @@ def test_a_plan_needs_to_ask_for_the_paths_that_it_writes():
     asked = conflicts.paths_to_ask(sample.contents(), PROJECT, Options(), sample.inventory())
     assert {"/opt/app", "/opt", "/etc/app.conf", "/var/lib/docker"} <= set(asked)
     assert "/etc/docker/daemon.json" not in asked
+
+
+def test_what_was_set_aside_and_runs_is_told() -> None:
+    there = sample.empty()
+    for name, state in (
+        ("web.phpborg-0123abcd", "running"),
+        ("db.phpborg-0123abcd", "exited"),
+        ("x.phpborg-z", "running"),
+    ):
+        there["containers"].append({"name": name, "state": state})
+    found = conflicts.find(sample.contents(), sample.inventory(there), Choice("configs"), Options())
+    assert [(one.subject, one.severity) for one in found if one.kind == "aside_running"] == [
+        ("web.phpborg-0123abcd", "warn")
+    ]

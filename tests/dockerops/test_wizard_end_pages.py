@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -260,6 +261,16 @@ def test_what_is_kept_is_brought_back_or_let_go_after_a_question(
     assert f"watch=task:{task.pk}" in page
     assert at("rollback", row) not in page, "nothing is offered while it runs"
     assert browser.get(at(what, row))["Location"] == row.get_absolute_url()
+
+
+def test_while_containers_are_kept_the_record_warns_of_compose(client_of: ClientOf, bob: User) -> None:
+    row = protected(bob)
+    browser, words = client_of(bob), "do not let Compose act on this project"
+    assert words in text_of(browser.get(row.get_absolute_url()))
+    plan = planning.stored_plan(row)
+    rest = replace(plan, protected=tuple(one for one in plan.protected if one.what == "path"))
+    DockerRestore.objects.filter(pk=row.pk).update(plan=rest.as_json())
+    assert words not in text_of(browser.get(row.get_absolute_url()))
 
 
 def test_after_its_window_nothing_is_offered_and_a_click_of_before_is_told(client_of: ClientOf, bob: User) -> None:
