@@ -31,6 +31,13 @@ def containers_in_use(facts: Situation) -> Iterator[Conflict]:
             yield Conflict("swarm_task", "block", container.name, {"name": container.name})
 
 
+def removes_itself(facts: Situation) -> Iterator[Conflict]:
+    """Containers that would have to be stopped, and would be gone then: nothing could bring them back."""
+    for one in [*(user for user, _ in facts.users), *facts.replaced]:
+        if one.is_active and one.auto_remove:
+            yield Conflict("removes_itself", "block", one.name, {"name": one.name})
+
+
 def names_taken(facts: Situation) -> Iterator[Conflict]:
     """Projects and containers that are there under the names that are wanted. One consent for a whole project."""
     projects: dict[str, list[Running]] = {}

@@ -9,6 +9,9 @@ CONFLICTS = {
     "container_on_volume": gettext_noop("The container {name} is active and uses {used}."),
     "container_on_path": gettext_noop("The container {name} is active and sees {used}."),
     "swarm_task": gettext_noop("{name} is a task of Swarm: it cannot be stopped or created by itself."),
+    "removes_itself": gettext_noop(
+        "{name} removes itself when it is stopped (--rm): it could not be brought back if the restore failed."
+    ),
     "project_running": gettext_noop(
         "The project {name} is running here: {active} of {count} containers would be replaced."
     ),
@@ -87,6 +90,7 @@ REMEDIES = {
     "container_on_volume": gettext_noop("Agree that it is stopped meanwhile; it is started again."),
     "container_on_path": gettext_noop("Agree that it is stopped meanwhile; it is started again."),
     "swarm_task": gettext_noop("Scale its service to zero, or leave it out."),
+    "removes_itself": gettext_noop("Stop it yourself, or wait for its end, and have the server checked again."),
     "project_running": gettext_noop(
         "Agree that its containers are stopped and set aside, or restore under another project name."
     ),

@@ -19,6 +19,7 @@ _RULES = (
     conflict_rules.project_taken,
     conflict_rules.aside_running,
     conflict_rules.containers_in_use,
+    conflict_rules.removes_itself,
     conflict_rules.volumes,
     conflict_machine.paths,
     conflict_rules.networks,

@@ -318,3 +318,18 @@ def test_what_was_set_aside_and_runs_is_told() -> None:
     assert [(one.subject, one.severity) for one in found if one.kind == "aside_running"] == [
         ("web.phpborg-0123abcd", "warn")
     ]
+
+
+@pytest.mark.parametrize(("choice", "name"), [(DATA, "kiosk_db_1"), (PROJECT, "kiosk_web_1"), (PROBE, "probe-1")])
+def test_what_removes_itself_when_it_is_stopped_blocks_while_it_runs(choice: Choice, name: str) -> None:
+    there = sample.there()
+    row = next(one for one in there["containers"] if one["name"] == name)
+    row["auto_remove"] = True
+
+    def blocking() -> list[str]:
+        found = conflicts.find(sample.contents(), sample.inventory(there), choice, Options())
+        return [one.subject for one in found if one.kind == "removes_itself" and one.severity == "block"]
+
+    assert blocking() == [name]
+    row["state"] = "created"
+    assert blocking() == []
