@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from dockerops import ordering
 from dockerops.conflict import Conflict
 from dockerops.conflict_facts import Situation, Target, network_names, network_there, overlap, uses, volume_there
-from dockerops.inventory import Listening, NetworkThere, Published, Running
+from dockerops.inventory import Listening, NetworkThere, Published, Running, VolumeThere
 from dockerops.manifest import MANIFEST, Container, Network, Port, Volume
-from dockerops.naming import BESIDE, problems
+from dockerops.naming import BESIDE, files_only, problems
 
 Words = dict[str, str | int]
 
@@ -226,15 +226,26 @@ def volumes(facts: Situation) -> Iterator[Conflict]:
 
 def _volume(facts: Situation, one: Volume) -> Iterator[Conflict]:
     name = facts.names.volume(one.name)
-    there = facts.there.volume(name)
+    # Where only files are written, whatever volume is here has no part in it.
+    there = None if files_only(facts.selected, facts.options) else facts.there.volume(name)
     names = there.option_names or tuple(sorted(there.options)) if there else ()
     if there is not None and one.origin == MANIFEST and (one.driver, one.option_names) != (there.driver, names):
         words: Words = {"name": name, "wanted": one.driver, "there": there.driver}
         yield Conflict("volume_differs", "block", name, words)
+    elif there is not None and one.device is not None and _lies_elsewhere(facts, one, there):
+        place = facts.names.path(one.device)
+        found: Words = {"name": name, "wanted": place, "there": there.device or "…"}
+        yield Conflict("volume_device", "block", name, found)
     if one.path is None:
         yield Conflict("volume_empty", "warn", name, {"name": name, "reason": one.problem or "…"})
     elif one.is_elsewhere and not any(target.source == one.path for target in facts.targets):
         yield Conflict("volume_elsewhere", "warn", name, {"name": name, "path": one.path})
+
+
+def _lies_elsewhere(facts: Situation, one: Volume, there: VolumeThere) -> bool:
+    """Is the directory of a bound volume another one here? What is put where it was would not be in the volume."""
+    bound = "bind" in there.options.get("o", "").split(",")
+    return not bound or there.device != facts.names.path(one.device or "").rstrip("/")
 
 
 def _shared(facts: Situation, target: Target, name: str, project: str | None) -> Iterator[Conflict]:

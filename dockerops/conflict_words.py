@@ -48,6 +48,7 @@ CONFLICTS = {
     "volume_differs": gettext_noop(
         "The volume {name} is here with another driver or other options ({there} instead of {wanted})."
     ),
+    "volume_device": gettext_noop("The volume {name} is here, but its files lie in {there} instead of {wanted}."),
     "volume_empty": gettext_noop("The archive does not hold the content of the volume {name}: {reason}"),
     "volume_elsewhere": gettext_noop(
         "The content of the volume {name} lies behind its driver; the volume is created, not filled."
@@ -114,6 +115,7 @@ REMEDIES = {
         "Choose the volume, or allow that missing networks and volumes are created from the archive."
     ),
     "volume_differs": gettext_noop("Restore under another project name, or remove the volume first."),
+    "volume_device": gettext_noop("Restore under another project name, or remove the volume first; its files stay."),
     "volume_elsewhere": gettext_noop("Restore {path} to another path and copy it into the volume."),
     "volume_shared": gettext_noop("Agree that it is replaced for all who use it."),
     "shared_with_original": gettext_noop("Choose it too, so that it gets a place of its own."),

@@ -68,6 +68,15 @@ class VolumeThere:
     anonymous: bool = False
     read: str = ""
 
+    @property
+    def device(self) -> str:
+        """What its options say that it really is: a directory, or whatever its driver mounts; "" for the engine's own.
+
+        Without a trailing “/”, as the kernel takes both for one.
+        """
+        device = self.options.get("device") or ""
+        return device.rstrip("/") if device.startswith("/") else device
+
 
 @dataclass(frozen=True)
 class NetworkThere:

@@ -333,3 +333,26 @@ def test_what_removes_itself_when_it_is_stopped_blocks_while_it_runs(choice: Cho
     assert blocking() == [name]
     row["state"] = "created"
     assert blocking() == []
+
+
+@pytest.mark.parametrize(
+    ("options", "blocks"),
+    [
+        ({"type": "none", "o": "bind", "device": "/srv/files"}, False),
+        ({"type": "none", "o": "rw,bind", "device": "/srv/files/"}, False),
+        ({"type": "none", "o": "bind", "device": "/mnt/newer"}, True),
+        ({"type": "ext4", "o": "loop", "device": "/srv/files"}, True),
+    ],
+)
+def test_a_bound_volume_that_lies_elsewhere_here_is_not_filled(options: dict[str, str], blocks: bool) -> None:
+    manifest, there = sample.manifest(), sample.empty()
+    bound = {"type": "none", "o": "bind", "device": "/srv/files"}
+    manifest["volumes"][0].update(options=bound, path="/srv/files")
+    names = sorted(options)
+    there["volumes"] = [{"name": "kiosk_data", "options": options, "option_names": names, "mountpoint": "/x/_data"}]
+    found = conflicts.find(sample.contents(manifest), sample.inventory(there), DATA, Options())
+    assert [one.subject for one in found if one.kind == "volume_device"] == ["kiosk_data"] * blocks
+    assert [one.severity for one in found if one.kind == "volume_device"] == ["block"] * blocks
+    below = Options(placement="other_path", path="/srv/below")
+    found = conflicts.find(sample.contents(manifest), sample.inventory(there), DATA, below)
+    assert not [one for one in found if one.severity == "block"]
