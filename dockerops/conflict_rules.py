@@ -38,6 +38,16 @@ def removes_itself(facts: Situation) -> Iterator[Conflict]:
             yield Conflict("removes_itself", "block", one.name, {"name": one.name})
 
 
+def ourselves(facts: Situation) -> Iterator[Conflict]:
+    """phpBorg itself, and what it cannot do without: who carries the restore out would not see its end."""
+    ours = [one for one in facts.there.containers if one.ours and one.is_active]
+    projects = {one.project for one in ours if one.project}
+    needed = {name for one in ours for name in one.depends_on}
+    for one in [*(user for user, _ in facts.users), *facts.replaced]:
+        if one.is_active and (one in ours or one.project in projects or one.name in needed):
+            yield Conflict("ourselves", "block", one.name, {"name": one.name})
+
+
 def names_taken(facts: Situation) -> Iterator[Conflict]:
     """Projects and containers that are there under the names that are wanted. One consent for a whole project."""
     projects: dict[str, list[Running]] = {}

@@ -9,6 +9,9 @@ CONFLICTS = {
     "container_on_volume": gettext_noop("The container {name} is active and uses {used}."),
     "container_on_path": gettext_noop("The container {name} is active and sees {used}."),
     "swarm_task": gettext_noop("{name} is a task of Swarm: it cannot be stopped or created by itself."),
+    "ourselves": gettext_noop(
+        "phpBorg runs in {name}, or needs it: the restore would stop who carries it out, and not be undone either."
+    ),
     "removes_itself": gettext_noop(
         "{name} removes itself when it is stopped (--rm): it could not be brought back if the restore failed."
     ),
@@ -91,6 +94,9 @@ REMEDIES = {
     "container_on_volume": gettext_noop("Agree that it is stopped meanwhile; it is started again."),
     "container_on_path": gettext_noop("Agree that it is stopped meanwhile; it is started again."),
     "swarm_task": gettext_noop("Scale its service to zero, or leave it out."),
+    "ourselves": gettext_noop(
+        "Restore under another project name, or use the script. If it is another phpBorg, stop it yourself first."
+    ),
     "removes_itself": gettext_noop("Stop it yourself, or wait for its end, and have the server checked again."),
     "project_running": gettext_noop(
         "Agree that its containers are stopped and set aside, or restore under another project name."

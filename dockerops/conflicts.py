@@ -20,6 +20,7 @@ _RULES = (
     conflict_rules.aside_running,
     conflict_rules.containers_in_use,
     conflict_rules.removes_itself,
+    conflict_rules.ourselves,
     conflict_rules.volumes,
     conflict_machine.paths,
     conflict_rules.networks,

@@ -41,6 +41,7 @@ class Running:
     depends_on: tuple[str, ...] = ()
     labels: dict[str, str] = field(default_factory=dict)
     stack: dict[str, Any] | None = None
+    ours: bool = False  # a phpBorg runs in it
     auto_remove: bool = False  # --rm: gone when it stops
 
     @property

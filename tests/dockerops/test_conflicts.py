@@ -356,3 +356,21 @@ def test_a_bound_volume_that_lies_elsewhere_here_is_not_filled(options: dict[str
     below = Options(placement="other_path", path="/srv/below")
     found = conflicts.find(sample.contents(manifest), sample.inventory(there), DATA, below)
     assert not [one for one in found if one.severity == "block"]
+
+
+def test_phpborg_and_what_it_needs_are_not_stopped_by_phpborg() -> None:
+    there = sample.there()
+    web = there["containers"][1]
+    web["ours"] = True
+
+    def blocking(choice: Choice) -> set[str]:
+        found = conflicts.find(sample.contents(), sample.inventory(there), choice, Options())
+        return {one.subject for one in found if one.kind == "ourselves" and one.severity == "block"}
+
+    assert blocking(PROJECT) == {"kiosk_db_1", "kiosk_web_1"}
+    assert blocking(DATA) == {"kiosk_db_1"}, "its database is of the same project"
+    assert blocking(PROBE) == set()
+    web["project"], web["depends_on"] = None, ["probe-1"]
+    assert blocking(PROBE) == {"probe-1"}
+    web["state"] = "exited"
+    assert blocking(PROJECT) == blocking(PROBE) == set()
