@@ -249,7 +249,7 @@ def _volume(facts: Situation, one: Volume) -> Iterator[Conflict]:
     if one.path is None:
         yield Conflict("volume_empty", "warn", name, {"name": name, "reason": one.problem or "…"})
     elif one.is_elsewhere and not any(target.source == one.path for target in facts.targets):
-        yield Conflict("volume_elsewhere", "warn", name, {"name": name, "path": one.path})
+        yield Conflict("volume_elsewhere", "stop", name, {"name": name, "path": one.path}, f"unfilled:{name}")
 
 
 def _lies_elsewhere(facts: Situation, one: Volume, there: VolumeThere) -> bool:

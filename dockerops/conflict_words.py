@@ -54,7 +54,8 @@ CONFLICTS = {
     "volume_device": gettext_noop("The volume {name} is here, but its files lie in {there} instead of {wanted}."),
     "volume_empty": gettext_noop("The archive does not hold the content of the volume {name}: {reason}"),
     "volume_elsewhere": gettext_noop(
-        "The content of the volume {name} lies behind its driver; the volume is created, not filled."
+        "The content of the volume {name} lies behind its driver and is not put back: the volume is created if it is "
+        "missing, and holds what its driver shows."
     ),
     "volume_shared": gettext_noop("The volume {name} is also used by {other} (container {container})."),
     "shared_with_original": gettext_noop("{name} would use {used} together with what uses it now."),
@@ -122,7 +123,9 @@ REMEDIES = {
     ),
     "volume_differs": gettext_noop("Restore under another project name, or remove the volume first."),
     "volume_device": gettext_noop("Restore under another project name, or remove the volume first; its files stay."),
-    "volume_elsewhere": gettext_noop("Restore {path} to another path and copy it into the volume."),
+    "volume_elsewhere": gettext_noop(
+        "Agree that it is not filled; restore {path} to another path and copy it into the volume."
+    ),
     "volume_shared": gettext_noop("Agree that it is replaced for all who use it."),
     "shared_with_original": gettext_noop("Choose it too, so that it gets a place of its own."),
     "container_missing": gettext_noop("Choose that container, too."),

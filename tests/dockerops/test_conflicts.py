@@ -99,7 +99,7 @@ TABLE: list[tuple[Callable[[Raw, Raw], None], Choice, Options, Told]] = [
                 ("path_there", "stop", path, f"overwrite:{path}")
                 for path in ("/opt/app", "/opt/shared", "/etc/app.conf")
             ),
-            ("volume_elsewhere", "warn", "kiosk_files", ""),
+            ("volume_elsewhere", "stop", "kiosk_files", "unfilled:kiosk_files"),
         },
     ),
     (
@@ -109,7 +109,7 @@ TABLE: list[tuple[Callable[[Raw, Raw], None], Choice, Options, Told]] = [
         {
             ("project_there", "stop", "kiosk", "project:kiosk"),
             ("network_created", "info", "proxy", ""),
-            ("volume_elsewhere", "warn", "kiosk_files", ""),
+            ("volume_elsewhere", "stop", "kiosk_files", "unfilled:kiosk_files"),
         },
     ),
     (
@@ -129,7 +129,7 @@ TABLE: list[tuple[Callable[[Raw, Raw], None], Choice, Options, Told]] = [
         Options(),
         {
             ("subnet_overlap", "stop", "kiosk_default", "free:kiosk_default"),
-            ("volume_elsewhere", "warn", "kiosk_files", ""),
+            ("volume_elsewhere", "stop", "kiosk_files", "unfilled:kiosk_files"),
         },
     ),
     (
@@ -161,7 +161,10 @@ TABLE: list[tuple[Callable[[Raw, Raw], None], Choice, Options, Told]] = [
         external_network_missing,
         PROJECT,
         Options(),
-        {("network_missing", "block", "proxy", ""), ("volume_elsewhere", "warn", "kiosk_files", "")},
+        {
+            ("network_missing", "block", "proxy", ""),
+            ("volume_elsewhere", "stop", "kiosk_files", "unfilled:kiosk_files"),
+        },
     ),
     (external_volume_missing, PROBE, Options(), {SHARED}),
     (external_volume_missing, PROBE, Options(create_missing=True), set()),
@@ -202,7 +205,7 @@ TABLE: list[tuple[Callable[[Raw, Raw], None], Choice, Options, Told]] = [
         {
             ("alias_shared", "stop", "proxy", "alias:proxy"),
             ("addresses_dropped", "warn", "proxy", ""),
-            ("volume_elsewhere", "warn", "two_files", ""),
+            ("volume_elsewhere", "stop", "two_files", "unfilled:two_files"),
         },
     ),
     (
@@ -246,7 +249,7 @@ def test_what_stands_beside_running_originals_is_told_before_anything_is_touched
 def test_nothing_is_planned_before_every_consent_is_given():
     found = conflicts.find(sample.contents(), sample.inventory(), PROJECT, Options())
     keys = {one.consent for one in found if one.consent}
-    assert len(keys) == 6
+    assert len(keys) == 7
     for key in keys:
         with pytest.raises(NotPlanned) as refused:
             plan_docker(sample.contents(), sample.inventory(), PROJECT, Options(), ABOUT, keys - {key})
@@ -265,9 +268,11 @@ def test_a_consent_to_stop_may_stand_in_the_options():
 def test_addresses_are_chosen_anew_only_with_consent():
     there = sample.there()
     subnet_of_somebody_else(sample.manifest(), there)
+    agreed = ["unfilled:kiosk_files"]
     with pytest.raises(NotPlanned):
-        plan_docker(sample.contents(), sample.inventory(there), PROJECT, Options(), ABOUT)
-    plan = plan_docker(sample.contents(), sample.inventory(there), PROJECT, Options(), ABOUT, ["free:kiosk_default"])
+        plan_docker(sample.contents(), sample.inventory(there), PROJECT, Options(), ABOUT, agreed)
+    agreed.append("free:kiosk_default")
+    plan = plan_docker(sample.contents(), sample.inventory(there), PROJECT, Options(), ABOUT, agreed)
     assert [step.params["free"] for step in plan.steps if step.op == "create_network"] == [True]
 
 
