@@ -15,7 +15,7 @@ from dockerops import typed
 from dockerops.choice import Choice
 from dockerops.manifest import Contents
 from dockerops.naming import PROJECT_NAME, SUFFIX
-from dockerops.options import Options
+from dockerops.options import MOST_HOURS, MOST_SHIFT, Options
 from dockerops.scripts.filling import MARK
 from servers.models import Server
 
@@ -47,7 +47,6 @@ LISTS = {
     "binds": ("custom",),
     "configs": ("configs", "custom"),
 }
-MOST_HOURS = 24 * 31
 
 
 class ServerForm(forms.Form):
@@ -237,7 +236,7 @@ class OptionsForm(forms.Form):
     port_shift = forms.IntegerField(
         label=gettext_lazy("Moved by"),
         min_value=1,
-        max_value=64_000,
+        max_value=MOST_SHIFT,
         error_messages={"required": gettext_lazy("Write by how much each port is moved.")},
     )
     protect = forms.ChoiceField(

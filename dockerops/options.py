@@ -13,6 +13,8 @@ PORTS = ("keep", "shift", "none")
 PROTECTIONS = ("aside", "archive", "none")
 STARTS = ("former", "none")
 IMAGES = ("archive", "present", "pull")
+MOST_HOURS = 24 * 31
+MOST_SHIFT = 64_000
 _CLOSED = {"placement": PLACEMENTS, "ports": PORTS, "protect": PROTECTIONS, "start": STARTS, "images": IMAGES}
 
 
