@@ -109,11 +109,13 @@ def space(facts: Situation) -> Iterator[Conflict]:
     """Room for what is extracted: what is replaced is renamed, so it takes none, but it frees none either."""
     needed: dict[str, int] = {}
     free: dict[str, int | None] = {}
+    more: set[str] = set()  # filesystems that also get what nobody knows the size of
     for target in facts.targets:
         device, there = room(facts, target)
         needed[device] = needed.get(device, 0) + (target.bytes or 0)
         free[device] = there
         if target.bytes is None:
+            more.add(device)
             yield Conflict("size_unknown", "info", target.path, {"path": target.path})
     device, there = root_room(facts)
     loaded = _loaded(facts)
@@ -125,7 +127,10 @@ def space(facts: Situation) -> Iterator[Conflict]:
         if available is None and wanted:
             yield Conflict("space_unknown", "warn", name, {"needed_bytes": wanted})
         elif available is not None and wanted > available:
-            yield Conflict("space", "block", name, {"needed_bytes": wanted, "free_bytes": available})
+            kind = "space_short" if name in more else "space"
+            yield Conflict(kind, "block", name, {"needed_bytes": wanted, "free_bytes": available})
+        elif available is not None and name in more:
+            yield Conflict("space_at_least", "warn", name, {"needed_bytes": wanted, "free_bytes": available})
 
 
 def room(facts: Situation, target: Target) -> tuple[str, int | None]:

@@ -74,6 +74,10 @@ CONFLICTS = {
     ),
     "image_tag": gettext_noop("The name {image} means another image here."),
     "space": gettext_noop("{needed_bytes} are needed and {free_bytes} are free."),
+    "space_short": gettext_noop("At least {needed_bytes} are needed and {free_bytes} are free."),
+    "space_at_least": gettext_noop(
+        "At least {needed_bytes} are needed, more than is known of some of it; {free_bytes} are free."
+    ),
     "space_unknown": gettext_noop("{needed_bytes} are needed; nobody could say how much is free."),
     "size_unknown": gettext_noop("Nobody knows how big {path} is in the archive."),
     "engine_older": gettext_noop("The Docker engine here is older ({there}) than the one of the archive ({then})."),
@@ -139,6 +143,8 @@ REMEDIES = {
     "image_by_tag": gettext_noop("Check the version after the restore."),
     "image_tag": gettext_noop("Agree that it will mean the restored one; containers that are there keep theirs."),
     "space": gettext_noop("Free room, or choose less."),
+    "space_short": gettext_noop("Free room, or choose less."),
+    "space_at_least": gettext_noop("Make sure that there is room: when it runs out, the restore fails and is undone."),
     "compose_missing": gettext_noop("Install Compose, or restore the files only."),
     "machine": gettext_noop("Restore on a machine of the same kind."),
     "path_links": gettext_noop("Restore to another path."),
