@@ -76,7 +76,7 @@ CONFLICTS = {
     "space": gettext_noop("{needed_bytes} are needed and {free_bytes} are free."),
     "space_short": gettext_noop("At least {needed_bytes} are needed and {free_bytes} are free."),
     "space_at_least": gettext_noop(
-        "At least {needed_bytes} are needed, more than is known of some of it; {free_bytes} are free."
+        "At least {needed_bytes} are needed, and nobody knows how big the rest is; {free_bytes} are free."
     ),
     "space_unknown": gettext_noop("{needed_bytes} are needed; nobody could say how much is free."),
     "size_unknown": gettext_noop("Nobody knows how big {path} is in the archive."),

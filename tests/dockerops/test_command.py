@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 )
 def test_numbers_that_no_form_would_take_are_refused(option: str, value: str) -> None:
     archive = rows.archive()
-    with pytest.raises(CommandError, match=f"{option} is a number from 1 to") as refused:
+    with pytest.raises(CommandError, match=option) as refused:
         call_command("docker-restore", archive.name, f"{option}={value}", stdout=StringIO())
     assert refused.value.returncode == 2
     assert not DockerRestore.objects.exists()
