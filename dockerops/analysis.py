@@ -76,6 +76,8 @@ def _sized(contents: Contents, docker: dict[str, Any], listing: Listing | None) 
     if listing is not None:
         sizes |= listing.sizes
         volumes |= {name: found.bytes for name, found in listing.volumes.items()}
+        # A volume that lies elsewhere (o=bind, a plugin's) is known by its path alone.
+        volumes |= {one.name: sizes[one.path] for one in contents.volumes if one.path in listing.sizes}
     return replace(
         contents,
         sizes={**contents.sizes, **sizes},
@@ -93,7 +95,11 @@ def wanted_sizes(manifest: bytes | None) -> list[str]:
         return []
     contents = parse(manifest)
     binds = [one.path for one in contents.binds if one.path]
-    return sorted({*binds, *contents.config_files, *(path for one in contents.projects for path in one.paths)})
+    # Those that nobody could count in time, or that only a container could see.
+    volumes = [one.path for one in contents.volumes if one.path and one.size_bytes is None]
+    return sorted(
+        {*binds, *volumes, *contents.config_files, *(path for one in contents.projects for path in one.paths)}
+    )
 
 
 def _recorded(items: dict[str, Any], docker: dict[str, Any], paths: Listing) -> Contents:

@@ -111,11 +111,13 @@ def space(facts: Situation) -> Iterator[Conflict]:
     totals = {place.device or place.mountpoint: place.total_bytes for place in facts.there.paths.values()}
     needed: dict[str, int] = {}
     free: dict[str, int | None] = {}
+    more: set[str] = set()  # filesystems that also get what nobody knows the size of
     for target in facts.targets:
         device, there = room(facts, target)
         needed[device] = needed.get(device, 0) + (target.bytes or 0)
         free[device] = there
         if target.bytes is None:
+            more.add(device)
             yield Conflict("size_unknown", "info", target.path, {"path": target.path})
     device, there = root_room(facts)
     loaded = _loaded(facts)
@@ -124,13 +126,16 @@ def space(facts: Situation) -> Iterator[Conflict]:
         free[device] = there
     for name, wanted in needed.items():
         available = free[name]
-        if available is None and wanted:
-            yield Conflict("space_unknown", "warn", name, {"needed_bytes": wanted})
+        if available is None:
+            if wanted:
+                yield Conflict("space_unknown", "warn", name, {"needed_bytes": wanted})
             continue
         reserve = reserve_of(wanted, totals.get(name))
-        if available is not None and wanted + reserve > available:
-            words: Words = {"needed_bytes": wanted, "free_bytes": available, "reserve_bytes": reserve}
-            yield Conflict("space", "block", name, words)
+        words: Words = {"needed_bytes": wanted, "free_bytes": available, "reserve_bytes": reserve}
+        if wanted + reserve > available:
+            yield Conflict("space_short" if name in more else "space", "block", name, words)
+        elif name in more:
+            yield Conflict("space_at_least", "warn", name, words)
 
 
 def reserve_of(needed: int, total: int | None) -> int:

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from dockerops import ordering
 from dockerops.conflict import Conflict
 from dockerops.conflict_facts import Situation, Target, network_names, network_there, overlap, uses, volume_there
-from dockerops.inventory import Listening, NetworkThere, Published, Running
+from dockerops.inventory import Listening, NetworkThere, Published, Running, VolumeThere
 from dockerops.manifest import MANIFEST, Container, Network, Port, Volume
-from dockerops.naming import BESIDE, problems
+from dockerops.naming import BESIDE, files_only, problems
 
 Words = dict[str, str | int]
 
@@ -31,6 +31,23 @@ def containers_in_use(facts: Situation) -> Iterator[Conflict]:
             yield Conflict("swarm_task", "block", container.name, {"name": container.name})
 
 
+def removes_itself(facts: Situation) -> Iterator[Conflict]:
+    """Containers that would have to be stopped, and would be gone then: nothing could bring them back."""
+    for one in [*(user for user, _ in facts.users), *facts.replaced]:
+        if one.is_active and one.auto_remove:
+            yield Conflict("removes_itself", "block", one.name, {"name": one.name})
+
+
+def ourselves(facts: Situation) -> Iterator[Conflict]:
+    """phpBorg itself, and what it cannot do without: who carries the restore out would not see its end."""
+    ours = [one for one in facts.there.containers if one.ours and one.is_active]
+    projects = {one.project for one in ours if one.project}
+    needed = {name for one in ours for name in one.depends_on}
+    for one in [*(user for user, _ in facts.users), *facts.replaced]:
+        if one.is_active and (one in ours or one.project in projects or one.name in needed):
+            yield Conflict("ourselves", "block", one.name, {"name": one.name})
+
+
 def names_taken(facts: Situation) -> Iterator[Conflict]:
     """Projects and containers that are there under the names that are wanted. One consent for a whole project."""
     projects: dict[str, list[Running]] = {}
@@ -46,6 +63,13 @@ def names_taken(facts: Situation) -> Iterator[Conflict]:
         kind = "project_running" if active else "project_there"
         counted: Words = {"name": project, "count": len(found), "active": active}
         yield Conflict(kind, "stop", project, counted, f"project:{project}")
+
+
+def aside_running(facts: Situation) -> Iterator[Conflict]:
+    """What an earlier restore has set aside, and Compose, or somebody, has started: two write to the same volumes."""
+    for one in facts.there.containers:
+        if one.is_aside and one.is_active:
+            yield Conflict("aside_running", "warn", one.name, {"name": one.name})
 
 
 def project_taken(facts: Situation) -> Iterator[Conflict]:
@@ -212,15 +236,26 @@ def volumes(facts: Situation) -> Iterator[Conflict]:
 
 def _volume(facts: Situation, one: Volume) -> Iterator[Conflict]:
     name = facts.names.volume(one.name)
-    there = facts.there.volume(name)
+    # Where only files are written, whatever volume is here has no part in it.
+    there = None if files_only(facts.selected, facts.options) else facts.there.volume(name)
     names = there.option_names or tuple(sorted(there.options)) if there else ()
     if there is not None and one.origin == MANIFEST and (one.driver, one.option_names) != (there.driver, names):
         words: Words = {"name": name, "wanted": one.driver, "there": there.driver}
         yield Conflict("volume_differs", "block", name, words)
+    elif there is not None and one.device is not None and _lies_elsewhere(facts, one, there):
+        place = facts.names.path(one.device)
+        found: Words = {"name": name, "wanted": place, "there": there.device or "…"}
+        yield Conflict("volume_device", "block", name, found)
     if one.path is None:
         yield Conflict("volume_empty", "warn", name, {"name": name, "reason": one.problem or "…"})
     elif one.is_elsewhere and not any(target.source == one.path for target in facts.targets):
-        yield Conflict("volume_elsewhere", "warn", name, {"name": name, "path": one.path})
+        yield Conflict("volume_elsewhere", "stop", name, {"name": name, "path": one.path}, f"unfilled:{name}")
+
+
+def _lies_elsewhere(facts: Situation, one: Volume, there: VolumeThere) -> bool:
+    """Is the directory of a bound volume another one here? What is put where it was would not be in the volume."""
+    bound = "bind" in there.options.get("o", "").split(",")
+    return not bound or there.device != facts.names.path(one.device or "").rstrip("/")
 
 
 def _shared(facts: Situation, target: Target, name: str, project: str | None) -> Iterator[Conflict]:

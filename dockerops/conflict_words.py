@@ -9,6 +9,12 @@ CONFLICTS = {
     "container_on_volume": gettext_noop("The container {name} is active and uses {used}."),
     "container_on_path": gettext_noop("The container {name} is active and sees {used}."),
     "swarm_task": gettext_noop("{name} is a task of Swarm: it cannot be stopped or created by itself."),
+    "ourselves": gettext_noop(
+        "phpBorg runs in {name}, or needs it: the restore would stop who carries it out, and not be undone either."
+    ),
+    "removes_itself": gettext_noop(
+        "{name} removes itself when it is stopped (--rm): it could not be brought back if the restore failed."
+    ),
     "project_running": gettext_noop(
         "The project {name} is running here: {active} of {count} containers would be replaced."
     ),
@@ -17,6 +23,9 @@ CONFLICTS = {
         "{count} containers of a project {name} are here already ({container} is one): Compose would take both for one."
     ),
     "container_taken": gettext_noop("There is a container {name} already ({state})."),
+    "aside_running": gettext_noop(
+        "{name} was set aside by an earlier restore, and runs: it may write to the same volumes as its successor."
+    ),
     "port_container": gettext_noop("{name} publishes port {port}/{protocol}, which the container {other} has."),
     "port_process": gettext_noop(
         "{name} publishes port {port}/{protocol}, on which another program of the server listens."
@@ -35,14 +44,18 @@ CONFLICTS = {
     ),
     "alias_shared": gettext_noop("{name} would answer in the network {network} to {aliases}, beside what is there."),
     "volume_there": gettext_noop("There is a volume {name} already; its content would be replaced."),
-    "volume_files": gettext_noop("{count} entries of the volume {name} would be replaced."),
+    "volume_files": gettext_noop(
+        "{count} files or folders of the volume {name} would be put back over what is there under their names."
+    ),
     "volume_missing": gettext_noop("The volume {name}, which {container} needs, is missing and not chosen."),
     "volume_differs": gettext_noop(
         "The volume {name} is here with another driver or other options ({there} instead of {wanted})."
     ),
+    "volume_device": gettext_noop("The volume {name} is here, but its files lie in {there} instead of {wanted}."),
     "volume_empty": gettext_noop("The archive does not hold the content of the volume {name}: {reason}"),
     "volume_elsewhere": gettext_noop(
-        "The content of the volume {name} lies behind its driver; the volume is created, not filled."
+        "The content of the volume {name} lies behind its driver and is not put back: the volume is created if it is "
+        "missing, and holds what its driver shows."
     ),
     "volume_shared": gettext_noop("The volume {name} is also used by {other} (container {container})."),
     "shared_with_original": gettext_noop("{name} would use {used} together with what uses it now."),
@@ -62,6 +75,12 @@ CONFLICTS = {
     "image_tag": gettext_noop("The name {image} means another image here."),
     "space": gettext_noop(
         "{needed_bytes} are needed and {free_bytes} are free, of which {reserve_bytes} are left to the machine."
+    ),
+    "space_short": gettext_noop(
+        "At least {needed_bytes} are needed and {free_bytes} are free, of which {reserve_bytes} are left to the machine."
+    ),
+    "space_at_least": gettext_noop(
+        "At least {needed_bytes} are needed, and nobody knows how big the rest is; {free_bytes} are free."
     ),
     "space_unknown": gettext_noop("{needed_bytes} are needed; nobody could say how much is free."),
     "size_unknown": gettext_noop("Nobody knows how big {path} is in the archive."),
@@ -87,12 +106,17 @@ REMEDIES = {
     "container_on_volume": gettext_noop("Agree that it is stopped meanwhile; it is started again."),
     "container_on_path": gettext_noop("Agree that it is stopped meanwhile; it is started again."),
     "swarm_task": gettext_noop("Scale its service to zero, or leave it out."),
+    "ourselves": gettext_noop(
+        "Restore under another project name, or use the script. If it is another phpBorg, stop it yourself first."
+    ),
+    "removes_itself": gettext_noop("Stop it yourself, or wait for its end, and have the server checked again."),
     "project_running": gettext_noop(
         "Agree that its containers are stopped and set aside, or restore under another project name."
     ),
     "project_there": gettext_noop("Agree that its containers are set aside, or restore under another project name."),
     "project_taken": gettext_noop("Choose another project name."),
     "container_taken": gettext_noop("Agree that it is stopped and set aside, or give a suffix."),
+    "aside_running": gettext_noop("Stop it with docker stop, or remove that restore's protection."),
     "port_container": gettext_noop("Shift the ports, publish none, or stop that container yourself."),
     "port_process": gettext_noop("Shift the ports, publish none, or end that program."),
     "network_differs": gettext_noop("Restore under another project name, or remove the network first."),
@@ -102,12 +126,17 @@ REMEDIES = {
     "subnet_overlap": gettext_noop("Agree that the engine chooses other addresses, or remove the other network first."),
     "alias_shared": gettext_noop("Agree that requests may reach the copy, or leave the container out."),
     "volume_there": gettext_noop("Agree that its content is replaced, or restore under another project name."),
-    "volume_files": gettext_noop("Agree that they are replaced; all others stay."),
+    "volume_files": gettext_noop(
+        "Agree that files of the same names are replaced. All others stay, also those in the chosen folders."
+    ),
     "volume_missing": gettext_noop(
         "Choose the volume, or allow that missing networks and volumes are created from the archive."
     ),
     "volume_differs": gettext_noop("Restore under another project name, or remove the volume first."),
-    "volume_elsewhere": gettext_noop("Restore {path} to another path and copy it into the volume."),
+    "volume_device": gettext_noop("Restore under another project name, or remove the volume first; its files stay."),
+    "volume_elsewhere": gettext_noop(
+        "Agree that it is not filled; restore {path} to another path and copy it into the volume."
+    ),
     "volume_shared": gettext_noop("Agree that it is replaced for all who use it."),
     "shared_with_original": gettext_noop("Choose it too, so that it gets a place of its own."),
     "container_missing": gettext_noop("Choose that container, too."),
@@ -121,6 +150,8 @@ REMEDIES = {
     "image_by_tag": gettext_noop("Check the version after the restore."),
     "image_tag": gettext_noop("Agree that it will mean the restored one; containers that are there keep theirs."),
     "space": gettext_noop("Free room, or choose less."),
+    "space_short": gettext_noop("Free room, or choose less."),
+    "space_at_least": gettext_noop("Make sure that there is room: when it runs out, the restore fails and is undone."),
     "compose_missing": gettext_noop("Install Compose, or restore the files only."),
     "machine": gettext_noop("Restore on a machine of the same kind."),
     "path_links": gettext_noop("Restore to another path."),

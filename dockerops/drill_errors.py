@@ -48,7 +48,10 @@ class DoesNotComeUp(PhpBorgError):
 
     code = "DRL-05"
     title = _("“{container}” does not come up from this archive.")
-    advice = _("Do not rely on this archive for that application. The proof's page has the last lines that it wrote.")
+    advice = _(
+        "The proof's page has the last lines that it wrote, and what a drill left out of it. If neither explains it, "
+        "do not rely on this archive for that application: prove another one."
+    )
 
 
 class DatabaseUnreadable(PhpBorgError):
@@ -56,7 +59,10 @@ class DatabaseUnreadable(PhpBorgError):
 
     code = "DRL-06"
     title = _("The database in “{container}” starts, and cannot be read whole.")
-    advice = _("Do not rely on this archive. Check the database on its server before the next backup.")
+    advice = _(
+        "The detail has the words of the database's tool. Check the database on its server, and do not rely on this "
+        "archive until the cause is known."
+    )
 
 
 class DrillLeft(PhpBorgError):

@@ -15,7 +15,7 @@ from dockerops import typed
 from dockerops.choice import Choice
 from dockerops.manifest import Contents
 from dockerops.naming import PROJECT_NAME, SUFFIX
-from dockerops.options import Options
+from dockerops.options import MOST_HOURS, MOST_SHIFT, Options
 from dockerops.scripts.filling import MARK
 from servers.models import Server
 
@@ -33,7 +33,9 @@ MODES = (
     (
         FILES,
         gettext_lazy("Single files of a volume"),
-        gettext_lazy("Some files or folders go into the volume; its other files stay."),
+        gettext_lazy(
+            "Some files, or all files of some folders, go into the volume; its other files stay, in these folders too."
+        ),
     ),
 )
 # Which lists of boxes count in which mode.
@@ -45,7 +47,6 @@ LISTS = {
     "binds": ("custom",),
     "configs": ("configs", "custom"),
 }
-MOST_HOURS = 24 * 31
 MOST_WAIT = 4 * 60
 
 
@@ -236,7 +237,7 @@ class OptionsForm(forms.Form):
     port_shift = forms.IntegerField(
         label=gettext_lazy("Moved by"),
         min_value=1,
-        max_value=64_000,
+        max_value=MOST_SHIFT,
         error_messages={"required": gettext_lazy("Write by how much each port is moved.")},
     )
     protect = forms.ChoiceField(
@@ -244,7 +245,7 @@ class OptionsForm(forms.Form):
         widget=forms.RadioSelect,
         choices=[
             ("aside", gettext_lazy("Keep it aside: can be rolled back by one click, until the time below is over")),
-            ("archive", gettext_lazy("Make an archive of it first; nothing is kept aside after success")),
+            ("archive", gettext_lazy("Keep it aside, and put its files into an archive first, which stays")),
             ("none", gettext_lazy("None: gone after success")),
         ],
         help_text=gettext_lazy("A restore that fails is undone in any case."),
@@ -291,7 +292,7 @@ class OptionsForm(forms.Form):
         ("project_name", "placement", ("other_project",)),
         ("name_suffix", "placement", ("other_project",)),
         ("port_shift", "ports", ("shift",)),
-        ("window_hours", "protect", ("aside",)),
+        ("window_hours", "protect", ("aside", "archive")),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

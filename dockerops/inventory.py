@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from dockerops import typed
 from dockerops.manifest import Engine, Mount
+
+# The ending of what a restore has set aside (planning.py): the beginning of its token.
+_ASIDE = re.compile(r".\.phpborg-[0-9a-f]{8}\Z")
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,18 @@ class Running:
     depends_on: tuple[str, ...] = ()
     labels: dict[str, str] = field(default_factory=dict)
     stack: dict[str, Any] | None = None
+    ours: bool = False  # a phpBorg runs in it
+    auto_remove: bool = False  # --rm: gone when it stops
 
     @property
     def is_active(self) -> bool:
         """Does it run, or is it paused or about to come back?"""
         return self.state in ("running", "paused", "restarting")
+
+    @property
+    def is_aside(self) -> bool:
+        """Is it kept of a state before a restore?"""
+        return _ASIDE.search(self.name) is not None
 
 
 @dataclass(frozen=True)
@@ -57,6 +68,15 @@ class VolumeThere:
     used_by: tuple[str, ...] = ()
     anonymous: bool = False
     read: str = ""
+
+    @property
+    def device(self) -> str:
+        """What its options say that it really is: a directory, or whatever its driver mounts; "" for the engine's own.
+
+        Without a trailing “/”, as the kernel takes both for one.
+        """
+        device = self.options.get("device") or ""
+        return device.rstrip("/") if device.startswith("/") else device
 
 
 @dataclass(frozen=True)

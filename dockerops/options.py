@@ -13,6 +13,8 @@ PORTS = ("keep", "shift", "none")
 PROTECTIONS = ("aside", "archive", "none")
 STARTS = ("former", "none")
 IMAGES = ("archive", "present", "pull")
+MOST_HOURS = 24 * 31
+MOST_SHIFT = 64_000
 _CLOSED = {"placement": PLACEMENTS, "ports": PORTS, "protect": PROTECTIONS, "start": STARTS, "images": IMAGES}
 
 
@@ -21,8 +23,8 @@ class Options:
     """`path`: the directory below which files are put with their whole paths (other path, other project).
 
     `images`: where one that is not there comes from; with `present` it must be there. `stop`: containers whose stop
-    was agreed to. `protect`: what is replaced is kept beside it for `window_hours`, or is archived before and dropped
-    after success, or is dropped after success. Whatever is chosen, a restore that fails is undone.
+    was agreed to. `protect`: what is replaced is kept beside it for `window_hours`; with “archive” its files are also
+    archived before; with “none” it is dropped after success. Whatever is chosen, a restore that fails is undone.
     """
 
     placement: str = "in_place"

@@ -148,5 +148,18 @@ class DockerPlan:
 
     @property
     def bytes(self) -> int:
-        """How much is extracted, as far as it is known."""
-        return sum(step.bytes or 0 for step in self.steps if step.op == "extract")
+        """How much is extracted; at least so much where `is_size_known` is false."""
+        return sum(self._known(step) for step in self.steps if step.op == "extract")
+
+    @property
+    def is_size_known(self) -> bool:
+        """Does anything say of all that is extracted how big it is?"""
+        return all(step.bytes is not None for step in self.steps if step.op == "extract")
+
+    def _known(self, extract: Step) -> int:
+        """Of this extraction: all, or what is known of the places that it is for."""
+        if extract.bytes is not None:
+            return extract.bytes
+        directory = extract.params["directory"]
+        places = (step for step in self.steps if step.op == "exchange" and step.params["stage"] == directory)
+        return sum(place.bytes or 0 for place in places)

@@ -63,7 +63,7 @@ def plan_docker(
         socket=about.socket,
         steps=tuple(builder.steps),
         renames=facts.names.as_renames(),
-        notes=tuple(_notes(facts)),
+        notes=(*_notes(facts), *_kept(builder.steps, options)),
         protected=tuple(builder.protected),
         manifest=MANIFEST_PATH if contents.origin == MANIFEST else "",
         manifest_sha256=contents.manifest_sha256 if contents.origin == MANIFEST else "",
@@ -210,7 +210,8 @@ class _Builder:
         return self.facts.place(target.path).exists
 
     def _how(self) -> str:
-        return {"aside": "aside", "archive": "archive", "none": "dropped"}[self.facts.options.protect]
+        """An archive holds files only: with it, too, everything is kept aside."""
+        return "dropped" if self.facts.options.protect == "none" else "aside"
 
     def _containers(self, stopped: list[Running]) -> None:
         made = {one.name: one for one in self.facts.created}
@@ -301,8 +302,14 @@ def _notes(facts: Situation) -> Iterator[Note]:
     for one in facts.created:
         if one.state not in _STARTED and options.start == "former":
             yield Note("not_started", {"name": facts.names.container(one.name), "state": one.state})
-    yield {
-        "aside": Note("kept_hours", {"hours": options.window_hours}),
-        "archive": Note("archived"),
-        "none": Note("dropped"),
-    }[options.protect]
+
+
+def _kept(steps: list[Step], options: Options) -> Iterator[Note]:
+    """What becomes of what is replaced; an archive is spoken of only where one is made."""
+    if options.protect == "none":
+        yield Note("dropped")
+        return
+    yield Note("kept_hours", {"hours": options.window_hours})
+    if options.protect == "archive":
+        made = next((step for step in steps if step.op == "archive_former"), None)
+        yield Note("archived", {"name": made.params["archive"]}) if made else Note("not_archived")

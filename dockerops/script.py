@@ -26,7 +26,7 @@ _FUNCTION = re.compile(
     r"^(?:# [^\n]*\n)*([a-z_]+)\(\) \{\n.*?^\}\n|^(?:# [^\n]*\n)*([a-z_]+)\(\) \{[^\n]*\}\n", re.M | re.S
 )
 # Notes that are about the worker: a script keeps nothing for a while.
-_OTHERWISE = ("kept_hours", "archived", "dropped")
+_OTHERWISE = ("kept_hours", "archived", "not_archived", "dropped")
 # Letters that a reader, or shellcheck, could take for what they are not.
 _TAKEN_WRONG = "$`‘’‚“”„"
 _TYPEWRITER = str.maketrans("‘’‚“”„", "'''\"\"\"")
@@ -79,7 +79,7 @@ def _header(plan: DockerPlan, form: str) -> str:
         _("It holds no secret and asks for the passphrase of the repository. Run it as root on the server."),
         *(note.sentence for note in plan.notes if note.code not in _OTHERWISE),
         _("What is replaced is kept beside it; at its end the script says where.")
-        if plan.protect == "aside"
+        if plan.protect != "none"
         else _("What is replaced is removed when everything is back."),
         _("When a step fails, everything before it is undone. Try it first with --dry-run.")
         if form == "advanced"

@@ -72,7 +72,7 @@ def _all(contents: Contents, choice: Choice) -> Selected:
 def _volumes(contents: Contents, choice: Choice) -> Selected:
     wanted = set(choice.volumes) or ({one.name for one in contents.volumes} if not choice.files else set())
     volumes = tuple(one for one in contents.volumes if one.name in wanted and one.name not in choice.files)
-    return Selected(volumes=volumes, files=dict(choice.files), named=frozenset(wanted))
+    return Selected(volumes=volumes, files=_files(choice), named=frozenset(wanted))
 
 
 def _projects(contents: Contents, choice: Choice) -> Selected:
@@ -112,7 +112,7 @@ def _custom(contents: Contents, choice: Choice) -> Selected:
         ),
         networks=tuple(networks.values()),
         paths=_paths([*own, *_bind_paths(binds), *choice.configs]),
-        files=dict(choice.files),
+        files=_files(choice),
         named=frozenset((*choice.volumes, *choice.networks)),
     )  # fmt: skip
 
@@ -132,6 +132,11 @@ def _project_paths(projects: Iterable[Project]) -> list[str]:
 
 def _bind_paths(binds: Iterable[Bind]) -> list[str]:
     return [one.path for one in binds if one.path]
+
+
+def _files(choice: Choice) -> dict[str, tuple[str, ...]]:
+    """Of each volume, each once: what lies in a chosen folder comes with it."""
+    return {volume: _paths(paths) for volume, paths in choice.files.items()}
 
 
 def _paths(paths: Iterable[str]) -> tuple[str, ...]:

@@ -61,7 +61,9 @@ SENTENCES = {
         "Puts the content of the volume {name} in place; the former one is kept aside."
     ),
     ("exchange", "new"): gettext_noop("Fills the new volume {name}."),
-    ("exchange", "files"): gettext_noop("Puts the chosen files of the volume {name} in place; its other files stay."),
+    ("exchange", "files"): gettext_noop(
+        "Puts the chosen files of the volume {name} in place; its other files stay, also in folders that were chosen."
+    ),
     ("exchange", "path"): gettext_noop("Puts {path} in place; what is there is kept aside."),
     ("create_container", ""): gettext_noop("Creates {name} from {image} with all of its options."),
     ("start", ""): gettext_noop("Starts {name}, as it was when the archive was made."),
@@ -100,7 +102,10 @@ NOTES = {
     "not_started": gettext_noop("{name} is created and not started: it was “{state}” when the archive was made."),
     "kept_hours": gettext_noop("What is replaced is kept aside for {hours} hours, and can be put back until then."),
     "dropped": gettext_noop("What is replaced is removed when everything is back; until then a failure puts it back."),
-    "archived": gettext_noop("What is replaced is archived before, and removed when everything is back."),
+    "archived": gettext_noop(
+        "Before, the files that are replaced are put into the archive {name}. It stays until somebody deletes it."
+    ),
+    "not_archived": gettext_noop("No files are replaced: no safety archive is made."),
     "files_only": gettext_noop("Only files are written, below {path}; the engine is not touched."),
     # Of an archive's contents.
     "no_manifest": gettext_noop(

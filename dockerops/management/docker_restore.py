@@ -17,7 +17,7 @@ from dockerops.choice import MODES, Choice
 from dockerops.conflict import Conflict
 from dockerops.forms import MOST_WAIT
 from dockerops.models import DockerRestore
-from dockerops.options import IMAGES, PORTS, PROTECTIONS, STARTS, Options
+from dockerops.options import IMAGES, MOST_HOURS, MOST_SHIFT, PORTS, PROTECTIONS, STARTS, Options
 from dockerops.plan import DockerPlan
 from dockerops.script import FORMS, script
 from dockerops.services import detecting, drafts, looking, planning, protection, rollback, starting
@@ -113,12 +113,13 @@ class Command(commands.Command):
         server = self.find(Server.objects.all(), options["server"]) if options["server"] else archive.server
         if server is None:
             raise CommandError(_("Name a server: the archive belongs to none."), returncode=ExitCode.USAGE)
+        chosen, how = _choice(options), _options(options)
         restore = drafts.open_draft(archive=archive)
         try:
             drafts.set_server(restore=restore, server=server)
             self._ended(looking.start(restore=restore, trigger=Trigger.COMMAND))
-            drafts.set_choice(restore=restore, choice=_choice(options).as_json())
-            drafts.set_options(restore=restore, options=_options(options).as_json())
+            drafts.set_choice(restore=restore, choice=chosen.as_json())
+            drafts.set_options(restore=restore, options=how.as_json())
             if not options["contents"]:
                 self._ended(detecting.start(restore=restore, trigger=Trigger.COMMAND))
                 restore.refresh_from_db()
@@ -222,14 +223,22 @@ def _options(options: dict[str, Any]) -> Options:
         project_name=options["as_project"],
         name_suffix=options["suffix"],
         ports=options["ports"],
-        port_shift=options["port_shift"],
+        port_shift=_bounded("--port-shift", options["port_shift"], MOST_SHIFT),
         protect=options["protect"],
-        window_hours=options["hours"],
+        window_hours=_bounded("--hours", options["hours"], MOST_HOURS),
         start=options["start"],
         images=options["images"],
         create_missing=options["create_missing"],
         wait_minutes=min(max(options["wait"], 1), MOST_WAIT),
     )
+
+
+def _bounded(name: str, value: int, most: int) -> int:
+    """What a form would take. Raises CommandError."""
+    if not 1 <= value <= most:
+        words = _("{option} is a number from 1 to {most}.").format(option=name, most=most)
+        raise CommandError(words, returncode=ExitCode.USAGE)
+    return value
 
 
 def _keys(found: Iterable[Conflict], options: dict[str, Any]) -> list[str]:

@@ -273,14 +273,14 @@ finish() {
         rm -rf --one-file-system -- "$place"
     done
     for place in "${!KEPT_PLACES[@]}"; do
-        if [ "$PROTECT" != aside ]; then
+        if [ "$PROTECT" = none ]; then
             rm -rf --one-file-system -- "$place"
         elif ! rmdir -- "$place" 2>/dev/null; then
             say "Kept: $place"
         fi
     done
     for place in "${KEPT_CONTAINERS[@]}"; do
-        if [ "$PROTECT" != aside ]; then
+        if [ "$PROTECT" = none ]; then
             d rm "$place" >/dev/null
         else
             say "Kept: container $place"

@@ -150,7 +150,21 @@ exchange_items() {
     local target=$1 place=${PLACES[$2]} source=${3#/} item
     shift 3
     for item in "$@"; do
-        exchange_entry "$target/$item" "$place" "$source/$item" || return 1
+        exchange_merged "$target/$item" "$place" "$source/$item" || return 1
+    done
+}
+
+# A folder that is on both sides is gone through: what only the server has in it stays.
+exchange_merged() {
+    local target=$1 place=$2 staged="$2/$STAGING/$3" one
+    if [ ! -d "$staged" ] || [ -L "$staged" ] || [ ! -d "$target" ] || [ -L "$target" ]; then
+        exchange_entry "$target" "$place" "$3"
+        return
+    fi
+    for one in "$staged"/* "$staged"/.[!.]* "$staged"/..?*; do
+        if [ -e "$one" ] || [ -L "$one" ]; then
+            exchange_merged "$target/${one##*/}" "$place" "$3/${one##*/}" || return 1
+        fi
     done
 }
 

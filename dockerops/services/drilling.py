@@ -173,6 +173,7 @@ class DrillRun:
         carrier = DrillCarrier(self.context, self.plan, self.engine, made, extraction, portions, way, _NO_SAFETY)
         self._check_bodies(carrier)
         drill_removing.hold(self.context, self.engine)
+        self._see(removed={"complete": False, "begun": True})  # what stays there when nobody is left to say more
         self.engine.begin(self.context.stop)
         for step in self.plan.steps:
             self._carry(carrier, step)

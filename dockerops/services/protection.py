@@ -37,7 +37,7 @@ def keep(context: TaskContext, restore: DockerRestore, plan: DockerPlan) -> date
         "token": plan.token,
         "restore": str(restore.pk),
     }
-    if plan.protect != "aside":
+    if plan.protect == "none":
         context.hold(KEPT, **data)
         return None
     until = timezone.now() + timedelta(hours=plan.window_hours)

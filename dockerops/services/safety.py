@@ -24,6 +24,12 @@ from phpborg.tasks.leases import new_token
 from servers.services.ways import open_way
 
 
+def safety_of(restore: DockerRestore) -> Archive | None:
+    """The archive of what this restore has replaced, while it is there."""
+    found = Archive.objects.filter(backup_config__before_docker_restore=str(restore.pk), trashed_at=None)
+    return found.filter(missing_at=None).order_by("-finished_at").first()
+
+
 class Safety:
     """Makes the archive that a plan asks for. Its turn at the repository has come (restore_run.py)."""
 

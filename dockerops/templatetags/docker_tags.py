@@ -128,10 +128,11 @@ def placement_words(options: Options) -> str:
 @register.filter
 def protection_words(options: Options) -> str:
     """What becomes of what is replaced."""
-    if options.protect == "aside":
-        hours = options.window_hours
-        return ngettext("kept aside for {count} hour", "kept aside for {count} hours", hours).format(count=hours)
-    return gettext("in an archive of its own") if options.protect == "archive" else gettext("none")
+    if options.protect == "none":
+        return gettext("none")
+    hours = options.window_hours
+    text = ngettext("kept aside for {count} hour", "kept aside for {count} hours", hours).format(count=hours)
+    return text if options.protect == "aside" else gettext("{text}, files also in an archive").format(text=text)
 
 
 @register.filter

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_http_methods
 from dockerops import typed
 from dockerops.models import DockerRestore
 from dockerops.services import detecting, drafts
+from dockerops.templatetags.docker_tags import shown
 from dockerops.views.frame import Step, draft_of, forward, frame, missing_before, task_context, to_step
 from phpborg.accounts.rights import Right, permission
 from phpborg.errors import PhpBorgError
@@ -51,6 +52,7 @@ def docker_conflicts(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         conflicts=[(one, one.consent in agreed) for one in conflicts],
         counts=_counts(conflicts),
         is_current=detecting.is_current(row),
+        stopping=", ".join(shown(name) for name in _stopping(conflicts)),
         is_blocked=any(one.severity == "block" for one in conflicts),
         then="review" if request.GET.get("then") == "review" else "",
     )
@@ -76,6 +78,12 @@ def _answered(request: HttpRequest, row: DockerRestore) -> HttpResponse:
         messages.error(request, _("Something still stands in the way. Agree to it, or choose other options."))
         return to_step(row, Step.CONFLICTS, **then)
     return to_step(row, Step.REVIEW if then else Step.OPTIONS)
+
+
+def _stopping(conflicts: tuple[Any, ...]) -> list[str]:
+    """What stops, or is set aside, for those who agree to all at once: containers and projects, each once."""
+    kinds = ("container_on_volume", "container_on_path", "container_taken", "project_running")
+    return list(dict.fromkeys(one.subject for one in conflicts if one.severity == "stop" and one.kind in kinds))
 
 
 def _counts(conflicts: tuple[Any, ...]) -> dict[str, int]:

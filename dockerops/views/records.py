@@ -17,6 +17,7 @@ from dockerops.models import DockerRestore
 from dockerops.options import Options
 from dockerops.plan import DockerPlan
 from dockerops.services import drafts, protection, rollback
+from dockerops.services.safety import safety_of
 from dockerops.views.frame import LABELS, Step, address, restores, task_context
 from phpborg.accounts.rights import Right, permission
 from phpborg.tasks.models import Task
@@ -73,6 +74,8 @@ def docker_restore(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         "rollback_question": rollback_question(row),
         "forget_question": forget_question(row),
         "kept": plan.protected if plan and row.is_protected else (),
+        "has_kept_containers": any(one.what == "container" for one in plan.protected) if plan else False,
+        "safety": safety_of(row),
         **task_context(row.task_ref),
     }
     context["is_busy"] = bool(context["is_waiting"] or undoing["is_waiting"] or forgetting)

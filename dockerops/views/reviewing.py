@@ -133,7 +133,7 @@ def question(row: DockerRestore, plan: DockerPlan) -> Confirmation:
         words.append(_("These containers stop: {names}.").format(names=", ".join(stopped)))
     if not plan.protected:
         words.append(_("Nothing that is there now is replaced."))
-    elif plan.protect == "aside":
+    elif plan.protect != "none":
         hours = plan.window_hours
         kept = ngettext(
             "What is replaced is kept for {count} hour and can be brought back until then.",
@@ -141,8 +141,9 @@ def question(row: DockerRestore, plan: DockerPlan) -> Confirmation:
             hours,
         )
         words.append(kept.format(count=hours))
-    elif plan.protect == "archive":
-        words.append(_("What is replaced is put into an archive first. It is not kept aside."))
+        if safety := next((step.params["archive"] for step in plan.steps if step.op == "archive_former"), ""):
+            text = _("Its files are put into the archive {name} first, which stays until somebody deletes it.")
+            words.append(text.format(name=safety))
     else:
         words.append(_("What is replaced is gone after success: this cannot be undone."))
     is_lossy = bool(plan.protected) and plan.protect == "none"

@@ -180,6 +180,32 @@ def test_names_that_engines_and_their_plugins_give_are_taken():
     assert sample.contents(raw).containers[0].name == "A.b_c-1"
 
 
+def test_sizes_of_volumes_that_nobody_counted_are_asked_for_by_their_paths() -> None:
+    raw = sample.manifest()
+    for row, path in zip(raw["volumes"], ("/var/lib/docker/volumes/kiosk_data/_data", "/srv/bound"), strict=False):
+        row.update(size_bytes=None, path=path)
+    data = json.dumps(raw).encode()
+    wanted = wanted_sizes(data)
+    assert {"/var/lib/docker/volumes/kiosk_data/_data", "/srv/bound"} <= set(wanted)
+    rows = (("var/lib/docker/volumes/kiosk_data/_data/x", "-", 77), ("srv/bound/deep/y", "-", 5))
+    found = analyse(data, {}, listed(*rows, wanted=tuple(wanted)))
+    assert [one.size_bytes for one in found.volumes][:2] == [77, 5]
+    counted = json.dumps(sample.manifest()).encode()
+    assert not {row["path"] for row in sample.manifest()["volumes"] if row["size_bytes"]} & set(wanted_sizes(counted))
+
+
+def test_a_plan_says_at_least_where_it_does_not_know_all() -> None:
+    raw, choice = sample.manifest(), Choice("volumes", volumes=("kiosk_data",))
+    for size, known, told in ((40, True, 40), (None, False, 0)):
+        raw["volumes"][0]["size_bytes"] = size
+        made = plan_docker(sample.contents(raw), sample.inventory(sample.empty()), choice, Options(), ABOUT)
+        assert (made.is_size_known, made.bytes) == (known, told)
+    choice = Choice("volumes", volumes=("kiosk_data", raw["volumes"][1]["name"]))
+    raw["volumes"][1].update(size_bytes=7, driver="local", options={})
+    made = plan_docker(sample.contents(raw), sample.inventory(sample.empty()), choice, Options(), ABOUT)
+    assert (made.is_size_known, made.bytes) == (False, 7)
+
+
 def test_an_archive_without_metadata_is_restored_by_its_files_and_compose():
     found = analyse(listing=listed(*SHOP))
     target = sample.inventory(sample.empty())

@@ -56,7 +56,7 @@ SECOND = Options(placement="other_project", project_name="two", ports="none")
 Raw = dict[str, Any]
 Told = set[tuple[str, str, str, str]]
 # Told wherever sizes are not known; no question of these tests.
-QUIET = {"size_unknown"}
+QUIET = {"size_unknown", "space_at_least"}
 
 
 def told(manifest: Raw, there: Raw, choice: Choice, options: Options) -> Told:
@@ -102,7 +102,7 @@ TABLE: list[tuple[Callable[[Raw, Raw], None], Choice, Options, Told]] = [
                 ("path_there", "stop", path, f"overwrite:{path}")
                 for path in ("/opt/app", "/opt/shared", "/etc/app.conf")
             ),
-            ("volume_elsewhere", "warn", "kiosk_files", ""),
+            ("volume_elsewhere", "stop", "kiosk_files", "unfilled:kiosk_files"),
         },
     ),
     (
@@ -112,7 +112,7 @@ TABLE: list[tuple[Callable[[Raw, Raw], None], Choice, Options, Told]] = [
         {
             ("project_there", "stop", "kiosk", "project:kiosk"),
             ("network_created", "info", "proxy", ""),
-            ("volume_elsewhere", "warn", "kiosk_files", ""),
+            ("volume_elsewhere", "stop", "kiosk_files", "unfilled:kiosk_files"),
         },
     ),
     (
@@ -132,7 +132,7 @@ TABLE: list[tuple[Callable[[Raw, Raw], None], Choice, Options, Told]] = [
         Options(),
         {
             ("subnet_overlap", "stop", "kiosk_default", "free:kiosk_default"),
-            ("volume_elsewhere", "warn", "kiosk_files", ""),
+            ("volume_elsewhere", "stop", "kiosk_files", "unfilled:kiosk_files"),
         },
     ),
     (
@@ -164,7 +164,10 @@ TABLE: list[tuple[Callable[[Raw, Raw], None], Choice, Options, Told]] = [
         external_network_missing,
         PROJECT,
         Options(),
-        {("network_missing", "block", "proxy", ""), ("volume_elsewhere", "warn", "kiosk_files", "")},
+        {
+            ("network_missing", "block", "proxy", ""),
+            ("volume_elsewhere", "stop", "kiosk_files", "unfilled:kiosk_files"),
+        },
     ),
     (external_volume_missing, PROBE, Options(), {SHARED}),
     (external_volume_missing, PROBE, Options(create_missing=True), set()),
@@ -210,7 +213,7 @@ TABLE: list[tuple[Callable[[Raw, Raw], None], Choice, Options, Told]] = [
         {
             ("alias_shared", "stop", "proxy", "alias:proxy"),
             ("addresses_dropped", "warn", "proxy", ""),
-            ("volume_elsewhere", "warn", "two_files", ""),
+            ("volume_elsewhere", "stop", "two_files", "unfilled:two_files"),
         },
     ),
     (
@@ -274,10 +277,11 @@ def test_a_consent_to_stop_may_stand_in_the_options():
 def test_addresses_are_chosen_anew_only_with_consent():
     there = sample.there()
     subnet_of_somebody_else(sample.manifest(), there)
+    agreed = ["unfilled:kiosk_files", "system:/etc/app.conf"]
     with pytest.raises(NotPlanned):
-        plan_docker(sample.contents(), sample.inventory(there), PROJECT, Options(), ABOUT, ["system:/etc/app.conf"])
-    consents = ["free:kiosk_default", "system:/etc/app.conf"]
-    plan = plan_docker(sample.contents(), sample.inventory(there), PROJECT, Options(), ABOUT, consents)
+        plan_docker(sample.contents(), sample.inventory(there), PROJECT, Options(), ABOUT, agreed)
+    agreed.append("free:kiosk_default")
+    plan = plan_docker(sample.contents(), sample.inventory(there), PROJECT, Options(), ABOUT, agreed)
     assert [step.params["free"] for step in plan.steps if step.op == "create_network"] == [True]
 
 

@@ -132,6 +132,18 @@ def test_an_error_of_a_fake_drill_has_no_line_that_a_database_wrote(monkeypatch:
         assert CANARY in str(run.seen["containers"])
 
 
+def test_a_drill_that_was_killed_does_not_say_that_it_had_made_nothing(
+    nightly: BackupJob, of_docker: Archive, client_of: ClientOf, bob: User
+) -> None:
+    proof = begun(nightly)
+    proof.evidence = {"drill": {"kind": "docker", "times": {}, "removed": {"complete": False, "begun": True}}}
+    proofs.keep(proof)
+    ended(proof, TaskState.FAILED)
+    text = client_of(bob).get(proof.get_absolute_url()).content.decode()
+    assert "The drill was cut short" in text
+    assert "Nothing had been made" not in text
+
+
 @pytest.mark.parametrize(
     ("error", "keeps"),
     [

@@ -279,6 +279,18 @@ def test_protection_says_what_becomes_of_what_is_replaced():
     order = [step.op for step in made.steps]
     assert order.index("archive_former") > max(place for place, op in enumerate(order) if op == "stop_container")
     assert order.index("archive_former") < order.index("rename_container")
+    # An archive holds no container: everything is kept aside, too.
+    assert {one.how for one in made.protected} == {"aside"}
+    assert {"kept_hours", "archived"} <= {note.code for note in made.notes}
+
+
+def test_an_archive_of_what_is_replaced_is_spoken_of_only_where_one_is_made():
+    made = plan(Choice("custom", containers=("probe-1",)), Options(protect="archive"))
+    assert not steps(made, "archive_former")
+    assert [one.what for one in made.protected] == ["container"]
+    codes = {note.code for note in made.notes}
+    assert "not_archived" in codes
+    assert "archived" not in codes
 
 
 def test_what_others_depend_on_is_started_first_and_stopped_last():

@@ -219,7 +219,8 @@ def test_only_volumes_come_back_and_a_safety_archive_holds_what_they_held(
     }
     beside = {path: one for path, one in changed.items() if "beside" in path}
     assert {path: now[path] for path in beside} == beside
-    assert not restore.is_protected
+    assert restore.is_protected
+    is_good(products.ended(protection.start_forget(restore=restore)))
     assert not Lease.objects.held().exists()
     assert stage.traces(engine) == []
     safety = Archive.objects.get(backup_config__before_docker_restore=str(restore.pk))

@@ -38,7 +38,8 @@ Step = DockerRestore.Step
 
 def draft(**more: Any) -> DockerRestore:
     """Nothing stands in the way of it."""
-    return rows.draft(None, Step.REVIEW, **{"options": Options(create_missing=True).as_json(), **more})
+    given = {"options": Options(create_missing=True).as_json(), "consents": ["unfilled:kiosk_files"]}
+    return rows.draft(None, Step.REVIEW, **{**given, **more})
 
 
 def test_what_changes_the_question_makes_the_answers_stale() -> None:

@@ -58,6 +58,7 @@ def without_top_time(found: dict[bytes, object]) -> dict[bytes, object]:
 
 
 FORMS = {"exchange_whole": (), "exchange_entries": (), "exchange_items": ("rows", f"deep/{ODD}/file", "only new")}
+FORMS_AND_FOLDERS = [*FORMS.items(), ("exchange_items", ("deep", "only new"))]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -81,14 +82,26 @@ def test_what_was_staged_is_in_place_and_what_was_there_comes_back(place: Path, 
 
 
 @pytest.mark.parametrize("end", ["false", "kill -TERM $$; sleep 5", "kill -INT $$; sleep 5", "exit 0"])
-@pytest.mark.parametrize("form", FORMS)
-def test_whatever_ends_it_early_puts_everything_back(place: Path, form: str, end: str):
+@pytest.mark.parametrize(("form", "items"), FORMS_AND_FOLDERS)
+def test_whatever_ends_it_early_puts_everything_back(place: Path, form: str, items: tuple[str, ...], end: str):
     before = tree(place)
     traps = "trap ended EXIT; trap interrupted INT TERM HUP"
-    done = run(place, traps, settle(place), call(place, form, FORMS[form]), end)
+    done = run(place, traps, settle(place), call(place, form, items), end)
     assert done.returncode != 0
     assert b"Everything is as it was." in done.stdout, done.stdout + done.stderr
     assert without_top_time(_without_times(tree(place))) == without_top_time(_without_times(before))
+
+
+def test_a_folder_keeps_what_only_the_server_has(place: Path):
+    (place / "target/deep" / ODD / "newer").write_text("since")
+    (place / "new/deep/fresh/way").mkdir(parents=True)
+    done = run(place, settle(place), call(place, "exchange_items", ("deep",)))
+    assert done.returncode == 0, done.stderr
+    deep = place / "target/deep"
+    assert (deep / ODD / "newer").read_text() == "since"
+    assert (deep / ODD / "file").read_text() == "new"
+    assert (deep / "fresh/way").is_dir()
+    assert (place / "target/rows").read_text() == "old"
 
 
 def _without_times(found: dict[bytes, tuple[object, ...]]) -> dict[bytes, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from backups.models import Archive
 from dockerops.models import DockerRestore
 from dockerops.options import Options
 from dockerops.run_errors import EngineUnknown
@@ -57,6 +59,15 @@ def test_nothing_goes_on_before_everything_is_agreed_to(client_of: ClientOf, bob
     answer = browser.post(at("conflicts", row), {"consent": keys, "next": "1"})
     assert answer["Location"] == at("options", row)
     assert browser.get(at("review", row)).status_code == 200
+
+
+def test_who_agrees_to_all_at_once_reads_what_stops(client_of: ClientOf, bob: User) -> None:
+    row = rows.conflicting(bob)
+    text = text_of(client_of(bob).get(at("conflicts", row)))
+    named = text.partition('for="consent-all">')[2].partition("</label>")[0]
+    stops = [one.subject for one in detecting.conflicts_of(row) if one.kind == "container_taken"]
+    assert stops
+    assert all(name in named for name in ("kiosk", *stops))
 
 
 def test_what_blocks_ends_the_way_and_shows_another(client_of: ClientOf, bob: User) -> None:
@@ -203,6 +214,21 @@ def test_without_protection_the_name_of_the_server_is_typed(client_of: ClientOf,
     assert start(browser, row, confirmed="1", typed="shop-1").status_code == 302
 
 
+def test_an_archive_of_what_is_replaced_is_named_before_and_linked_after(client_of: ClientOf, bob: User) -> None:
+    row = rows.conflicting(bob, agreed=True, options=Options(protect="archive"))
+    browser = client_of(bob)
+    name = f"before-{row.token[:8]}"
+    text = start(browser, row).content.decode()
+    assert f"archive {name} first" in text
+    assert "kept for 24 hours" in text
+    done = rows.record(bob)
+    assert "safety" not in text_of(browser.get(done.get_absolute_url()))
+    made = rows.archive(name, backup_config={"source_kind": "files", "before_docker_restore": str(done.pk)})
+    assert made.get_absolute_url() in text_of(browser.get(done.get_absolute_url()))
+    Archive.objects.filter(pk=made.pk).update(trashed_at=timezone.now())
+    assert made.get_absolute_url() not in text_of(browser.get(done.get_absolute_url()))
+
+
 def protected(bob: User, **more: Any) -> DockerRestore:
     row = rows.record(
         bob, protected_until=timezone.now() + timedelta(hours=5), report={"kept_bytes": 2_000_000}, **more
@@ -235,6 +261,16 @@ def test_what_is_kept_is_brought_back_or_let_go_after_a_question(
     assert f"watch=task:{task.pk}" in page
     assert at("rollback", row) not in page, "nothing is offered while it runs"
     assert browser.get(at(what, row))["Location"] == row.get_absolute_url()
+
+
+def test_while_containers_are_kept_the_record_warns_of_compose(client_of: ClientOf, bob: User) -> None:
+    row = protected(bob)
+    browser, words = client_of(bob), "do not let Compose act on this project"
+    assert words in text_of(browser.get(row.get_absolute_url()))
+    plan = planning.stored_plan(row)
+    rest = replace(plan, protected=tuple(one for one in plan.protected if one.what == "path"))
+    DockerRestore.objects.filter(pk=row.pk).update(plan=rest.as_json())
+    assert words not in text_of(browser.get(row.get_absolute_url()))
 
 
 def test_after_its_window_nothing_is_offered_and_a_click_of_before_is_told(client_of: ClientOf, bob: User) -> None:

@@ -7,23 +7,15 @@ the archive does not have are kept aside too, and the directory gets the owner, 
 
 import os
 import stat
-from typing import List, NamedTuple, Optional, Tuple
+from typing import List, Optional, Tuple
 
 from .. import copying, policy, staging, tree, validate, wire
-from . import keeping, unused
+from . import keeping, merging, unused
 from .engine import Engine
 from .journal import Record
 from .keeping import Mark
+from .merging import Pair
 from .steps import Context, Kind, Note, Problem, Table
-
-_MOST = 100000
-
-
-class _Pair(NamedTuple):
-    """What was staged there (path below the staging directory; None: nothing) and where it belongs."""
-
-    staged: Optional[bytes]
-    place: bytes
 
 
 class Exchange(Kind):
@@ -45,13 +37,13 @@ class Exchange(Kind):
         items = params.get("items")
         self._items: Optional[List[bytes]] = None
         if items is not None:
-            self._items = [validate.relative(item, "items") for item in validate.texts(items, "items", _MOST)]
+            self._items = [validate.relative(item, "items") for item in validate.texts(items, "items", merging.MOST)]
         mode = params.get("mode")
         self._mode = None if mode is None else validate.number(mode, "mode", 0, 0o7777)
-        made = validate.texts(params.get("made") or [], "made", _MOST)
+        made = validate.texts(params.get("made") or [], "made", merging.MOST)
         self._made = [validate.absolute(path, "made") for path in made]
         self._undo: Table = {}
-        self._pairs: List[_Pair] = []
+        self._pairs: List[Pair] = []
 
     def prepare(self) -> Table:
         unused.check(self.engine, self._target)
@@ -89,11 +81,11 @@ class Exchange(Kind):
         finally:
             os.close(parent)
 
-    def _find_pairs(self, staged: int) -> List[_Pair]:
+    def _find_pairs(self, staged: int) -> List[Pair]:
         if self._items is not None:
-            return [_Pair(self._source + b"/" + item, self._target + b"/" + item) for item in self._items]
+            return merging.pairs(staged, self._source, self._target, self._items, self.context.control)
         if not self._whole_content(cannot_be_renamed(self._target)):
-            return [_Pair(self._source, self._target)]
+            return [Pair(self._source, self._target)]
         ours = {staging.staging_name(self.context.token), keeping.name_of(self.context.token)}
         source = _opened_below(self._source, staged)
         try:
@@ -108,11 +100,11 @@ class Exchange(Kind):
         # An own directory of a filesystem stays where it is.
         there = {name for name in there if name in coming or name != b"lost+found"}
         return [
-            _Pair(self._source + b"/" + name if name in coming else None, self._target + b"/" + name)
+            Pair(self._source + b"/" + name if name in coming else None, self._target + b"/" + name)
             for name in sorted(coming | there)
         ]
 
-    def _move(self, pair: _Pair, number: int, staged: int) -> Table:
+    def _move(self, pair: Pair, number: int, staged: int) -> Table:
         coming = None if pair.staged is None else _status_below(pair.staged, staged)
         former = _status(pair.place)
         if coming is not None and former is not None and stat.S_ISLNK(former.st_mode) != stat.S_ISLNK(coming.st_mode):
@@ -155,7 +147,7 @@ class Exchange(Kind):
         put = sum(1 for move in self._undo["moves"] if move["new"] is not None)
         return {"target": wire.shown(self._target), "put": put, "kept": former}
 
-    def _put(self, pair: _Pair, move: Table, keep: int, staged: int) -> None:
+    def _put(self, pair: Pair, move: Table, keep: int, staged: int) -> None:
         directory, _ = tree.walk_to(keeping.split(pair.place)[0])
         source: Optional[Tuple[int, bytes]] = None
         try:

@@ -108,6 +108,7 @@ def container_row(said: Table, seen: Seen, is_file: Callable[[str], bool]) -> Ta
         "restart": ((said.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name") or "no",
         "image": (said.get("Config") or {}).get("Image"),
         "image_id": said.get("Image"),
+        "ours": "PHPBORG_VAR" in probe.variables_of(said),  # phpBorg itself runs in it
         "stack": {"service": service, "id": labels.get(SWARM + "service.id")} if service else None,
         "dockerfile": probe.container(said, uncounted(is_file))["dockerfile"],
         "depends_on": depends_on(said, seen),

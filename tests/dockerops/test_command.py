@@ -1,0 +1,27 @@
+"""The command `docker-restore` refuses what no form would take, before anything is looked at."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from dockerops.models import DockerRestore
+from phpborg.tasks.models import Task
+from tests.dockerops import rows
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--hours", "0"), ("--hours", "-5"), ("--hours", "745"), ("--port-shift", "0"), ("--port-shift", "64001")],
+)
+def test_numbers_that_no_form_would_take_are_refused(option: str, value: str) -> None:
+    archive = rows.archive()
+    with pytest.raises(CommandError, match=option) as refused:
+        call_command("docker-restore", archive.name, f"{option}={value}", stdout=StringIO())
+    assert refused.value.returncode == 2
+    assert not DockerRestore.objects.exists()
+    assert not Task.objects.exists()
