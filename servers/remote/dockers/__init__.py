@@ -54,7 +54,10 @@ def docker(request: wire.Request, control: wire.Control) -> None:
 
                 wire.answer(drilling.drill(engine, token, request))
                 return
-            wire.answer(restoring.begin(token) if action == "begin" else restoring.do(engine, token, request, control))
+            if action == "begin":
+                wire.answer(restoring.begin(token, engine.path))
+            else:
+                wire.answer(restoring.do(engine, token, request, control))
 
 
 def _socket(request: wire.Request) -> str:
