@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from servers.remote import tree, wire
+from servers.remote import dockers, tree, wire
 from servers.remote.dockers import exchanging, restoring
 from servers.remote.dockers.drilling import MakePrivate
 from servers.remote.dockers.images import NeedImage
 from servers.remote.dockers.journal import Journal
-from tests.dockers.steps_at_hand import NoEngine, do, journals_fixture
+from tests.dockers.steps_at_hand import NoEngine, do, journals_fixture, request
 
 __all__ = ["journals_fixture"]
 TOKEN = "abcdef12-3456"
@@ -174,3 +174,20 @@ def test_no_step_is_done_at_another_engine(journals: Path) -> None:
     with pytest.raises(wire.Refused, match="into the engine at"):
         do(NoEngine(), TOKEN, 0, "need_image", {"reference": "x"})
     assert Journal(TOKEN).records() == []
+
+
+@pytest.mark.parametrize("action", ["inventory", "compare", "begin", "do", "drill"])
+@pytest.mark.parametrize("rules", ['{"docker": false}', '{"restore_roots": ["/x"]}'])
+def test_where_the_policy_forbids_it_nothing_is_asked(
+    action: str, rules: str, journals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An inventory tells ports, paths and labels: it is for restores alone. What ends one is always allowed."""
+    (tmp_path / "policy.json").write_text(rules)
+    asked = request(0, "need_image", {"reference": "x"})
+    asked.args.update(action=action, socket=str(tmp_path / "none.sock"), token=TOKEN)
+    with pytest.raises(wire.Refused, match="“docker” in the policy"):
+        dockers.docker(asked, wire.Control(60))
+    (tmp_path / "policy.json").write_text("{}")
+    with pytest.raises(wire.Refused) as refused:
+        dockers.docker(asked, wire.Control(60))
+    assert refused.value.code == "docker-away"

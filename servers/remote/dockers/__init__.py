@@ -28,6 +28,8 @@ def docker(request: wire.Request, control: wire.Control) -> None:
     from . import comparing, looking, restoring
     from .engine import Engine
 
+    if action in ("inventory", "compare"):
+        policy.check_docker("that its containers are looked at for a restore")
     if action == "inventory":
         with Engine(_socket(request), control.check) as engine:
             wire.answer(looking.inventory(engine, request.args, control))
