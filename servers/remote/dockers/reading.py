@@ -15,8 +15,7 @@ from .engine import Engine
 
 COMPOSE = bodies.COMPOSE
 SWARM = "com.docker.swarm."
-# What other programs of ours put beside containers: no part of what is there.
-OURS = ("phpborg.session", "phpborg.docker", "phpborg.drill")
+OURS = probe.OURS
 _NO_TIME = "0001-01-01T00:00:00Z"
 _NETWORK = ("Driver", "Internal", "Attachable", "EnableIPv6", "IPAM", "Options", "Labels", "Scope", "ConfigOnly")
 Table = Dict[str, Any]
@@ -80,7 +79,7 @@ def labels_of(said: Table) -> Dict[str, str]:
 
 def is_ours(said: Table) -> bool:
     """A container that this product runs beside those that are backed up."""
-    return any(label in labels_of(said) for label in OURS)
+    return probe.is_ours(said)
 
 
 def container_row(said: Table, seen: Seen, is_file: Callable[[str], bool]) -> Table:

@@ -136,7 +136,7 @@ def _inventory(engine: Engine, look: base.Look) -> Dict[str, Any]:
             said = engine.inspect(listed["Id"])
             if docker_said.asks_its_image(said):
                 said = docker_said.own_labels(said, _image(engine, said))
-            if not _is_drilled({"Labels": docker_said.labels_of(said)}):
+            if not docker_said.is_ours(said):
                 inspected.append(said)
         except Failed as failure:
             if failure.status != 404:  # 404: it was removed meanwhile

@@ -11,6 +11,9 @@ from typing import Any, Dict, List, Optional
 from .docker_disk import Disk
 
 _LABEL = "com.docker.compose."
+# What other programs of ours put beside containers: no part of what is there.
+OURS = ("phpborg.session", "phpborg.docker", "phpborg.drill")
+_DRILL_LETTERS = 8
 # Labels that mean something here.
 _MEANT = (_LABEL, "com.docker.swarm.", "phpborg.")
 # Of them, those that no image has of Compose.
@@ -59,6 +62,20 @@ def own_labels(said: Dict[str, Any], image: Optional[Dict[str, Any]]) -> Dict[st
         same = {key for key in same if not key.startswith(_LABEL)}
     kept = {key: value for key, value in labels.items() if key not in same}
     return dict(said, Config=dict(said["Config"], Labels=kept)) if same else said
+
+
+def is_ours(said: Dict[str, Any]) -> bool:
+    """An inspected container that this product runs beside the others: by its label, and a name that goes with it.
+
+    A label alone is anybody's, and would hide a container from every backup.
+    """
+    name = str(said.get("Name") or "").lstrip("/")
+    labels = labels_of(said)
+    for token in (labels[label] for label in OURS if labels.get(label)):
+        if name.startswith("phpborg-{}-".format(token)):
+            return True
+    drill = labels.get("phpborg.drill") or ""
+    return len(drill) >= _DRILL_LETTERS and "phpborg-drill-" + drill[:_DRILL_LETTERS].lower() in name
 
 
 def container(said: Dict[str, Any], disk: Disk) -> Dict[str, Any]:
