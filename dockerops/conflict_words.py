@@ -77,7 +77,7 @@ CONFLICTS = {
         "{needed_bytes} are needed and {free_bytes} are free, of which {reserve_bytes} are left to the machine."
     ),
     "space_short": gettext_noop(
-        "At least {needed_bytes} are needed and {free_bytes} are free, of which {reserve_bytes} are left to the machine."
+        "At least {needed_bytes} are needed and {free_bytes} are free; {reserve_bytes} of them are left to the machine."
     ),
     "space_at_least": gettext_noop(
         "At least {needed_bytes} are needed, and nobody knows how big the rest is; {free_bytes} are free."

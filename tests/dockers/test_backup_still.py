@@ -168,7 +168,9 @@ def test_what_a_restore_has_set_aside_is_in_no_backup(monkeypatch: pytest.Monkey
     "name", ["phpborg-web-1", "a.phpborg-short", "b.phpborg-0a1b2c3d-copy", "x.phpborg-0a1b2c3d\n"]
 )
 def test_a_name_that_only_looks_like_ours_is_theirs(name: str) -> None:
-    assert not docker_said.is_ours(name, {"phpborg": "x"})
+    assert docker_said.is_to_be_kept({"Name": "/" + name, "Config": {"Labels": {"phpborg": "x"}}})
+    aside = {"Name": "/web.phpborg-0a1b2c3d", "Config": {"Labels": {}}}
+    assert not docker_said.is_to_be_kept(aside)
 
 
 def test_with_a_fake_one_that_ends_and_is_started_again_and_again_is_told() -> None:

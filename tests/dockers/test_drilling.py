@@ -103,3 +103,22 @@ def test_tables_of_a_dump_are_counted_once_however_it_is_cut(size: int) -> None:
     assert (nowhere.tables, nowhere.size) == (2, len(dump))
     nowhere.begin_again()
     assert (nowhere.tables, nowhere.size) == (0, 0)
+
+
+def test_a_fake_process_that_took_the_number_of_a_container_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the engine's word and our look at it a container may end, and its number be given to another process."""
+    monkeypatch.setattr(drilling._Inside, "_is_ours", lambda _: False)
+    first = {"Id": "1", "Name": "/web", "State": {"Pid": os.getpid()}}
+    later: list[dict[str, Any] | None] = [first, {**first, "State": {"Pid": 0}}, {**first, "State": {"Pid": 1}}, None]
+
+    class FakeEngine:
+        def container(self, name: str) -> dict[str, Any] | None:
+            return later.pop(0)
+
+    engine: Any = FakeEngine()
+    drilling._Inside(engine, first).close()
+    for _ in list(later):
+        opened = os.listdir("/proc/self/fd")
+        with pytest.raises(wire.Refused, match="no network of its own"):
+            drilling._Inside(engine, first)
+        assert os.listdir("/proc/self/fd") == opened

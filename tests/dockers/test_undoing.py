@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from servers.remote import tree, wire
+from servers.remote import dockers, tree, wire
 from servers.remote.dockers import exchanging, restoring
 from servers.remote.dockers.drilling import MakePrivate
 from servers.remote.dockers.images import NeedImage
 from servers.remote.dockers.journal import Journal
-from tests.dockers.steps_at_hand import journals_fixture
+from tests.dockers.steps_at_hand import NoEngine, do, journals_fixture, request
 
 __all__ = ["journals_fixture"]
 TOKEN = "abcdef12-3456"
@@ -138,3 +139,55 @@ def test_what_cannot_be_cleaned_away_is_told_and_tried_again(
     monkeypatch.setattr(exchanging, "finish_undo", lambda record, control: None)
     assert rolled_back()["problems"] == []
     assert not begun.exists
+
+
+@pytest.mark.parametrize("action", [restoring.rollback, lambda at, token: restoring.forget(at, token, wire.Control(0))])
+def test_the_engine_is_the_one_of_the_beginning(
+    journals: Path, monkeypatch: pytest.MonkeyPatch, action: Callable[[str, str], object]
+) -> None:
+    """At another one nothing of it would be found: it would all seem undone, and the journal would go."""
+    asked: list[str] = []
+
+    def engine(at: str) -> tuple[None, str]:
+        asked.append(at)
+        return None, "away"
+
+    monkeypatch.setattr(restoring, "_engine", engine)
+    restoring.begin(TOKEN, "/run/mine.sock")
+    Journal(TOKEN).begin(1, "rename_container", {"container": {"id": "1", "name": "x"}, "to": "y", "policy": {}})
+    action("/run/other.sock", TOKEN)
+    assert asked == ["/run/mine.sock"]
+    assert [record.number for record in Journal(TOKEN).records()] == [1]
+
+
+def test_a_restore_that_was_begun_by_an_older_helper_has_the_socket_of_who_asks(
+    begun: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(restoring, "_engine", lambda at: (asked.append(at), "away"))
+    rolled_back()
+    assert asked == ["/nowhere/docker.sock"]
+
+
+def test_no_step_is_done_at_another_engine(journals: Path) -> None:
+    restoring.begin(TOKEN, "/run/mine.sock")
+    with pytest.raises(wire.Refused, match="into the engine at"):
+        do(NoEngine(), TOKEN, 0, "need_image", {"reference": "x"})
+    assert Journal(TOKEN).records() == []
+
+
+@pytest.mark.parametrize("action", ["inventory", "compare", "begin", "do", "drill"])
+@pytest.mark.parametrize("rules", ['{"docker": false}', '{"restore_roots": ["/x"]}'])
+def test_where_the_policy_forbids_it_nothing_is_asked(
+    action: str, rules: str, journals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An inventory tells ports, paths and labels: it is for restores alone. What ends one is always allowed."""
+    (tmp_path / "policy.json").write_text(rules)
+    asked = request(0, "need_image", {"reference": "x"})
+    asked.args.update(action=action, socket=str(tmp_path / "none.sock"), token=TOKEN)
+    with pytest.raises(wire.Refused, match="“docker” in the policy"):
+        dockers.docker(asked, wire.Control(60))
+    (tmp_path / "policy.json").write_text("{}")
+    with pytest.raises(wire.Refused) as refused:
+        dockers.docker(asked, wire.Control(60))
+    assert refused.value.code == "docker-away"

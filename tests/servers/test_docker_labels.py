@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from servers.remote.dockers import reading
 from servers.remote.probes import docker_said
 from tests.servers.test_probes_docker import LABEL, _Server, compose, engine, facts, inspected
 
@@ -54,8 +55,25 @@ def test_an_image_hides_no_container_and_puts_none_into_a_project(engine: _Serve
     assert found["projects"] == []
 
 
-def test_a_container_of_a_drill_is_none_of_what_is_there(engine: _Server):
-    one = inspected("drilled", labels={"phpborg.drill": "x"})
+@pytest.mark.parametrize(
+    ("name", "label", "ours"),
+    [
+        ("phpborg-drill-0123abcd_web_1", {"phpborg.drill": "0123ABCD4567"}, True),
+        ("probe-1-phpborg-drill-0123abcd", {"phpborg.drill": "0123abcd4567"}, True),
+        ("phpborg-0123abcd-1", {"phpborg.docker": "0123abcd"}, True),
+        ("phpborg-0123abcd-0", {"phpborg.session": "0123abcd"}, True),
+        ("shop_db_1", {"phpborg.drill": "0123abcd4567"}, False),
+        ("shop_db_1", {"phpborg.docker": "0123abcd", "phpborg.session": "x", "phpborg.drill": ""}, False),
+        ("phpborg-drill-0123abcd_web_1", {}, False),
+        ("phpborg-drill-_web_1", {"phpborg.drill": ""}, False),
+    ],
+)
+def test_only_what_we_run_ourselves_is_none_of_what_is_there(
+    engine: _Server, name: str, label: dict[str, str], ours: bool
+):
+    """A label alone is anybody's: it hides nothing from a backup."""
+    one = inspected(name, labels=label)
     engine.answers["/v1.41/containers/json?all=1"] = [{"Id": one["Id"]}]
     engine.answers[f"/v1.41/containers/{one['Id']}/json"] = one
-    assert facts()["containers"] == []
+    assert [row["name"] for row in facts()["containers"]] == ([] if ours else [name])
+    assert reading.is_ours(one) is ours

@@ -28,6 +28,8 @@ def docker(request: wire.Request, control: wire.Control) -> None:
     from . import comparing, looking, restoring
     from .engine import Engine
 
+    if action in ("inventory", "compare"):
+        policy.check_docker("that its containers are looked at for a restore")
     if action == "inventory":
         with Engine(_socket(request), control.check) as engine:
             wire.answer(looking.inventory(engine, request.args, control))
@@ -54,7 +56,10 @@ def docker(request: wire.Request, control: wire.Control) -> None:
 
                 wire.answer(drilling.drill(engine, token, request))
                 return
-            wire.answer(restoring.begin(token) if action == "begin" else restoring.do(engine, token, request, control))
+            if action == "begin":
+                wire.answer(restoring.begin(token, engine.path))
+            else:
+                wire.answer(restoring.do(engine, token, request, control))
 
 
 def _socket(request: wire.Request) -> str:

@@ -52,7 +52,7 @@ def drill(engine: Engine, token: str, request: wire.Request) -> Table:
         return _check(engine, said, _secret(request, "script"))
     if what == "query":
         return _query(engine, said, validate.text(args.get("database"), "database", limit=255), _secret(request, "sql"))
-    return _http(said, args)
+    return _http(engine, said, args)
 
 
 def _secret(request: wire.Request, key: str) -> str:
@@ -267,14 +267,23 @@ def _shown(data: bytearray, most: int = _WORDS) -> str:
 class _Inside(inside.Namespace):
     """The network of a container by the number of its first process."""
 
-    def __init__(self, said: Table) -> None:
-        pid = int((said.get("State") or {}).get("Pid") or 0)
+    def __init__(self, engine: Engine, said: Table) -> None:
+        pid = _pid(said)
         if not pid:
             raise wire.Refused("engine", "{} does not run".format(reading.name_of(said)))
         self._descriptor = os.open("/proc/{}/ns/net".format(pid), os.O_RDONLY | os.O_CLOEXEC)
-        if self._is_ours():
+        try:
+            # Its number may have been given to another process before we opened: then it is not said again.
+            if _pid(engine.container(str(said["Id"])) or {}) != pid or self._is_ours():
+                raise wire.Refused("invalid", "{} has no network of its own".format(reading.name_of(said)))
+        except BaseException:
             self.close()
-            raise wire.Refused("invalid", "{} has no network of its own".format(reading.name_of(said)))
+            raise
+
+
+def _pid(said: Table) -> int:
+    """The number of its first process; 0 when it does not run."""
+    return int((said.get("State") or {}).get("Pid") or 0)
 
 
 class _Connection(http.client.HTTPConnection):
@@ -284,14 +293,14 @@ class _Connection(http.client.HTTPConnection):
         self.sock = made
 
 
-def _http(said: Table, args: Table) -> Table:
+def _http(engine: Engine, said: Table, args: Table) -> Table:
     port = validate.number(args.get("port"), "port", 1, 65535)
     path = validate.text(args.get("path") or "/", "path", limit=2000)
     host = validate.text(args.get("host") or "localhost", "host", limit=255)
     if any(ord(letter) <= 32 or ord(letter) > 126 for letter in path + host) or not path.startswith("/"):
         raise wire.Refused("invalid", "the address is not of a form that can be asked for")
     try:
-        network = _Inside(said)
+        network = _Inside(engine, said)
     except OSError as error:
         raise wire.Refused("engine", str(error)) from None
     try:

@@ -44,14 +44,21 @@ class Journal:
         self.directory = os.path.join(places.DOCKER_RESTORE, token)
         self._descriptor = -1
 
-    def make(self) -> None:
-        """Begin it. Raises Refused when there is one."""
+    def make(self, socket: str = "") -> None:
+        """Begin it, for the engine at this socket. Raises Refused when there is one."""
         os.makedirs(places.DOCKER_RESTORE, mode=0o700, exist_ok=True)
         try:
             os.mkdir(self.directory, 0o700)
         except FileExistsError:
             raise wire.Refused("exists", "{} exists already".format(self.directory)) from None
         _flush(places.DOCKER_RESTORE)
+        if socket:
+            self._write({"said": "socket", "number": 0, "socket": socket})
+
+    @property
+    def socket(self) -> str:
+        """Of the engine that it is about; "" where nobody said."""
+        return next((str(row["socket"]) for row in self._rows() if row["said"] == "socket"), "")
 
     @property
     def exists(self) -> bool:

@@ -79,12 +79,12 @@ def labels_of(said: Table) -> Dict[str, str]:
 
 def is_ours(said: Table) -> bool:
     """A container that this product runs beside those that are there; what a restore set aside is told to it."""
-    return any(label in labels_of(said) for label in OURS)
+    return probe.is_ours(said)
 
 
 def to_be_kept(seen: Seen) -> Seen:
     """What a backup may hold: without our own containers, also those that a restore has set aside."""
-    theirs = [said for said in seen.containers if not probe.is_ours(name_of(said), labels_of(said))]
+    theirs = [said for said in seen.containers if probe.is_to_be_kept(said)]
     return seen._replace(containers=theirs)
 
 

@@ -19,9 +19,9 @@ _HOLD = ("start", "create_container", "compose_up")
 Table = Dict[str, Any]
 
 
-def begin(token: str) -> Table:
-    """A journal for this restore. Raises Refused when there is one."""
-    Journal(token).make()
+def begin(token: str, socket: str = "") -> Table:
+    """A journal for this restore into the engine at this socket. Raises Refused when there is one."""
+    Journal(token).make(socket)
     return {"begun": True}
 
 
@@ -30,6 +30,8 @@ def do(engine: Engine, token: str, request: wire.Request, control: wire.Control)
     number = validate.number(request.args.get("number"), "number", 0, _MOST_STEPS)
     op, params = _asked(request)
     with Journal(token) as journal:
+        if journal.socket not in ("", engine.path):
+            raise wire.Refused("invalid", "this restore is into the engine at {}".format(journal.socket))
         record = journal.record(number)
         if record is not None and record.op != op:
             raise wire.Refused("invalid", "step {} is another one: {}".format(number, record.op))
@@ -82,11 +84,14 @@ def _undo(engine: Optional[Engine], record: Record) -> Optional[str]:
 
 
 def rollback(socket: str, token: str) -> Table:
-    """Undo everything, the last first. Nothing interrupts it; what could not be undone is tried again the next time."""
+    """Undo everything, the last first. Nothing interrupts it; what could not be undone is tried again the next time.
+
+    `socket` is where nobody wrote down which engine it was: another one would have nothing of it, and all seem undone.
+    """
     journal = Journal(token)
     if not journal.exists:
         return {"undone": [], "problems": [], "notes": []}
-    engine, problem = _engine(socket)
+    engine, problem = _engine(journal.socket or socket)
     answer: Dict[str, List[Any]] = {"undone": [], "problems": [problem] if problem else [], "notes": []}
     with journal:
         records = journal.records()
@@ -147,7 +152,7 @@ def forget(socket: str, token: str, control: wire.Control) -> Table:
     journal = Journal(token)
     if not journal.exists:
         return {"removed": [], "problems": []}
-    engine, problem = _engine(socket)
+    engine, problem = _engine(journal.socket or socket)
     removed: List[str] = []
     problems: List[str] = []
     with journal:

@@ -136,7 +136,7 @@ def _inventory(engine: Engine, look: base.Look) -> Dict[str, Any]:
             said = engine.inspect(listed["Id"])
             if docker_said.asks_its_image(said):
                 said = docker_said.own_labels(said, _image(engine, said))
-            if not docker_said.is_ours(str(said["Name"]).lstrip("/"), docker_said.labels_of(said)):
+            if docker_said.is_to_be_kept(said):
                 inspected.append(said)
         except Failed as failure:
             if failure.status != 404:  # 404: it was removed meanwhile
@@ -165,4 +165,4 @@ def _image(engine: Engine, said: Dict[str, Any]) -> Optional[Dict[str, Any]]:
 
 def _is_ours(one: Dict[str, Any]) -> bool:
     """A volume or a network."""
-    return docker_said.is_ours(str(one.get("Name") or ""), one.get("Labels"))
+    return any(label in (one.get("Labels") or {}) for label in docker_said.OURS)

@@ -11,12 +11,14 @@ from typing import Any, Dict, List, Optional
 from .docker_disk import Disk
 
 _LABEL = "com.docker.compose."
+# What other programs of ours put beside containers: no part of what is there.
+OURS = ("phpborg.session", "phpborg.docker", "phpborg.drill")
+_DRILL_LETTERS = 8
 # Labels that mean something here.
 _MEANT = (_LABEL, "com.docker.swarm.", "phpborg.")
 # Of them, those that no image has of Compose.
 _MARKS = ("config-hash", "container-number", "oneoff", "project.config_files", "project.working_dir")
-# What other programs of ours put beside containers; and how a restore calls a container that it has set aside.
-OURS = ("phpborg.session", "phpborg.docker", "phpborg.drill")
+# How a restore calls a container that it has set aside.
 _ASIDE = re.compile(r"\.phpborg-[0-9A-Za-z]{8}\Z")
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 _SECRET = re.compile(r"pass(word|wd|phrase)?$|secret|token|key$", re.IGNORECASE)
@@ -69,9 +71,23 @@ def is_aside(name: str) -> bool:
     return _ASIDE.search(name) is not None
 
 
-def is_ours(name: str, labels: Optional[Dict[str, str]]) -> bool:
-    """Of a drill, a session, a backup or a restore of ours: no part of what is to be backed up."""
-    return any(label in (labels or {}) for label in OURS) or is_aside(name)
+def is_ours(said: Dict[str, Any]) -> bool:
+    """An inspected container that this product runs beside the others: by its label, and a name that goes with it.
+
+    A label alone is anybody's, and would hide a container from every backup.
+    """
+    name = str(said.get("Name") or "").lstrip("/")
+    labels = labels_of(said)
+    for token in (labels[label] for label in OURS if labels.get(label)):
+        if name.startswith("phpborg-{}-".format(token)):
+            return True
+    drill = labels.get("phpborg.drill") or ""
+    return len(drill) >= _DRILL_LETTERS and "phpborg-drill-" + drill[:_DRILL_LETTERS].lower() in name
+
+
+def is_to_be_kept(said: Dict[str, Any]) -> bool:
+    """May an inspected container be part of a backup? None of ours is, nor what a restore has set aside."""
+    return not is_ours(said) and not is_aside(str(said.get("Name") or "").lstrip("/"))
 
 
 def container(said: Dict[str, Any], disk: Disk) -> Dict[str, Any]:
