@@ -9,8 +9,9 @@ from dockerops import ordering
 from dockerops.conflict import Conflict
 from dockerops.conflict_facts import Situation, Target, network_names, network_there, overlap, uses, volume_there
 from dockerops.inventory import Listening, NetworkThere, Published, Running, VolumeThere
-from dockerops.manifest import MANIFEST, Container, Network, Port, Volume
+from dockerops.manifest import MANIFEST, Container, Network, Volume
 from dockerops.naming import BESIDE, files_only, problems
+from dockerops.shape import Port
 
 Words = dict[str, str | int]
 

@@ -12,9 +12,10 @@ from dockerops import typed
 from dockerops.choice import Choice
 from dockerops.errors import ManifestUnreadable
 from dockerops.inventory import Inventory
-from dockerops.manifest import Contents, Port, parse
+from dockerops.manifest import Contents, parse
 from dockerops.options import Options
 from dockerops.plan import DockerPlan, Note, Protected, Step
+from dockerops.shape import Port
 from tests.dockerops import sample
 
 NAMES = st.binary(max_size=40).map(lambda raw: raw.decode("utf-8", "surrogateescape"))
