@@ -78,7 +78,9 @@ class Command(commands.Command):
         parser.add_argument("--hours", type=int, default=usual.window_hours, help="so long it can be rolled back")
         parser.add_argument("--start", choices=STARTS, default=usual.start)
         parser.add_argument("--images", choices=IMAGES, default=usual.images)
-        parser.add_argument("--wait", type=int, default=usual.wait_minutes, metavar="MIN", help="until each is well")
+        parser.add_argument(
+            "--wait-minutes", type=int, default=usual.wait_minutes, metavar="MIN", help="until each is well"
+        )
         parser.add_argument("--create-missing", action="store_true", help="external networks and volumes too")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -229,7 +231,7 @@ def _options(options: dict[str, Any]) -> Options:
         start=options["start"],
         images=options["images"],
         create_missing=options["create_missing"],
-        wait_minutes=min(max(options["wait"], 1), MOST_WAIT),
+        wait_minutes=_bounded("--wait-minutes", options["wait_minutes"], MOST_WAIT),
     )
 
 

@@ -62,7 +62,7 @@ def draft(by: Any, step: Step = Step.ARCHIVE, contents: Contents | None = None, 
     if step >= Step.OPTIONS:
         answers |= {"conflicts": [], "conflicts_at": timezone.now(), "inventory": sample.empty()}
         # What the sample asks wherever it goes: a capability, and a file of /etc.
-        answers |= {"consents": ["host:probe-1", "system:/etc/app.conf"]}
+        answers |= {"consents": ["host:probe-1", "system:/etc/app.conf", "unfilled:kiosk_files"]}
     answers |= {"token": "a1" * 16}
     answers |= {"archive_name": answers["archive"].name, "server": server(), "server_name": "shop-1", **more}
     return DockerRestore.objects.create(requested_by=by, step=step, **answers)

@@ -38,7 +38,7 @@ Step = DockerRestore.Step
 
 def draft(**more: Any) -> DockerRestore:
     """Nothing stands in the way of it."""
-    given = {"options": Options(create_missing=True).as_json(), "consents": ["unfilled:kiosk_files"]}
+    given = {"options": Options(create_missing=True).as_json()}
     return rows.draft(None, Step.REVIEW, **{**given, **more})
 
 

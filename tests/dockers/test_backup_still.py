@@ -149,8 +149,8 @@ def test_with_a_fake_stops_before_the_last_one_count_as_kept_still() -> None:
 
 def test_what_a_restore_has_set_aside_is_in_no_backup(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = dict(said("db"), Name="/db.phpborg-0a1b2c3d")
-    drill = said("phpborg-drill-x")
-    drill["Config"]["Labels"]["phpborg.drill"] = "x"
+    drill = said("phpborg-drill-0a1b2c3d-db-1")
+    drill["Config"]["Labels"]["phpborg.drill"] = "0a1b2c3d9e8f"
     mounts = [{"Type": "volume", "Name": "data", "Source": "/v/data/_data"}]
     volume = {"Name": "data", "Driver": "local", "Mountpoint": "/v/data/_data"}
     everything = seen(*(dict(one, Mounts=mounts) for one in (said("db"), kept, drill)), volumes=(volume,))

@@ -243,9 +243,9 @@ def test_a_whole_inventory(engine: _Server):
     ("name", "labels"),
     [
         ("shop_db_1.phpborg-0a1b2c3d", {}),
-        ("a", {"phpborg.session": "x"}),
-        ("b", {"phpborg.docker": "x"}),
-        ("c", {"phpborg.drill": "x"}),
+        ("phpborg-0a1b2c3d-0", {"phpborg.session": "0a1b2c3d"}),
+        ("phpborg-0a1b2c3d-1", {"phpborg.docker": "0a1b2c3d"}),
+        ("phpborg-drill-0a1b2c3d-db-1", {"phpborg.drill": "0a1b2c3d9e8f"}),
     ],
 )
 def test_what_a_restore_set_aside_and_the_rest_of_our_own_is_no_part_of_it(engine: _Server, name: str, labels: Any):
