@@ -15,11 +15,13 @@ from django.utils import timezone
 from backups.models import Archive, BackupJob, Repository
 from backups.services import credentials, docker_record, freezing
 from backups.services.freezing import Frozen
-from backups.sources.base import Freeze, SourcePlan
+from backups.services.plan import plan_backup
+from backups.sources.base import Freeze, SourceFacts, SourcePlan
 from phpborg.accounts.models import User
 from phpborg.tasks.registry import Finding
 from servers.models import Server
 from tests.backups.wizard_parts import ClientOf
+from tests.support.docker_reports import docker_report
 
 CANARY = "canary-environment-3d0"
 FACTS: dict[str, Any] = {
@@ -188,6 +190,13 @@ def test_a_job_is_made_by_the_command(repository: Repository, local_server: Serv
         "config_files": False,
         "quiesce": {"default": "pause", "containers": {"shop/db": "dump", "a=b": "stop"}},
     }
+
+
+def test_its_plan_brings_containers_back_before_the_proof(repository: Repository, local_server: Server) -> None:
+    create("--still", "stop")
+    plan = plan_backup(job=BackupJob.objects.get(), facts=SourceFacts(report=docker_report()))
+    codes = [step.code for step in plan.steps]
+    assert codes[codes.index("freeze") :] == ["freeze", "link", "create", "thaw", "prove", "sync"]
 
 
 def test_without_options_it_is_everything(repository: Repository, local_server: Server) -> None:

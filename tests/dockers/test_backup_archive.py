@@ -107,6 +107,8 @@ def test_the_archive_holds_the_manifest_and_every_kind_of_volume(backup: Backup,
     assert {name: row["read"] for name, row in rows.items()} == {
         "named": "path", anonymous: "path", "memory": "helper", "bound": "helper"
     }  # fmt: skip
+    # Counted once more while who uses them was paused.
+    assert {name for name, row in rows.items() if row["still"]} == {"named", anonymous}
     for name, row in rows.items():
         assert picture(out / row["path"][1:]) == expected[name], name
         assert row["problem"] is None
