@@ -179,3 +179,18 @@ def test_the_image_that_was_asked_for_does_not_go_with_a_name() -> None:
     _record, failed = carry(LoadImage, engine, {"id": ASKED, "images": [], "stream": "x"})
     assert failed is None
     assert ASKED in engine.ids
+
+
+def test_a_name_that_its_engine_does_not_take_back_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = FakeEngine(BEFORE, [("Odd Name", EVIL), ("nginx:1", EVIL), ("app:1", ASKED)])
+    former = engine.find
+
+    def find(path: str, **query: Any) -> dict[str, Any] | None:
+        if "Odd" in path:
+            raise wire.Refused("engine", "invalid reference format", status=400)
+        return former(path, **query)
+
+    monkeypatch.setattr(engine, "find", find)
+    _record, failed = carry(BorrowImage, engine, BORROW)
+    assert failed is None
+    assert engine.names["nginx:1"] == OLD

@@ -73,7 +73,12 @@ class Hearing:
             name = next((line[len(mark) :].strip() for mark in _LOADED if line.startswith(mark)), "")
             if not name or len(self.given) >= _MOST:
                 continue
-            said = find(self._engine, name)
+            try:
+                said = find(self._engine, name)
+            except wire.Refused as refusal:
+                if refusal.code == "docker-away":
+                    raise
+                continue  # a name that it does not take back is none that it could have given
             if said is not None:
                 self.given[name] = str(said["Id"])
             if time.monotonic() - self._told > _NOTE_SECONDS:
