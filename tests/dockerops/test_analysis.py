@@ -180,6 +180,17 @@ def test_names_that_engines_and_their_plugins_give_are_taken():
     assert sample.contents(raw).containers[0].name == "A.b_c-1"
 
 
+def test_a_record_does_not_say_where_a_volume_is_put():
+    """A server tells what was backed up of it: not which directory of another one its volume is."""
+    row = {"name": "data", "path": "/var/lib/docker/volumes/data/_data", "device": "/etc/cron.d", "host_device": "/"}
+    found = analyse(record={"docker": {"actual_backed_up_items": {"volumes": [row]}}})
+    assert [(one.name, one.device, one.host_device, one.origin) for one in found.volumes] == [
+        ("data", None, "", RECORD)
+    ]
+    made = conflicts.situation(found, sample.inventory(sample.empty()), Choice(), Options()).targets
+    assert [one.path for one in made] == ["/var/lib/docker/volumes/data/_data"]
+
+
 def test_an_archive_without_metadata_is_restored_by_its_files_and_compose():
     found = analyse(listing=listed(*SHOP))
     target = sample.inventory(sample.empty())
