@@ -30,6 +30,7 @@ from dockerops.manifest import (
     parse,
     with_facts,
 )
+from dockerops.written import cleaned
 
 _USUAL_ROOT = "/var/lib/docker"
 
@@ -46,7 +47,7 @@ def analyse(
     if manifest is not None:
         return _sized(parse(manifest), _table(config.get("docker")), listing)
     docker = _table(config.get("docker"))
-    items = _table(docker.get("actual_backed_up_items") or config.get("actual_backed_up_items"))
+    items = cleaned(_table(docker.get("actual_backed_up_items") or config.get("actual_backed_up_items")))
     paths = listing or Listing()
     if items:
         found = _recorded(items, docker, paths)
