@@ -180,7 +180,6 @@ def test_names_that_engines_and_their_plugins_give_are_taken():
     assert sample.contents(raw).containers[0].name == "A.b_c-1"
 
 
-<<<<<<< HEAD
 def test_sizes_of_volumes_that_nobody_counted_are_asked_for_by_their_paths() -> None:
     raw = sample.manifest()
     for row, path in zip(raw["volumes"], ("/var/lib/docker/volumes/kiosk_data/_data", "/srv/bound"), strict=False):
@@ -205,7 +204,8 @@ def test_a_plan_says_at_least_where_it_does_not_know_all() -> None:
     raw["volumes"][1].update(size_bytes=7, driver="local", options={})
     made = plan_docker(sample.contents(raw), sample.inventory(sample.empty()), choice, Options(), ABOUT)
     assert (made.is_size_known, made.bytes) == (False, 7)
-=======
+
+
 def test_a_record_does_not_say_where_a_volume_is_put():
     """A server tells what was backed up of it: not which directory of another one its volume is."""
     row = {"name": "data", "path": "/var/lib/docker/volumes/data/_data", "device": "/etc/cron.d", "host_device": "/"}
@@ -215,7 +215,6 @@ def test_a_record_does_not_say_where_a_volume_is_put():
     ]
     made = conflicts.situation(found, sample.inventory(sample.empty()), Choice(), Options()).targets
     assert [one.path for one in made] == ["/var/lib/docker/volumes/data/_data"]
->>>>>>> w-script2
 
 
 def test_an_archive_without_metadata_is_restored_by_its_files_and_compose():

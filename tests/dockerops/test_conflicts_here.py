@@ -86,13 +86,8 @@ def test_phpborg_and_what_it_needs_are_not_stopped_by_phpborg() -> None:
 @pytest.mark.parametrize(
     ("size", "free", "kinds"),
     [
-<<<<<<< HEAD
         (40, 80, set()),
         (40, 79, {"space"}),
-=======
-        (40, 100, set()),
-        (40, 39, {"space"}),
->>>>>>> w-words
         (None, 10**9, {"size_unknown", "space_at_least"}),
         (None, 0, {"size_unknown", "space_short"}),
     ],
