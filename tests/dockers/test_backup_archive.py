@@ -267,7 +267,7 @@ def test_all_that_belongs_to_a_project_is_in_the_archive(backup: Backup, engine,
     assert project["name"] == "kiosk"
     assert project["working_dir"] == str(app)
     assert project["config_files"] == [str(app / "docker-compose.yml"), str(app / "more.yml")]
-    assert project["environment_files"] == [str(app / ".env")]
+    assert sorted(project["environment_files"]) == [str(app / ".env"), str(app / "secrets/app.env")]
     assert (project["services"], project["volumes"]) == (["built", "web"], ["kiosk_cache"])
     assert sorted(project["paths"]) == sorted([str(app), *binds])
     assert {row["source"]: (row["kind"], row["inside"], row["reason"]) for row in table["binds"]} == {
