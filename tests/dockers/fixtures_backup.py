@@ -19,7 +19,8 @@ from tests.support.bridged import Bridged, engines
 from tests.support.sshd import Lab, local_target
 
 
-@pytest.fixture(scope="session")
+# A module's: the next one may look for the engines of its machine, and must see its own alone.
+@pytest.fixture(scope="module")
 def backup_engine() -> Iterator[Bridged]:
     """An engine that no other tests use."""
     with engines("docker-s") as (engine,):
