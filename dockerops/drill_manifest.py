@@ -14,6 +14,7 @@ from typing import Any
 from django.utils.translation import gettext_noop
 
 from dockerops import drill_nested
+from dockerops.selecting import inside
 from servers.remote.dockers import bodies, harmless
 
 LABEL = "phpborg.drill"
@@ -219,7 +220,7 @@ class _Making:
                 found.append(f"{source}:{target}" + (":ro" if "ro" in options.split(",") else ""))
         for source, target, writable in _paths(old):
             path = source.rstrip("/") or "/"
-            archived = harmless.is_plain(path) and any(_is_inside(path, above) for above in self._archived)
+            archived = harmless.is_plain(path) and any(inside(path, above) for above in self._archived)
             if path in _MACHINE or not archived:
                 self.remarks.append(Said(name, NOT_ARCHIVED, {"place": source}))
                 continue
@@ -234,10 +235,6 @@ def _limit(host: Table) -> None:
             host[key] = most
             for beside in ("MemorySwap", "MemoryReservation") if key == "Memory" else ():
                 host.pop(beside, None)
-
-
-def _is_inside(path: str, above: str) -> bool:
-    return path == above or path.startswith(above.rstrip("/") + "/")
 
 
 def _mount(one: Table) -> Table | None:

@@ -21,6 +21,7 @@ from backups.errors import NothingRestored
 from backups.models import Archive
 from dockerops.errors import ManifestUnreadable
 from dockerops.manifest import FORMAT
+from dockerops.planning import MANIFEST_PATH
 from phpborg.process import TooMuchOutput
 from phpborg.tasks.context import TaskContext
 from phpborg.tasks.leases import new_token
@@ -28,7 +29,7 @@ from recovery.errors import ArchiveGone
 from recovery.services import opening
 
 MOST_BYTES = 64 << 20
-MANIFEST = b"var/lib/phpborg/docker/manifest.json"
+MANIFEST = MANIFEST_PATH.lstrip("/").encode()
 
 
 @dataclass(frozen=True)

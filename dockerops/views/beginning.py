@@ -21,8 +21,6 @@ from recovery.errors import ArchiveGone
 from servers.models import Server
 from servers.services.capabilities import latest_report
 
-_STATIONS = [Step.ARCHIVE, Step.CONTENTS, Step.CHOICE, Step.CONFLICTS, Step.OPTIONS, Step.REVIEW]
-
 
 @require_http_methods(["GET", "POST"])
 @permission(Right.OPERATE)

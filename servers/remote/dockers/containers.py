@@ -93,7 +93,12 @@ def stop(engine: Engine, said: Table, seconds: Optional[int] = None) -> Optional
     after = (engine.container(said["Id"]) or {}).get("State") or {}
     if after.get("ExitCode") != KILLED:
         return None
-    return "it did not end within {} s and was killed: its files may be as after a power cut".format(patience)
+    return killed_words(patience)
+
+
+def killed_words(seconds: int) -> str:
+    """Of one that had so long to end, and did not."""
+    return "it did not end within {} s and was killed: its files may be as after a power cut".format(seconds)
 
 
 def bring_back(engine: Engine, said: Table, state: str) -> None:

@@ -32,7 +32,6 @@ _TEXT = 1 << 16
 _MOST_OUT = 32 << 20
 _DETAIL = 64000
 _HTTP_SECONDS = 30.0
-_CARRY = 64
 
 
 def drill(engine: Engine, token: str, request: wire.Request) -> Table:

@@ -32,12 +32,10 @@ class Disconnect(Kind):
         said = containers.there(self.engine, self._name)
         made = bodies.from_inspect(said)
         endpoint = made["networks"].get(self._network)
-        mac = made["create"].get("MacAddress")
         return {
             "container": containers.identity_of(said),
             "network": self._network,
             "endpoint": endpoint,
-            "mac": mac if endpoint and "MacAddress" in endpoint else None,
         }
 
     def apply(self, note: Note) -> Table:

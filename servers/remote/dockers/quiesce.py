@@ -18,7 +18,7 @@ from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from .. import wire
 from ..probes.docker_said import is_aside
-from .containers import KILLED, patience_of
+from .containers import KILLED, killed_words, patience_of
 from .engine import Engine, part
 from .planned import Quiet
 from .reading import COMPOSE, SWARM, Seen, depends_on, labels_of, name_of
@@ -238,8 +238,7 @@ def _stop(engine: Engine, row: Row) -> Tuple[bool, List[Finding]]:
     row["ended"] = after.get("FinishedAt")
     if after.get("ExitCode") != KILLED:
         return ours, []
-    message = "it did not end within {} s and was killed: its files may be as after a power cut".format(seconds)
-    return ours, [finding("docker", "killed", row["container"], message)]
+    return ours, [finding("docker", "killed", row["container"], killed_words(seconds))]
 
 
 def find(engine: Engine, row: Row) -> Optional[Inspected]:
