@@ -6,13 +6,14 @@
 """
 
 import errno
+import fcntl
 import json
 import os
 import shutil
 import stat
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from .. import places, tree, wire
 
@@ -53,6 +54,25 @@ class Kept:
     def exists(self) -> bool:
         """Is there something of this token?"""
         return os.path.lexists(self.directory)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """One at a time: who asked for the same removal meanwhile waits, and then finds nothing. Ends with us."""
+        descriptor = self._opened()
+        try:
+            if descriptor is not None:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
+
+    def _opened(self) -> Optional[int]:
+        try:
+            _check_own(self.directory)
+            return os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return None
 
     def load(self) -> bool:
         """Read what was written; False when nothing was begun. Raises Refused when it cannot be read."""

@@ -251,6 +251,11 @@ def remove(place: Place, volume: Volume) -> bool:
     Raises Refused with all that resists, after everything else was done; then it is to be called again.
     """
     kept = Kept(place.token)
+    with kept.alone():
+        return _remove(kept, volume)
+
+
+def _remove(kept: Kept, volume: Volume) -> bool:
     begun = kept.load()
     owed = [row["container"] for row in kept.rows if row["begun"] and not row["back"]]
     problems: List[str] = []
@@ -258,7 +263,7 @@ def remove(place: Place, volume: Volume) -> bool:
     try:
         with Engine(kept.socket or volume.socket) as engine:
             problems = quiesce.bring_back(engine, kept.rows, kept.save_if_possible)
-            gone = holding.release(engine, place.token)
+            gone = holding.release(engine, kept.token)
     except wire.Refused as refusal:
         kept.clear()
         if owed or kept.held:
