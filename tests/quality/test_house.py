@@ -186,7 +186,7 @@ def test_french_is_complete():
         assert [entry.msgid for entry in entries if entry.fuzzy or not entry.translated()] == []
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt", "requirements-borg14.txt"])
 def test_requirements_are_pinned_and_hashed_and_name_no_registry(name):
     text = (HOME / name).read_text()
     assert "http" not in text
@@ -198,7 +198,7 @@ def test_requirements_are_pinned_and_hashed_and_name_no_registry(name):
     assert [line for line in loose if not line.startswith(("#", "-c", "-r"))] == []
 
 
-@pytest.mark.parametrize("name", ["requirements.in", "requirements-dev.in"])
+@pytest.mark.parametrize("name", ["requirements.in", "requirements-dev.in", "requirements-borg14.in"])
 def test_each_dependency_says_why(name):
     lines = [line for line in (HOME / name).read_text().splitlines() if line and not line.startswith(("#", "-"))]
     assert lines
