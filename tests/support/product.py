@@ -70,7 +70,6 @@ class Product:
             "REDIS_URL": f"unix://{self.redis_socket}",
             "DATABASE_URL": f"sqlite:///{self.var / 'phpborg.sqlite3'}",
             "PYTHONPATH": str(HOME),
-            "PYTHONDONTWRITEBYTECODE": "1",
             **env,
         }
 

@@ -51,7 +51,6 @@ def environment(redis_url: str) -> dict[str, str]:
         "DATABASE_URL": f"sqlite:///{database}",
         "REDIS_URL": redis_url,
         "PYTHONPATH": str(HOME),
-        "PYTHONDONTWRITEBYTECODE": "1",
     }
 
 
