@@ -125,6 +125,7 @@ def test_what_is_not_understood_is_said(text: str) -> None:
         # What is written as no path is, and what looks drawn by lot, whatever it is called.
         ("${X}.env", {"X": "hunter2=="}, None),
         ("${X}.env", {"X": "a:hunter2@b"}, None),
+        ("a/${X}/b", {"X": "https://hunter2/x"}, None),
         ("a/${X}/b", {"X": "x/hunter2hunter2Hunter2"}, None),
         ("${A:-${B:-hunter2}}/x", {}, None),
         ("${A:-hunter2", {}, None),

@@ -4,13 +4,14 @@ Not YAML, but the part of it that Compose files are written in: block mappings a
 anchors, aliases and merges. What it does not understand it leaves out; it never guesses. Values of environments are
 stepped over: only the names of files leave here.
 
-A name may be made of a variable, whose value may be a secret: it stands in a name only when it plainly is a piece of a
-path, a name or a number (`_is_plain`). Otherwise the name is told as unclear, with the variable's name in its place.
+A name that is made of a variable is told only as compose_values.py allows it.
 """
 
 import os
 import re
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+from . import compose_values
 
 LIMIT_BYTES = 1 << 18
 _MOST_LINES, _MOST_DEPTH, _MOST_NAMES = 6000, 40, 500
@@ -18,15 +19,6 @@ _MOST_FLOWING = 200  # lines that one bracket goes over
 _MOST_KEY = 4096
 _NO_KEY = " \t#[]{},&*!|>%@`"
 _MARK = re.compile(r"(&|!|\*)([^\s,\[\]{}]*)\s*(.*)$", re.DOTALL)
-_REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://|git@|github\.com/")
-
-_VARIABLE = re.compile(r"\$(?:\$|(\w+)|\{(\w+)(?::?-([^${}]*))?\})")
-_FILLED_IN = re.compile(r"\$\{(\w*)[^}]*\}*")
-_PLAIN = re.compile(r"[\w./~+ -]{1,200}")
-_SECRET = re.compile(r"PASS|PWD|SECRET|TOKEN|KEY|CRED|AUTH|SALT|HASH|LICEN[CS]E", re.IGNORECASE)
-_OF_A_PLACE = re.compile(r"(FILE|FILES|DIR|DIRECTORY|FOLDER|PATH|ROOT|HOME)$", re.IGNORECASE)
-_BEGINS_AS_A_PATH = re.compile(r"(\.\.?|~|/[a-z]{2,16})/")
-_LONGEST_MIXED = 20
 
 
 class Odd(Exception):
@@ -110,56 +102,19 @@ def _add(found: Named, paths: List[str], value: Any, directory: str) -> None:
 
 def _path(found: Named, value: Any, directory: str) -> Optional[str]:
     """Absolute; None for what lies elsewhere or follows from a variable."""
-    if not isinstance(value, str) or not value or "\0" in value or _REMOTE.match(value):
+    if not isinstance(value, str) or not value or "\0" in value or compose_values.REMOTE.match(value):
         return None
     try:
-        value = _filled(value, found.variables)
+        value = compose_values.filled(value, found.variables)
     except KeyError:
         if len(found.unclear) < _MOST_NAMES:
-            # What is written there for a variable without a value may be as secret as a value.
-            found.unclear.append(_FILLED_IN.sub(r"${\1}", value))
+            found.unclear.append(compose_values.bare(value))
         return None
-    if _REMOTE.match(value):
+    if compose_values.REMOTE.match(value):
         return None
     if value.startswith("~/"):
         value = os.path.join("/root", value[2:])
     return os.path.normpath(os.path.join(directory, value))
-
-
-def _filled(value: str, variables: Dict[str, str]) -> str:
-    """With the values of its variables. Raises KeyError for one that is not known, or is not plainly part of a path."""
-
-    def fill(match: "re.Match[str]") -> str:
-        name = match.group(1) or match.group(2)
-        if name is None:
-            return "$"
-        # Empty counts as not set only with a colon; a name that is empty would be none.
-        known = variables.get(name) or match.group(3)
-        if not known or not (_REMOTE.match(known) or _is_plain(name, known)):
-            raise KeyError(name)
-        return known
-
-    filled = _VARIABLE.sub(fill, value)
-    if "${" in _VARIABLE.sub("", value):
-        raise KeyError(value)
-    return filled
-
-
-def _is_plain(name: str, value: str) -> bool:
-    """Is it plainly a piece of a path, a name or a number, and no secret?
-
-    It has only letters of paths, no part of it looks as if it were drawn by lot, and one whose variable is called like
-    a secret begins as a path does, unless the variable is called like a place of one (`KEY_FILE`).
-    """
-    if not _PLAIN.fullmatch(value) or any(map(_looks_drawn, value.split("/"))):
-        return False
-    return not _SECRET.search(name) or bool(_OF_A_PLACE.search(name) or _BEGINS_AS_A_PATH.match(value))
-
-
-def _looks_drawn(piece: str) -> bool:
-    """Long, with letters of both sizes and figures in between."""
-    kinds = (str.isupper, str.islower, str.isdigit)
-    return len(piece) >= _LONGEST_MIXED and all(any(map(kind, piece)) for kind in kinds)
 
 
 def _tables(value: Any) -> Iterator[Tuple[str, Dict[str, Any]]]:
