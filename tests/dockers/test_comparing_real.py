@@ -9,6 +9,7 @@ import pytest
 from servers.remote.dockers import bodies, comparing
 from servers.remote.dockers.engine import Engine as Client
 from tests.dockers.test_bodies_real import CASES, PLAIN, WAIT, make, name, row
+from tests.dockers.world import inspected
 from tests.support.bridged import Bridged
 
 __all__ = ["name"]
@@ -59,3 +60,20 @@ def test_what_is_another_is_named_without_its_value(pair: tuple[Bridged, Bridged
         for engine in pair:
             engine.docker("rm", "--force", "--volumes", name, check=False)
         second.docker("network", "rm", f"{name}-net", check=False)
+
+
+def test_what_the_engine_writes_in_its_own_words_is_no_difference(pair: tuple[Bridged, Bridged], name: str) -> None:
+    """As an older engine tells rights and an option, this one takes them and tells them otherwise."""
+    first, _second = pair
+    first.docker("create", "--name", name, PLAIN, *WAIT)
+    with Client(str(first.socket)) as client:
+        kept = row(client, name)
+    first.docker("rm", name)
+    kept["create"]["HostConfig"].update(CapAdd=["net_raw"], CapDrop=["SYS_CHROOT"], RestartPolicy={"Name": ""})
+    try:
+        with Client(str(first.socket)) as client:
+            make(client, kept, {})
+        assert inspected(first, name)["HostConfig"]["CapAdd"] == ["CAP_NET_RAW"]
+        assert differs(first, kept) == []
+    finally:
+        first.docker("rm", "--force", "--volumes", name, check=False)
