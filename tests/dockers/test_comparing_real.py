@@ -8,7 +8,7 @@ import pytest
 
 from servers.remote.dockers import bodies, comparing
 from servers.remote.dockers.engine import Engine as Client
-from tests.dockers.test_bodies_real import CASES, PLAIN, WAIT, make, name, row
+from tests.dockers.test_bodies_real import CASES, PLAIN, SPEAKS, WAIT, make, name, row
 from tests.dockers.world import inspected
 from tests.support.bridged import Bridged
 
@@ -62,18 +62,22 @@ def test_what_is_another_is_named_without_its_value(pair: tuple[Bridged, Bridged
         second.docker("network", "rm", f"{name}-net", check=False)
 
 
-def test_what_the_engine_writes_in_its_own_words_is_no_difference(pair: tuple[Bridged, Bridged], name: str) -> None:
-    """As an older engine tells rights and an option, this one takes them and tells them otherwise."""
+def test_what_the_engine_fills_in_and_the_image_adds_is_no_difference(pair: tuple[Bridged, Bridged], name: str) -> None:
+    """As an engine with other defaults, or an image before its last change, has it in the archive."""
     first, _second = pair
-    first.docker("create", "--name", name, PLAIN, *WAIT)
+    first.docker("create", "--name", name, SPEAKS)
     with Client(str(first.socket)) as client:
         kept = row(client, name)
-    first.docker("rm", name)
-    kept["create"]["HostConfig"].update(CapAdd=["net_raw"], CapDrop=["SYS_CHROOT"], RestartPolicy={"Name": ""})
+    first.docker("rm", "--volumes", name)
+    body = kept["create"]
+    body.update(Env=["OWN=1"], Labels={"own": ""})
+    body["HostConfig"].update(LogConfig={"Type": "", "Config": {}}, IpcMode="", ShmSize=0, RestartPolicy={"Name": ""})
     try:
         with Client(str(first.socket)) as client:
             make(client, kept, {})
-        assert inspected(first, name)["HostConfig"]["CapAdd"] == ["CAP_NET_RAW"]
+        there = inspected(first, name)
+        assert there["HostConfig"]["LogConfig"]["Type"] == "json-file"
+        assert len(there["Config"]["Env"]) > 1
         assert differs(first, kept) == []
     finally:
         first.docker("rm", "--force", "--volumes", name, check=False)
