@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from django.utils.translation import gettext, gettext_noop
+from django.utils.translation import gettext, gettext_noop, pgettext_lazy
 
 from dockerops.conflict_words import CONFLICTS, REMEDIES
 from phpborg.ui.format import byte_size
+from servers.capabilities import sayings
 
+STATES = {
+    "running": pgettext_lazy("a container", "running"),
+    "paused": pgettext_lazy("a container", "paused"),
+    "exited": pgettext_lazy("a container", "stopped"),
+    "created": pgettext_lazy("a container", "never started"),
+    "restarting": pgettext_lazy("a container", "restarting"),
+    "dead": pgettext_lazy("a container", "dead"),
+}
 TITLES = {
     "need_image": gettext_noop("Look for the image"),
     "load_image": gettext_noop("Load images from the archive"),
@@ -136,6 +145,11 @@ def _shown(name: str, value: Any) -> Any:
         return byte_size(float(value))
     if not isinstance(value, str):
         return value
+    if name == "state":
+        return str(STATES.get(value, value))
+    if name == "reason":  # why something could not be read, as the helper or the plan of a backup wrote it
+        words = gettext(value) if value else value
+        value = words if words != value else sayings.shown(value)
     text = value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
 

@@ -17,6 +17,7 @@ from django.conf import settings
 from backups.borg import argv as commands
 from backups.borg import listing, results, runner, specs
 from backups.borg.explain import Where
+from backups.borg.outcome import judge_extract
 from backups.errors import NothingRestored
 from backups.models import Archive
 from dockerops.errors import ManifestUnreadable
@@ -55,24 +56,18 @@ class Reader:
     def manifest_bytes(self) -> bytes | None:
         """The manifest as it was written; None for an archive without one. It holds secrets.
 
-        Raises ManifestUnreadable for one that is larger than any engine's: it is read into memory.
+        It is read once, and into memory: raises ManifestUnreadable for one that is larger than any engine's.
         """
-        told = self.count([MANIFEST])
-        if not told.entries:
-            return None
-        if told.bytes > MOST_BYTES:
-            raise ManifestUnreadable(f"{told.bytes} > {MOST_BYTES}")
         command = commands.extract(settings.BORG_BINARY, str(self.view), self.archive.name, [MANIFEST], to_stdout=True)
         access, where = self._access, self._where
         try:  # an archive says of its files what whoever made it likes
-            ended, _report = runner.run(command, access, where, stop=self._stop, timeout=None, most_bytes=MOST_BYTES)
+            ended, report = runner.run(command, access, where, stop=self._stop, timeout=None, most_bytes=MOST_BYTES)
         except TooMuchOutput as error:
             raise ManifestUnreadable(str(error)) from None
-        return ended.stdout
-
-    def manifest(self) -> dict[str, Any]:
-        """The same, read; {} for an archive without one. Raises ManifestUnreadable."""
-        return read_manifest(self.manifest_bytes())
+        problem = judge_extract(ended, report, asked=1, where=where).error
+        if problem is not None and not isinstance(problem, NothingRestored):
+            raise problem
+        return ended.stdout if problem is None else None
 
     def identity(self) -> str:
         """Borg's id of the archive that has the name now; "" for none."""

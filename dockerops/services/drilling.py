@@ -28,7 +28,7 @@ from dockerops.manifest import Container, Contents, parse
 from dockerops.plan import DockerPlan, Step
 from dockerops.planning import About
 from dockerops.services import drill_removing
-from dockerops.services.archive_reading import Reader
+from dockerops.services.archive_reading import Reader, read_manifest
 from dockerops.services.carrying import Carrier
 from dockerops.services.drill_asking import Asking
 from dockerops.services.engine_at import EngineAt, socket_of
@@ -70,6 +70,7 @@ class DrillRun:
         self.excused: set[str] = set()  # what needs something that is left out, and did not come up
         self._ways = ExitStack()
         self._way: Link | None = None
+        self._written: bytes | None = None  # the manifest; it holds secrets and stays in this process
 
     def run(self) -> bool:
         """False: not all of it could be started. Raises what the archive is not, and what kept us from looking."""
@@ -104,7 +105,8 @@ class DrillRun:
 
     def _read(self, _row: dict[str, Any]) -> dict[str, Any]:
         self.context.phase("planning")
-        manifest = self.reader.manifest()
+        self._written = self.reader.manifest_bytes()
+        manifest = read_manifest(self._written)
         if not manifest:
             raise NothingDescribed()
         return manifest
@@ -112,8 +114,7 @@ class DrillRun:
     def _whole(self, row: dict[str, Any]) -> None:
         """Raises NotWhole with all that is missing."""
         self.context.phase("verifying")
-        data = self.reader.manifest_bytes()
-        contents = parse(data or b"")
+        contents = parse(self._written or b"")
         tally = drill_checks.Tally.of(contents)
         self.reader.entries(lambda entry: tally.take(entry.kind, entry.size, entry.path))
         missing = drill_checks.missing(contents, tally)

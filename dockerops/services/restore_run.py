@@ -32,6 +32,7 @@ from servers.transport.base import Link
 
 # What only adds, and takes its time: everything else touches what is there.
 BEFORE = ("load_image", "pull_image", "need_image", "create_network", "create_volume", "extract")
+_MOST, _LONGEST = 20, 1000  # of an engine's warnings
 PHASES = {"extract": "extracting", "load_image": "loading", "pull_image": "fetching", "healthy": "verifying"}
 
 
@@ -185,6 +186,8 @@ class DockerRestoreRun:
         """Raises NotAsInArchive: an end that is not what the plan says is a failure."""
         self.context.phase("verifying")
         self.proof = proving.prove(self.plan, self.engine, carrier, self.portions, self.context.stop)
+        for name, fields in self.proof["left"].items():
+            self.findings.append(Finding("docker_limits", ", ".join(fields), name))
         for lease in undoing.held(self.context, undoing.STAGING):
             self.context.release(lease)
         self.kept_bytes = int(self.engine.state().get("kept_bytes") or 0)
@@ -219,6 +222,9 @@ def _findings(step: Step, facts: dict[str, Any]) -> list[Finding]:
     """What somebody should know of a step that was carried out."""
     if step.op == "stop_container" and facts.get("killed"):
         return [Finding("docker_killed", str(facts["killed"]), str(step.params["container"]))]
+    if step.op == "create_container":
+        words = facts.get("warnings") or []
+        return [Finding("docker_engine", str(one)[:_LONGEST], str(step.params["name"])) for one in words[:_MOST]]
     if step.op == "pull_image" and facts.get("same") is False:
         wanted, got = str(step.params.get("id") or "–"), str(facts.get("id") or "–")
         return [Finding("docker_other_image", f"{wanted} → {got}", str(step.params.get("tag") or ""))]
