@@ -20,6 +20,12 @@ borg() {
     LC_ALL=C.UTF-8 command borg "$@"
 }
 
+# NAME: an archive for borg, which would take braces for placeholders.
+at() {
+    local name=${1//\{/\{\{}
+    printf '::%s' "${name//\}/\}\}}"
+}
+
 check_tools() {
     local tool
     for tool in borg docker curl python3 sha256sum; do
@@ -70,7 +76,7 @@ look() {
 # Bodies of containers hold secrets: they are kept in a variable, and go from pipe to pipe.
 read_manifest() {
     local seen
-    MANIFEST=$(borg extract --stdout "::$ARCHIVE" "pp:${MANIFEST_PATH#/}" && printf x) ||
+    MANIFEST=$(borg extract --stdout "$(at "$ARCHIVE")" "pp:${MANIFEST_PATH#/}" && printf x) ||
         die "The archive's manifest cannot be read."
     MANIFEST=${MANIFEST%x}
     [ -n "$MANIFEST" ] || die "The archive has no manifest."
@@ -122,7 +128,7 @@ load_image() {
         note_name "$tag"
     done
     if ! d image inspect "${id:-$reference}" >/dev/null 2>&1; then
-        borg extract --stdout "::$ARCHIVE" "pp:${stream#/}" | d load || return 1
+        borg extract --stdout "$(at "$ARCHIVE")" "pp:${stream#/}" | d load || return 1
     fi
     d image inspect "${id:-$reference}" >/dev/null || return 1
     for tag in "$@"; do
@@ -224,7 +230,7 @@ bring_back() {
 archive_former() {
     local name=$1
     shift
-    borg create --numeric-ids --stats "::$name" "$@"
+    borg create --numeric-ids --stats "$(at "$name")" "$@"
 }
 
 rename_container() {

@@ -81,11 +81,11 @@ extract() {
         wanted+=("pp:${source#/}")
         places+=("./${source#/}")
     done
-    expected=$(borg list --format x "::$ARCHIVE" "${wanted[@]}" | wc -c) || return 1
+    expected=$(borg list --format x "$(at "$ARCHIVE")" "${wanted[@]}" | wc -c) || return 1
     (enter "$directory") || return 1
     settle "$directory" || return 1
     staging=${PLACES[$directory]}/$STAGING
-    (enter "$staging" && borg extract --progress --numeric-ids --sparse "::$ARCHIVE" "${wanted[@]}") || status=$?
+    (enter "$staging" && borg extract --progress --numeric-ids --sparse "$(at "$ARCHIVE")" "${wanted[@]}") || status=$?
     for source in "$@"; do
         if [ ! -e "$staging/${source#/}" ] && [ ! -L "$staging/${source#/}" ]; then
             printf 'Not in the archive: %s\n' "$source" >&2

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from backups.borg import argv as commands
 from dockerops.manifest import sum_of
 from dockerops.script import SHARED, quoted
 from tests.dockerops.rig import tree
@@ -255,8 +256,8 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
     words = {"BORG_REPO": str(top / "repo"), "BORG_BASE_DIR": str(top / "borg"), "BORG_PASSPHRASE": "x"}
     env = {**os.environ, **words}
     subprocess.run(["borg", "init", "--encryption", "repokey"], env=env, capture_output=True, check=True)
-    subprocess.run(["borg", "create", "::one", "new"], env=env, cwd=top, capture_output=True, check=True)
-    return "\n".join(("ARCHIVE=one", *(f"export {name}={quoted(value)}" for name, value in words.items())))
+    subprocess.run(["borg", "create", "::one {{now}} {{}}", "new"], env=env, cwd=top, capture_output=True, check=True)
+    return "\n".join(("ARCHIVE='one {now} {}'", *(f"export {name}={quoted(value)}" for name, value in words.items())))
 
 
 ENDS = {
@@ -283,3 +284,18 @@ def test_what_does_not_arrive_as_it_is_in_the_archive_is_no_success(tmp_path: Pa
     assert done.returncode == status, done.stderr
     assert text in done.stderr
     assert (place / ".phpborg-restore-0").exists() is (status == 0)
+
+
+def test_borg_is_asked_for_exactly_what_the_worker_asks_for(tmp_path: Path):
+    """Also where a choice leaves things out: both extract the sources of the step, and nothing else."""
+    paths = ["/srv/app", f"/srv/{ODD}", "/srv/it's; $(id) `x` *", "/srv/-x\ny"]
+    made = "; ".join(f"mkdir -p ./{quoted(path[1:])}" for path in paths)
+    fake = f"borg() {{ [ $1 = extract ] || {{ printf xxxx; return; }}; printf '%s\\0' \"$@\" >&3; {made}; }}"
+    words = " ".join(map(quoted, paths))
+    done = run(tmp_path, "ARCHIVE=one", fake, f"extract {quoted(str(tmp_path))} {words} 3>asked", "FINISHED=yes")
+    assert done.returncode == 0, done.stderr
+    asked = (tmp_path / "asked").read_bytes().split(b"\0")[:-1]
+    worker = commands.extract("borg", "/r", "one", [os.fsencode(path) for path in paths])
+    assert asked[-len(paths) :] == [os.fsencode(word) for word in worker[-len(paths) :]]
+    assert {b"--numeric-ids", b"--sparse"} <= set(asked)
+    assert not [word for word in asked if word.startswith((b"--exclude", b"--pattern"))]
