@@ -16,7 +16,7 @@ from dockerops.choice import Choice
 from dockerops.manifest import Contents
 from dockerops.naming import PROJECT_NAME, SUFFIX
 from dockerops.options import MOST_HOURS, MOST_SHIFT, Options
-from dockerops.scripts.filling import MARK
+from dockerops.scripts.texts import MARK
 from servers.models import Server
 
 FILES = "files"

@@ -16,9 +16,8 @@ from dockerops.manifest import MANIFEST, Container, Contents
 from dockerops.naming import base_of, files_only
 from dockerops.options import Options
 from dockerops.plan import DockerPlan, Note, Protected, Step
+from servers.remote.dockers.patience import MOST_SECONDS
 
-# The helper waits no longer (servers/remote/dockers/starting.py).
-MOST_SECONDS = 4 * 3600
 PLACE = "/var/lib/phpborg/docker"
 MANIFEST_PATH = f"{PLACE}/manifest.json"
 _STARTED = {"running": "running", "restarting": "running", "paused": "paused"}
@@ -177,9 +176,9 @@ class _Builder:
     def _set_aside(self) -> None:
         for one in sorted(self.facts.replaced, key=lambda row: row.name):
             kept = f"{one.name}.phpborg-{self.about.token[:8]}"
-            self._add(
-                "rename_container", {"container": one.name, "to": kept}, name=one.name, to=kept, touches=(one.name,)
-            )
+            # Whoever agreed meant this very one.
+            params = {"container": one.name, "to": kept, "id": one.id}
+            self._add("rename_container", params, name=one.name, to=kept, touches=(one.name,))
             for network in sorted(set(one.networks) - ALWAYS):
                 params = {"network": network, "container": kept}
                 self._add("disconnect", params, name=kept, network=network, touches=(kept, network))

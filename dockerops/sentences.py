@@ -99,7 +99,9 @@ UNDOS = {
     "exchange": gettext_noop("What was there is put back."),
     "create_container": gettext_noop("The new container {name} is removed; its named volumes stay."),
     "start": gettext_noop("{name} is stopped."),
-    "compose_up": gettext_noop("Compose stops and removes the containers of {name}; its volumes stay."),
+    "compose_up": gettext_noop(
+        "The containers and networks that Compose made for {name} are removed; its volumes and all else stay."
+    ),
 }
 NOTES = {
     "no_secret": gettext_noop("Environments and options of drivers are read from the archive when they are needed."),

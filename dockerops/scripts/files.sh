@@ -72,24 +72,32 @@ check_place() {
     done
 }
 
-# Everything of this restore in one directory is extracted beside it first: nothing is replaced yet.
+# Everything of this restore in one directory is extracted beside it first: nothing is replaced yet. All that the
+# archive has of it has to arrive: a warning of borg's is about something that would not be as it was.
 extract() {
-    local directory=$1 source staging wanted=() status=0
+    local directory=$1 source staging expected arrived wanted=() places=() status=0
     shift
     for source in "$@"; do
         wanted+=("pp:${source#/}")
+        places+=("./${source#/}")
     done
+    expected=$(borg list --format x "$(at "$ARCHIVE")" "${wanted[@]}" | wc -c) || return 1
     (enter "$directory") || return 1
     settle "$directory" || return 1
     staging=${PLACES[$directory]}/$STAGING
-    (enter "$staging" && borg extract --progress --numeric-ids --sparse "::$ARCHIVE" "${wanted[@]}") || status=$?
-    [ "$status" -le 1 ] || return "$status"
+    (enter "$staging" && borg extract --progress --numeric-ids --sparse "$(at "$ARCHIVE")" "${wanted[@]}") || status=$?
     for source in "$@"; do
         if [ ! -e "$staging/${source#/}" ] && [ ! -L "$staging/${source#/}" ]; then
             printf 'Not in the archive: %s\n' "$source" >&2
             return 1
         fi
     done
+    arrived=$(enter "$staging" && find "${places[@]}" -printf x | wc -c) || return 1
+    if [ "$status" != 0 ] || [ "$arrived" != "$expected" ]; then
+        printf 'Not everything arrived below %s: %s of %s entries; borg ended with %s.\n' \
+            "$directory" "$arrived" "$expected" "$status" >&2
+        return 1
+    fi
 }
 
 # TARGET STAGE SOURCE: the entry itself is exchanged by a rename; what was there is kept.

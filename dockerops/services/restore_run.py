@@ -15,7 +15,7 @@ from backups.services import docker_turns
 from dockerops import sentences
 from dockerops.inventory import Inventory
 from dockerops.models import DockerRestore
-from dockerops.plan import DockerPlan, Step
+from dockerops.plan import BEFORE, DockerPlan, Step
 from dockerops.services import detecting, planning, protection, proving, undoing
 from dockerops.services.archive_reading import Count, Reader, read_manifest, reading
 from dockerops.services.carrying import Carrier
@@ -30,8 +30,6 @@ from servers.errors import DockerRefused
 from servers.services.ways import open_way
 from servers.transport.base import Link
 
-# What only adds, and takes its time: everything else touches what is there.
-BEFORE = ("load_image", "pull_image", "need_image", "create_network", "create_volume", "extract")
 _MOST, _LONGEST = 20, 1000  # of an engine's warnings
 PHASES = {"extract": "extracting", "load_image": "loading", "pull_image": "fetching", "healthy": "verifying"}
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from backups.borg import argv as commands
 from dockerops.manifest import sum_of
 from dockerops.script import SHARED, quoted
 from tests.dockerops.rig import tree
@@ -18,7 +20,8 @@ ODD = os.fsdecode(b"caf\xe9 $(id)\n'q'")
 SETTINGS = """
 set -euo pipefail
 STAGING=.phpborg-restore-0 KEPT=.phpborg-kept-0 UNDO=() DRY_RUN=no FINISHED=no STEP=0 LOG= PROTECT=aside
-declare -A KEPT_PLACES=() PLACES=()
+STOP_SECONDS=60 STEADY_SECONDS=1
+declare -A KEPT_PLACES=() PLACES=() STOPPED_POLICY=()
 KEPT_CONTAINERS=() STAGINGS=()
 """
 
@@ -242,3 +245,57 @@ def test_a_directory_that_others_may_write_to_is_not_roots_alone(tmp_path: Path,
         assert (run(tmp_path, f"is_roots {quoted(str(path))}").returncode == 0) is good
     (tmp_path / "link").symlink_to(tmp_path / "below")
     assert run(tmp_path, f"is_roots {quoted(str(tmp_path / 'link'))}").returncode != 0
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A real archive; answers what a script has to know of it."""
+    top = tmp_path_factory.mktemp("archive")
+    (top / "new/deep" / ODD).mkdir(parents=True)
+    (top / "new/rows").write_text("new")
+    words = {"BORG_REPO": str(top / "repo"), "BORG_BASE_DIR": str(top / "borg"), "BORG_PASSPHRASE": "x"}
+    env = {**os.environ, **words}
+    subprocess.run(["borg", "init", "--encryption", "repokey"], env=env, capture_output=True, check=True)
+    subprocess.run(["borg", "create", "::one {{now}} {{}}", "new"], env=env, cwd=top, capture_output=True, check=True)
+    return "\n".join(("ARCHIVE='one {now} {}'", *(f"export {name}={quoted(value)}" for name, value in words.items())))
+
+
+ENDS = {
+    "all arrives": ("", b"", 0),
+    "a warning": ("exit 1", b"borg ended with 1", 1),
+    "a warning of newer borgs": ("exit 107", b"borg ended with 107", 1),
+    "a file is not there": ("rm new/rows", b"3 of 4 entries", 1),
+    "one too many": ("touch new/more", b"5 of 4 entries", 1),
+    "nothing of it": ("rm -r new", b"Not in the archive: /new", 1),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_what_does_not_arrive_as_it_is_in_the_archive_is_no_success(tmp_path: Path, archive: str, end: str):
+    then, text, status = ENDS[end]
+    place, stub = tmp_path, tmp_path / "bin/borg"
+    stub.parent.mkdir()
+    # A real borg; what a broken disk or an attribute that cannot be set would do comes after it.
+    then = f"[ $1 != extract ] || {{ {then or ':'}; }}"
+    stub.write_text(f'#!/bin/sh\n{shutil.which("borg")} "$@" || exit $?\n{then}\n')
+    stub.chmod(0o755)
+    lines = ("trap ended EXIT", f"PATH={quoted(str(stub.parent))}:$PATH", f"extract {quoted(str(place))} /new")
+    done = run(place, archive, *lines, "FINISHED=yes")
+    assert done.returncode == status, done.stderr
+    assert text in done.stderr
+    assert (place / ".phpborg-restore-0").exists() is (status == 0)
+
+
+def test_borg_is_asked_for_exactly_what_the_worker_asks_for(tmp_path: Path):
+    """Also where a choice leaves things out: both extract the sources of the step, and nothing else."""
+    paths = ["/srv/app", f"/srv/{ODD}", "/srv/it's; $(id) `x` *", "/srv/-x\ny"]
+    made = "; ".join(f"mkdir -p ./{quoted(path[1:])}" for path in paths)
+    fake = f"borg() {{ [ $1 = extract ] || {{ printf xxxx; return; }}; printf '%s\\0' \"$@\" >&3; {made}; }}"
+    words = " ".join(map(quoted, paths))
+    done = run(tmp_path, "ARCHIVE=one", fake, f"extract {quoted(str(tmp_path))} {words} 3>asked", "FINISHED=yes")
+    assert done.returncode == 0, done.stderr
+    asked = (tmp_path / "asked").read_bytes().split(b"\0")[:-1]
+    worker = commands.extract("borg", "/r", "one", [os.fsencode(path) for path in paths])
+    assert asked[-len(paths) :] == [os.fsencode(word) for word in worker[-len(paths) :]]
+    assert {b"--numeric-ids", b"--sparse"} <= set(asked)
+    assert not [word for word in asked if word.startswith((b"--exclude", b"--pattern"))]

@@ -11,14 +11,13 @@ from .. import validate, wire
 from . import bodies, reading
 from .engine import Engine, part
 from .journal import Record
+from .patience import STOP_SECONDS as STOP_SECONDS
 from .steps import Context, Kind, Note, Problem, Table
 
 COMPOSE = bodies.COMPOSE
 # With these an engine leaves alone what was stopped by hand.
 _LEFT_ALONE = ("", "no", "unless-stopped")
 _MOST_SECONDS = 3600
-# A database that is given the engine's own ten seconds is often killed by them.
-STOP_SECONDS = 60
 KILLED = 137
 # Beyond the container's own patience: the engine needs time to clean up.
 _MORE_SECONDS = 120.0
