@@ -2,7 +2,8 @@
 
 Each by a container of ours that sleeps, made of an image without a file, with this machine's own programs seen
 read-only in it. It has no network, no rights, and nothing else of this machine. Its name is phpborg-TOKEN-NUMBER, its
-label phpborg.docker=TOKEN: whoever has the token can take it away.
+label phpborg.docker=TOKEN: whoever has the token can take it away. The image has the label, too, and so has a volume
+that the engine makes because it is asked for: what has another name for its owner, or none, is never removed.
 """
 
 import os
@@ -52,7 +53,7 @@ class Holder:
         name = str(volume["Name"])
         self._number += 1
         own = "phpborg-{}-{}".format(self._token, self._number)
-        body = dict(_body(name), Image=self._image_of_nothing(), Labels={LABEL: self._token})
+        body = dict(_body(name, self._token), Image=self._image_of_nothing(), Labels={LABEL: self._token})
         self._check_same(volume)
         made = self._engine.post("/containers/create", body, name=own)["Id"]
         path = "/containers/{}".format(part(made))
@@ -76,8 +77,14 @@ class Holder:
 
     def _image_of_nothing(self) -> str:
         if self._image is None:
-            self._engine.send("/images/create", [_EMPTY], fromSrc="-", repo=_IMAGE, tag=self._token)
-            self._image = "{}:{}".format(_IMAGE, self._token)
+            name = image_of(self._token)
+            there = self._engine.find("/images/{}/json".format(part(name)))
+            if there is not None and not _is_ours(there.get("Config"), self._token):
+                raise wire.Refused("exists", "there is an image {} that is not ours".format(name))
+            if there is None:
+                label = "LABEL {}={}".format(LABEL, self._token)
+                self._engine.send("/images/create", [_EMPTY], fromSrc="-", repo=_IMAGE, tag=self._token, changes=label)
+            self._image = name
         return self._image
 
     def _check_same(self, volume: Dict[str, Any]) -> None:
@@ -86,23 +93,37 @@ class Holder:
             raise wire.Refused("snapshot", "somebody removed it meanwhile")
 
     def _check_not_made(self, volume: Dict[str, Any], container: str) -> None:
-        """The engine makes a volume that a container asks for: one removed at that very moment goes again."""
+        """The engine makes a volume that a container asks for: one removed at that very moment goes again.
+
+        What it made has our label. One of this name that somebody made anew has not, and stays.
+        """
         try:
             self._check_same(volume)
         except wire.Refused:
             self._engine.delete("/containers/{}".format(part(container)), force=True)
-            self._engine.delete("/volumes/{}".format(part(str(volume["Name"]))))
+            path = "/volumes/{}".format(part(str(volume["Name"])))
+            if _is_ours(self._engine.find(path), self._token):
+                self._engine.delete(path)
             raise
 
 
-def _body(volume: str) -> Dict[str, Any]:
+def _is_ours(said: Optional[Dict[str, Any]], token: str) -> bool:
+    return ((said or {}).get("Labels") or {}).get(LABEL) == token
+
+
+def image_of(token: str) -> str:
+    """The name of the image that this token's containers are made of."""
+    return "{}:{}".format(_IMAGE, token)
+
+
+def _body(volume: str, token: str) -> Dict[str, Any]:
     mounts: List[Dict[str, Any]] = [
         {"Type": "bind", "Source": path, "Target": path, "ReadOnly": True, "BindOptions": {"Propagation": "rprivate"}}
         for path in _DIRECTORIES
         if os.path.isdir(path)
     ]
     content = {"Type": "volume", "Source": volume, "Target": _INSIDE, "ReadOnly": True}
-    mounts.append(dict(content, VolumeOptions={"NoCopy": True}))
+    mounts.append(dict(content, VolumeOptions={"NoCopy": True, "Labels": {LABEL: token}}))
     return {
         "Cmd": [_PROGRAM, "2147483647"],
         "Entrypoint": [],
@@ -138,8 +159,8 @@ def release(engine: Engine, token: str) -> List[str]:
     for listed in listing(engine, token):
         engine.delete("/containers/{}".format(part(str(listed["Id"]))), force=True)
         removed.append(str((listed.get("Names") or [listed["Id"]])[0]).lstrip("/"))
-    image = "{}:{}".format(_IMAGE, token)
-    if engine.find("/images/{}/json".format(part(image))) is not None:
+    image = image_of(token)
+    if _is_ours((engine.find("/images/{}/json".format(part(image))) or {}).get("Config"), token):
         engine.delete("/images/{}".format(part(image)), force=True)
         removed.append(image)
     return removed
