@@ -171,7 +171,7 @@ class _Builder:
     def _archive_former(self) -> None:
         paths = sorted(target.path for target in self.facts.targets if self._is_there(target))
         if self.facts.options.protect == "archive" and paths:
-            name = f"before-{self.about.token[:8]}"
+            name = f"before-{self.about.token[:8]}"  # services/safety_end.py knows it by this
             self._add("archive_former", {"archive": name, "paths": paths}, name=name)
 
     def _set_aside(self) -> None:

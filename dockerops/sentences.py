@@ -103,7 +103,8 @@ NOTES = {
     "kept_hours": gettext_noop("What is replaced is kept aside for {hours} hours, and can be put back until then."),
     "dropped": gettext_noop("What is replaced is removed when everything is back; until then a failure puts it back."),
     "archived": gettext_noop(
-        "Before, the files that are replaced are put into the archive {name}. It stays until somebody deletes it."
+        "Before, the files that are replaced are put into the archive {name}. It is deleted with what is kept "
+        "aside, unless somebody has pinned, proven or renamed it by then, or uses it."
     ),
     "not_archived": gettext_noop("No files are replaced: no safety archive is made."),
     "files_only": gettext_noop("Only files are written, below {path}; the engine is not touched."),
