@@ -36,6 +36,8 @@ EVERY_OP: dict[str, dict[str, Any]] = {
     "pull_image": {"reference": HOSTILE, "id": "", "tag": HOSTILE},
     "create_network": {"name": HOSTILE, "manifest_name": HOSTILE, "free": True},
     "create_volume": {"name": HOSTILE, "manifest_name": HOSTILE},
+    "hold_volume": {"volume": HOSTILE, "path": f"/{HOSTILE}"},
+    "release_volume": {"volume": HOSTILE, "path": f"/{HOSTILE}"},
     "archive_former": {"archive": "before", "paths": [f"/{HOSTILE}", f"/{NO_TEXT}"]},
     "extract": {"directory": f"/{HOSTILE}", "sources": [f"/{HOSTILE}/{NO_TEXT}"]},
     "stop_container": {"container": HOSTILE, "seconds": 5},
