@@ -64,7 +64,7 @@ def test_one_that_is_there_is_held_filled_and_let_go(options: dict[str, str]):
     hold, extract, exchange, release = (step.params for step in made.steps)
     assert hold == release == {"volume": "kiosk_files", "path": PATH}
     assert (extract["directory"], exchange["stage"], exchange["target"], exchange["whole"]) == (PATH, PATH, PATH, False)
-    assert "inside the volume itself" in made.steps[2].sentence
+    assert made.steps[2].why == "held"
     assert [(one.what, one.name) for one in made.protected] == [("path", PATH)]
 
 
