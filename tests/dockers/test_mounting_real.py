@@ -18,6 +18,7 @@ from tests.dockers.fixtures_backup import backup_engine, engine
 from tests.dockers.steps_at_hand import do, fill, journals_fixture, killed_at, stage, tree_of
 from tests.support.bridged import Bridged
 from tests.support.disk import ext4
+from tests.support.plugin import plugin
 
 __all__ = ["backup_engine", "engine", "journals_fixture"]
 pytestmark = [pytest.mark.real, pytest.mark.usefixtures("journals")]
@@ -131,11 +132,6 @@ def test_chosen_files_leave_all_others(disk: Disk):
     assert disk.content() == former
 
 
-def work(disk: Disk) -> None:
-    """All of it."""
-    disk.fill()
-
-
 @pytest.mark.parametrize(
     "every", [pytest.param(9, id="some moments"), pytest.param(1, id="every moment", marks=pytest.mark.long)]
 )
@@ -222,3 +218,28 @@ def test_it_is_held_while_it_is_undone_only_if_it_can_be(disk: Disk):
     disk.engine.docker("volume", "create", "--opt", "type=ext4", "--opt", f"device={disk.device}", "data")
     assert disk.rollback()["problems"] == []
     assert disk.content() == former
+
+
+def test_a_plugin_s_volume_is_held_by_its_plugin(engine: Bridged, tmp_path: Path):
+    base = tmp_path / "shares"
+    base.mkdir()
+    with plugin("phpborg-test", base) as mounted:
+        engine.docker("volume", "create", "--driver", "phpborg-test", "share")
+        try:
+            disk = Disk(engine, "", base)
+            fill(base / "share", PRESENT, OWNER)
+            former = tree_of(base / "share", times=False)
+            restoring.begin(TOKEN, str(engine.socket))
+            path = str(base / "share")
+            disk.step(0, "hold_volume", volume="share", path=path)
+            assert len(mounted["share"]) == 1
+            stage(Path(path), TOKEN, path, ARCHIVED, OWNER)
+            disk.step(1, "exchange", target=path, stage=path, source=path, whole=False)
+            disk.step(2, "release_volume", volume="share")
+            assert mounted["share"] == set()
+            assert (base / "share/both.txt").read_text() == "archived"
+            assert disk.rollback()["problems"] == []
+            assert tree_of(base / "share", times=False) == former
+            assert mounted["share"] == set()
+        finally:
+            engine.docker("volume", "rm", "--force", "share")
