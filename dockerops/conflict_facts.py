@@ -24,7 +24,7 @@ class Target:
     """One thing that is put in place: `source` of the archive at `path`, by way of a private directory in `stage`.
 
     `volume` is the volume's name in the archive, empty for files outside of volumes. `whole`, `items`: see
-    docs/docker-plan.md. `made`: the volume is created first.
+    docs/docker-plan.md. `made`: the volume is created first. `held`: it has to be held mounted meanwhile.
     """
 
     source: str
@@ -35,6 +35,7 @@ class Target:
     items: tuple[str, ...] | None = None
     made: bool = False
     bytes: int | None = None
+    held: bool = False
 
 
 @dataclass(frozen=True)
@@ -228,7 +229,42 @@ def _volume_targets(
     rows = [one for one in contents.volumes if one.name in wanted and one.path]
     if files_only(selected, options):
         return [_as_files(one, selected, options) for one in rows]
-    return [_volume_target(one, there, selected, names, one.name in made) for one in rows if not one.is_elsewhere]
+    return [
+        _held_target(one, there, selected, names, one.name in made)
+        if one.is_elsewhere
+        else _volume_target(one, there, selected, names, one.name in made)
+        for one in rows
+        if not one.is_elsewhere or not why_unfilled(one, there, names)
+    ]
+
+
+def why_unfilled(one: Volume, there: Inventory, names: Names) -> str:
+    """Why the content of a volume that is elsewhere is not put back; "" for one that is held mounted and filled.
+
+    "memory": it is lost anyway. "read_only". "shared": under another name it leads to the same place as the original.
+    "plugin": its driver tells only while it is mounted where it is, and a plan names that before.
+    """
+    if one.is_in_memory:
+        return "memory"
+    if one.read_only:
+        return "read_only"
+    if names.volume(one.name) != one.name:
+        return "shared"
+    return "" if _held_path(one, there, names) else "plugin"
+
+
+def _held_path(one: Volume, there: Inventory, names: Names) -> str:
+    known = there.volume(names.volume(one.name))
+    if one.driver == "local":
+        return (known.mountpoint if known else "") or f"{data_root(there)}/volumes/{names.volume(one.name)}/_data"
+    return known.mountpoint if known and known.mountpoint.startswith("/") else ""
+
+
+def _held_target(one: Volume, there: Inventory, selected: Selected, names: Names, made: bool) -> Target:
+    """What is extracted, and what was there, lies in the volume itself: it is a filesystem of its own."""
+    path = _held_path(one, there, names)
+    items = selected.files.get(one.name)
+    return Target(one.path or "", path, path, one.name, False, items, made, one.size_bytes, held=True)
 
 
 def _as_files(one: Volume, selected: Selected, options: Options) -> Target:

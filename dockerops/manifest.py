@@ -114,12 +114,19 @@ class Volume:
     option_names: tuple[str, ...] = ()
     device: str | None = None  # the directory that a local volume really is (o=bind)
     host_device: str = ""  # what of the machine it is, by its options; empty: nothing
+    filesystem: str = ""  # what a local one mounts while it is used, by its options: nfs, ext4, tmpfs
+    read_only: bool = False  # its options say so
     origin: str = MANIFEST
 
     @property
     def is_elsewhere(self) -> bool:
         """Is its content on a filesystem that is mounted only while a container uses it, or behind a plugin?"""
         return self.driver != "local" or (bool(self.option_names) and self.device is None)
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Is it empty whenever it is used anew?"""
+        return self.driver == "local" and self.filesystem in ("tmpfs", "ramfs")
 
 
 @dataclass(frozen=True)
@@ -285,12 +292,15 @@ def _volume(one: Volume) -> Volume:
     if not one.options:
         return one
     device = one.options.get("device") or ""
-    bound = device.startswith("/") and "bind" in (one.options.get("o") or "").split(",")
+    told = (one.options.get("o") or "").split(",")
+    bound = device.startswith("/") and "bind" in told
     return replace(
         one,
         option_names=tuple(sorted(one.options)),
         device=device if bound else None,
         host_device=host_access.device(one.driver, dict(one.options)),
+        filesystem=one.options.get("type") or "" if one.driver == "local" and not bound else "",
+        read_only=one.driver == "local" and "ro" in told,
     )
 
 

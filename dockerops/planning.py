@@ -84,11 +84,13 @@ class _Builder:
         self._images()
         self._networks()
         self._volumes()
+        self._hold()
         self._extract()
         stopped = self._stop()
         self._archive_former()
         self._set_aside()
         self._exchange()
+        self._release()
         self._containers(stopped)
         self._compose()
 
@@ -145,6 +147,20 @@ class _Builder:
             user = ", ".join(map(self.facts.names.container, one.used_by)) or "–"
             self._add("create_volume", params, why, name=name, container=user, touches=(name,))
 
+    def _hold(self) -> None:
+        """Before anything is extracted or stopped: what cannot be mounted or written ends it here."""
+        for target in self._held():
+            name = self.facts.shown_volume(target)
+            self._add("hold_volume", {"volume": name, "path": target.path}, name=name, touches=(name,))
+
+    def _release(self) -> None:
+        for target in self._held():
+            name = self.facts.shown_volume(target)
+            self._add("release_volume", {"volume": name, "path": target.path}, name=name, touches=(name,))
+
+    def _held(self) -> list[Target]:
+        return sorted((target for target in self.facts.targets if target.held), key=lambda one: one.volume)
+
     def _extract(self) -> None:
         stages: dict[str, list[Target]] = {}
         for target in self.facts.targets:
@@ -170,7 +186,7 @@ class _Builder:
     def _archive_former(self) -> None:
         paths = sorted(target.path for target in self.facts.targets if self._is_there(target))
         if self.facts.options.protect == "archive" and paths:
-            name = f"before-{self.about.token[:8]}"
+            name = f"before-{self.about.token[:8]}"  # services/safety_end.py knows it by this
             self._add("archive_former", {"archive": name, "paths": paths}, name=name)
 
     def _set_aside(self) -> None:
@@ -188,7 +204,7 @@ class _Builder:
         for target in sorted(self.facts.targets, key=lambda one: (one.path, one.volume)):
             items = None if target.items is None else sorted(target.items)
             params = {"target": target.path, "stage": target.stage, "source": target.source}
-            why = "path" if not target.volume else "files" if items is not None else "new" if target.made else "volume"
+            why = _why_exchanged(target)
             name = self.facts.shown_volume(target) if target.volume else target.path
             touched = [target.path] if items is None else [f"{target.path}/{item}" for item in items]
             self._add(
@@ -204,6 +220,8 @@ class _Builder:
                 self.protected.append(Protected("path", target.path, self._how(), "", target.bytes))
 
     def _is_there(self, target: Target) -> bool:
+        if target.held:  # also behind a volume that is made anew something may lie
+            return True
         if target.volume and not target.made and self.facts.there.volume(self.facts.shown_volume(target)):
             return True
         return self.facts.place(target.path).exists
@@ -278,6 +296,15 @@ def _labels(project: str | None, logical: str | None) -> dict[str, str]:
     if not project or not logical:
         return {}
     return {"com.docker.compose.project": project, "com.docker.compose.volume": logical}
+
+
+def _why_exchanged(target: Target) -> str:
+    """Which sentence says it."""
+    if not target.volume:
+        return "path"
+    if target.items is not None:
+        return "files"
+    return "held" if target.held else "new" if target.made else "volume"
 
 
 def _sources(target: Target) -> list[str]:

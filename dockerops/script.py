@@ -110,10 +110,11 @@ def _settings(plan: DockerPlan, advanced: bool, body: str) -> str:
         "STEADY_SECONDS": str(STEADY_SECONDS),
         "STAGING": f".phpborg-restore-{plan.token}",
         "KEPT": f".phpborg-kept-{plan.token[:8]}",
+        "HOLDER": f"phpborg-holder:{plan.token[:8]}",
     }
     words = {name: f"readonly {name}={quoted(value)}" for name, value in names.items()}
     words |= {name: f"declare -A {name}=()" for name in ("STOPPED_POLICY", "KEPT_PLACES", "PLACES")}
-    words |= {name: f"{name}=()" for name in ("KEPT_CONTAINERS", "STAGINGS")}
+    words |= {name: f"{name}=()" for name in ("KEPT_CONTAINERS", "STAGINGS", "HELD")}
     if advanced:
         words |= {"UNDO": "UNDO=()", "DRY_RUN": "DRY_RUN=no", "AGREED": "AGREED=no", "FINISHED": "FINISHED=no"}
         words |= {"STEP": "STEP=0", "LOG": "LOG="}
@@ -186,6 +187,8 @@ _WORDS: dict[str, Callable[[Step, dict[str, Any]], list[Any]]] = {
     "create_volume": lambda step, params: ["create_volume", step.number, params["name"]],
     "create_container": lambda step, params: ["create_container", step.number, params["name"]],
     "extract": lambda step, params: ["extract", params["directory"], *_listed(params["sources"])],
+    "hold_volume": lambda step, params: ["hold_volume", params["volume"], params["path"]],
+    "release_volume": lambda step, params: ["release_volume", params["volume"]],
     "stop_container": lambda step, params: ["stop_container", params["container"], params["seconds"]],
     "archive_former": lambda step, params: ["archive_former", params["archive"], *_listed(params["paths"])],
     "rename_container": lambda step, params: ["rename_container", params["container"], params["to"]],

@@ -25,6 +25,8 @@ TITLES = {
     "pull_image": gettext_noop("Pull the image"),
     "create_network": gettext_noop("Create the network"),
     "create_volume": gettext_noop("Create the volume"),
+    "hold_volume": gettext_noop("Hold the volume mounted"),
+    "release_volume": gettext_noop("Let the volume go"),
     "archive_former": gettext_noop("Make a safety archive"),
     "extract": gettext_noop("Extract"),
     "stop_container": gettext_noop("Stop the container"),
@@ -60,6 +62,11 @@ SENTENCES = {
     ("create_volume", "missing"): gettext_noop(
         "Creates the external volume {name}, which is missing, with what the archive knows of it."
     ),
+    ("hold_volume", ""): gettext_noop(
+        "Has the engine mount the volume {name} in a container of ours that does nothing, and sees whether it can be "
+        "written."
+    ),
+    ("release_volume", ""): gettext_noop("Removes the container that held the volume {name}."),
     ("archive_former", ""): gettext_noop("Makes the archive {name} of exactly what will be replaced."),
     ("extract", ""): gettext_noop("Extracts into a private directory in {directory}; nothing is replaced yet."),
     ("stop_container", "replaced"): gettext_noop("Stops {name}, which will be replaced."),
@@ -68,6 +75,9 @@ SENTENCES = {
     ("disconnect", ""): gettext_noop("Takes {name} off the network {network}, which frees its addresses and aliases."),
     ("exchange", "volume"): gettext_noop(
         "Puts the content of the volume {name} in place; the former one is kept aside."
+    ),
+    ("exchange", "held"): gettext_noop(
+        "Puts the content of the volume {name} in place; what lies there is kept aside inside the volume itself."
     ),
     ("exchange", "new"): gettext_noop("Fills the new volume {name}."),
     ("exchange", "files"): gettext_noop(
@@ -93,6 +103,8 @@ UNDOS = {
     "create_network": gettext_noop("The network {name} is removed."),
     "create_volume": gettext_noop("The volume {name} is removed."),
     "extract": gettext_noop("The private directory is removed."),
+    "hold_volume": gettext_noop("The container that holds {name} is removed."),
+    "release_volume": gettext_noop("{name} is held again while it is put back."),
     "stop_container": gettext_noop("{name} is brought back into its former state."),
     "rename_container": gettext_noop("It gets its name {name} back."),
     "disconnect": gettext_noop("{name} is connected to {network} again, with the same addresses and aliases."),
@@ -114,7 +126,8 @@ NOTES = {
     "kept_hours": gettext_noop("What is replaced is kept aside for {hours} hours, and can be put back until then."),
     "dropped": gettext_noop("What is replaced is removed when everything is back; until then a failure puts it back."),
     "archived": gettext_noop(
-        "Before, the files that are replaced are put into the archive {name}. It stays until somebody deletes it."
+        "Before, the files that are replaced are put into the archive {name}. It is deleted with what is kept "
+        "aside, unless somebody has pinned, proven or renamed it by then, or uses it."
     ),
     "not_archived": gettext_noop("No files are replaced: no safety archive is made."),
     "files_only": gettext_noop("Only files are written, below {path}; the engine is not touched."),

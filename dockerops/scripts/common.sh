@@ -212,6 +212,36 @@ end_container() {
         say "$name did not end within $seconds s and was killed: its files may be as after a power cut."
 }
 
+# A volume that is mounted only while a container uses it: held by one that does nothing, of an image without a file.
+hold_volume() {
+    local name=$1 path=$2 one words=() holder="phpborg-${HOLDER#*:}-$1" seen
+    for one in /usr /lib /lib32 /lib64 /libx32; do
+        [ ! -d "$one" ] || words+=(--mount "type=bind,source=$one,target=$one,readonly")
+    done
+    remember remove image "$HOLDER"
+    remember remove container "$holder"
+    head -c 1024 /dev/zero | d import - "$HOLDER" >/dev/null || return 1
+    HELD+=("$holder")
+    d run --detach --name "$holder" --label "phpborg.docker=${HOLDER#*:}" --network none --read-only --cap-drop ALL \
+        --user 65534:65534 --security-opt no-new-privileges --log-driver none --entrypoint /usr/bin/sleep \
+        "${words[@]}" --mount "type=volume,source=$name,target=/volume,volume-nocopy" "$HOLDER" 2147483647 >/dev/null || return 1
+    # shellcheck disable=SC2016  # words for the engine
+    seen=$(d inspect --type container --format '{{range .Mounts}}{{if eq .Destination "/volume"}}{{.Source}}{{end}}{{end}}' "$holder")
+    if [ "$seen" != "$path" ]; then
+        printf 'The volume %s is mounted at %s and not at %s.\n' "$name" "$seen" "$path" >&2
+        return 1
+    fi
+    if ! is_roots "$path"; then
+        printf 'The volume %s belongs to another account: a script cannot keep its content aside safely. Restore it from the pages of phpBorg.\n' "$name" >&2
+        return 1
+    fi
+}
+
+# To put things back the volume has to be there: it is held until the end.
+release_volume() {
+    say "The volume $1 is let go at the end."
+}
+
 stop_container() {
     local state
     state=$(said "$1" '{{.State.Status}}') || return 1
@@ -339,5 +369,9 @@ finish() {
             say "Kept: container $place, whose restart policy was ${STOPPED_POLICY[$place]:-no}"
         fi
     done
+    for place in "${HELD[@]}"; do
+        remove container "$place"
+    done
+    [ ${#HELD[@]} = 0 ] || remove image "$HOLDER"
     say "Everything is back."
 }

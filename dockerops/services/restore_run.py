@@ -130,7 +130,7 @@ class DockerRestoreRun:
 
     def _carrier(self, manifest: dict[str, Any]) -> Carrier:
         extraction = Extraction(self.context, self.archive, self.engine, self._expected().bytes)
-        safety = Safety(self.context, self.restore, self.engine)
+        safety = Safety(self.context, self.restore, self.engine, self.plan.window_hours)
         way = self._open_way
         return Carrier(self.context, self.plan, self.engine, manifest, extraction, self.portions, way, safety)
 

@@ -14,6 +14,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from backups.models import Archive
+from backups.services import repositories
 from dockerops.choice import Choice
 from dockerops.errors import NotPlanned
 from dockerops.models import DockerRestore
@@ -220,15 +221,19 @@ def test_only_volumes_come_back_and_a_safety_archive_holds_what_they_held(
     beside = {path: one for path, one in changed.items() if "beside" in path}
     assert {path: now[path] for path in beside} == beside
     assert restore.is_protected
-    is_good(products.ended(protection.start_forget(restore=restore)))
-    assert not Lease.objects.held().exists()
-    assert stage.traces(engine) == []
     safety = Archive.objects.get(backup_config__before_docker_restore=str(restore.pk))
     assert (safety.name, safety.job, safety.grade) == (f"before-{restore.token[:8]}", None, "success")
     back = products.storage.root / "back"
     back.mkdir()
     extract(products.storage, safety, back)
     assert (back / str(mountpoint).lstrip("/") / "text").read_text() == "new\n"
+    is_good(products.ended(protection.start_forget(restore=restore)))
+    assert not Lease.objects.held().exists()
+    assert stage.traces(engine) == []
+    products.run_pending()
+    assert not Archive.objects.filter(pk=safety.pk).exists()
+    named = [fact.name for fact in repositories.borg_of(products.storage.repository).proof()]
+    assert (archive.name in named, safety.name in named) == (True, False)
 
 
 def extract(storage: Storage, archive: Archive, place: Path) -> None:

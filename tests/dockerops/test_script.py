@@ -43,6 +43,8 @@ def every_step(name: str, more: str = NO_TEXT) -> list[tuple[str, dict[str, Any]
         ("pull_image", {"reference": name, "id": "", "tag": name}, ""),
         ("create_network", {"name": name, "manifest_name": name, "free": True}, ""),
         ("create_volume", {"name": name, "manifest_name": name}, ""),
+        ("hold_volume", {"volume": name, "path": f"/{name}"}, ""),
+        ("release_volume", {"volume": name, "path": f"/{name}"}, ""),
         ("archive_former", {"archive": "before", "paths": [f"/{name}", f"/{more}"]}, ""),
         ("extract", {"directory": f"/{name}", "sources": [f"/{name}/{more}"]}, ""),
         ("stop_container", {"container": name, "seconds": 5}, ""),

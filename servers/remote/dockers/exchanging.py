@@ -3,6 +3,7 @@
 What was there goes into a keeping directory on the same filesystem (keeping.py): beside the target, or inside it where
 the target itself cannot be renamed, a mount point or a subvolume. Then its entries are exchanged one by one, those that
 the archive does not have are kept aside too, and the directory gets the owner, mode and times of the archived one.
+A volume that has to be held mounted (mounting.py) keeps what it held inside itself; to undo, it is held again.
 """
 
 import os
@@ -10,7 +11,7 @@ import stat
 from typing import List, Optional, Tuple
 
 from .. import copying, policy, staging, tree, validate, wire
-from . import keeping, merging, unused
+from . import keeping, merging, mounting, unused
 from .engine import Engine
 from .journal import Record
 from .keeping import Mark
@@ -43,14 +44,16 @@ class Exchange(Kind):
         made = validate.texts(params.get("made") or [], "made", merging.MOST)
         self._made = [validate.absolute(path, "made") for path in made]
         self._undo: Table = {}
+        self._held: Optional[Table] = None
         self._pairs: List[Pair] = []
 
     def prepare(self) -> Table:
-        unused.check(self.engine, self._target)
+        unused.check(self.engine, self._target, self.context.token)
+        self._held = mounting.held_at(self.context.records, self._target)
         staged = self._open_staging()
         try:
             self._pairs = self._find_pairs(staged)
-            inside = cannot_be_renamed(self._target)
+            inside = self._stays()
             above = self._target if inside else keeping.split(self._target)[0]
             # A directory whose other entries all stay keeps its own owner and times.
             dress = self._whole_content(inside)
@@ -67,8 +70,13 @@ class Exchange(Kind):
             "moves": moves,
             "made": [wire.shown(path) for path in made],
             "dress": wire.shown(self._target) if dress else None,
+            "held": self._held,
         }
         return self._undo
+
+    def _stays(self) -> bool:
+        """Is it the target's entries that change places, and never the target?"""
+        return self._held is not None or cannot_be_renamed(self._target)
 
     def _whole_content(self, inside: bool) -> bool:
         """Are the target's entries exchanged, and not the target?"""
@@ -84,7 +92,7 @@ class Exchange(Kind):
     def _find_pairs(self, staged: int) -> List[Pair]:
         if self._items is not None:
             return merging.pairs(staged, self._source, self._target, self._items, self.context.control)
-        if not self._whole_content(cannot_be_renamed(self._target)):
+        if not self._whole_content(self._stays()):
             return [Pair(self._source, self._target)]
         ours = {staging.staging_name(self.context.token), keeping.name_of(self.context.token)}
         source = _opened_below(self._source, staged)
@@ -181,6 +189,8 @@ class Exchange(Kind):
     @staticmethod
     def undo(engine: Engine, record: Record) -> Optional[str]:
         undo = record.undo
+        if undo.get("held"):
+            mounting.ensure(engine, undo["held"])
         try:
             keep = keeping.opened(wire.raw(undo["above"]), undo["token"])
         except wire.Refused as refusal:
@@ -198,14 +208,21 @@ class Exchange(Kind):
 
 
 def finish_undo(record: Record, control: wire.Control) -> Optional[str]:
-    """After all is undone: nothing of it is left but what is others'. Answers a remark or None."""
+    """After all is undone: nothing of it is left but what is others'. Answers a remark or None.
+
+    In a volume that was held, that was done before it was let go.
+    """
+    if record.undo.get("held"):
+        return None
     remark = keeping.remove(wire.raw(record.undo["above"]), record.undo["token"], control, all_of_it=False)
     _remove_made(record.undo["made"])
     return remark
 
 
-def forget(record: Record, control: wire.Control) -> Optional[str]:
+def forget(engine: Optional[Engine], record: Record, control: wire.Control) -> Optional[str]:
     """Remove what was kept; why not, or None."""
+    if record.undo.get("held"):
+        return mounting.forget(engine, record.undo["held"], control)
     return keeping.remove(wire.raw(record.undo["above"]), record.undo["token"], control)
 
 
@@ -268,7 +285,10 @@ def _stage_again(undo: Table, keep: int) -> None:
             name = None if new is None else keeping.find(new, wire.raw(move["base"]), keep)
             if name is None:
                 continue
-            directory, last = _above_below(wire.raw(move["staged"]), staged)
+            try:
+                directory, last = _above_below(wire.raw(move["staged"]), staged)
+            except wire.Refused:
+                continue  # it was being removed
             try:
                 if tree.look(last, directory) is None:
                     copying.rename_new(name, keep, last, directory)

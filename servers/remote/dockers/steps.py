@@ -66,6 +66,8 @@ STEPS = {
     "need_image": ("images", "NeedImage"),
     "load_image": ("images", "LoadImage"),
     "pull_image": ("images", "PullImage"),
+    "hold_volume": ("mounting", "HoldVolume"),
+    "release_volume": ("mounting", "ReleaseVolume"),
     "exchange": ("exchanging", "Exchange"),
     "create_container": ("creating", "CreateContainer"),
     "start": ("starting", "Start"),
