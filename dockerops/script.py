@@ -19,8 +19,9 @@ from dockerops.errors import PlanTooOld
 from dockerops.plan import DockerPlan, Step
 
 FORMS = ("simple", "advanced")
-SHARED = ("common.sh", "files.sh")
+SHARED = ("common.sh", "files.sh", "rewrite.sh")
 _HERE = Path(__file__).parent / "scripts"
+_EDITS = Path(__file__).parents[1] / "servers/remote/dockers/edits.py"
 _BODIES = Path(__file__).parents[1] / "servers/remote/dockers/bodies.py"
 _FUNCTION = re.compile(
     r"^(?:# [^\n]*\n)*([a-z_]+)\(\) \{\n.*?^\}\n|^(?:# [^\n]*\n)*([a-z_]+)\(\) \{[^\n]*\}\n", re.M | re.S
@@ -32,6 +33,7 @@ _TAKEN_WRONG = "$`‘’‚“”„"
 _TYPEWRITER = str.maketrans("‘’‚“”„", "'''\"\"\"")
 # Bytes are bytes, and every program says the same everywhere.
 _ALWAYS = ("set -euo pipefail", "umask 022", "export LC_ALL=C")
+_RUN_EDITS = "sys.exit(change(sys.argv[1:], restored, check, rewrite))\n"
 _RUN = "main(sys.argv[1:], from_inspect, rewrite, fill, restored)\n"
 
 
@@ -47,6 +49,8 @@ def script(plan: DockerPlan, form: str = "simple") -> str:
     parts = [_header(plan, form), _settings(plan, advanced, body), body]
     if re.search(r"\bPYTHON_CODE\b", body):
         parts.append(_data("PYTHON_CODE", "PHPBORG_PYTHON", _python()))
+    if re.search(r"\bPYTHON_EDITS\b", body):
+        parts.append(_data("PYTHON_EDITS", "PHPBORG_EDITS", _editing_python()))
     return "\n".join([*parts, _data("PLAN", "PHPBORG_PLAN", plan.canonical), 'main "$@"\n'])
 
 
@@ -178,6 +182,9 @@ _WORDS: dict[str, Callable[[Step, dict[str, Any]], list[Any]]] = {
     "rename_container": lambda step, params: ["rename_container", params["container"], params["to"]],
     "disconnect": lambda step, params: ["disconnect", params["network"], params["container"]],
     "exchange": _exchange,
+    "rewrite_files": lambda step, params: [
+        "rewrite_files", step.number, *sorted({row["stage"] for row in params["files"]}),
+    ],
     "start": lambda step, params: ["start_container", params["container"], params["state"]],
     "healthy": lambda step, params: ["healthy", params["container"], params["seconds"]],
     "compose_up": lambda step, params: [
@@ -212,6 +219,11 @@ def _needed(main: str, texts: list[str]) -> list[str]:
 def _python() -> str:
     texts = (_BODIES, _HERE / "filling.py", _HERE / "asking.py")
     return "\n".join(path.read_text() for path in texts) + "\n" + _RUN
+
+
+def _editing_python() -> str:
+    texts = (_HERE / "filling.py", _EDITS, _HERE / "changing.py")
+    return "\n".join(path.read_text() for path in texts) + "\n" + _RUN_EDITS
 
 
 def _data(name: str, mark: str, text: str) -> str:

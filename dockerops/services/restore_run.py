@@ -31,7 +31,7 @@ from servers.services.ways import open_way
 from servers.transport.base import Link
 
 # What only adds, and takes its time: everything else touches what is there.
-BEFORE = ("load_image", "pull_image", "need_image", "create_network", "create_volume", "extract")
+BEFORE = ("load_image", "pull_image", "need_image", "create_network", "create_volume", "extract", "rewrite_files")
 PHASES = {"extract": "extracting", "load_image": "loading", "pull_image": "fetching", "healthy": "verifying"}
 
 

@@ -42,6 +42,7 @@ EVERY_OP: dict[str, dict[str, Any]] = {
     "rename_container": {"container": HOSTILE, "to": f"{HOSTILE}.kept"},
     "disconnect": {"network": HOSTILE, "container": HOSTILE},
     "exchange": {"target": f"/{HOSTILE}", "stage": "/", "source": f"/{NO_TEXT}", "whole": True, "items": None},
+    "rewrite_files": {"files": [{"stage": f"/{HOSTILE}", "source": f"/{NO_TEXT}", "sha256": "", "edits": []}]},
     "create_container": {"name": HOSTILE, "manifest_name": HOSTILE},
     "start": {"container": HOSTILE, "state": "paused"},
     "healthy": {"container": HOSTILE, "seconds": 3},

@@ -67,6 +67,7 @@ STEPS = {
     "load_image": ("images", "LoadImage"),
     "pull_image": ("images", "PullImage"),
     "exchange": ("exchanging", "Exchange"),
+    "rewrite_files": ("rewriting", "RewriteFiles"),
     "create_container": ("creating", "CreateContainer"),
     "start": ("starting", "Start"),
     "healthy": ("starting", "Healthy"),
