@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dockerops import host_access, sentences, typed
+from dockerops.compose_files import ComposeFile
 from dockerops.errors import ManifestUnreadable
 from dockerops.shape import Shape, shape_of, table
 from dockerops.written import cleaned, no_names
@@ -211,6 +212,7 @@ class Contents:
     dumps: tuple[Dump, ...] = ()
     binds: tuple[Bind, ...] = ()
     config_files: tuple[str, ...] = ()
+    compose_files: tuple[ComposeFile, ...] = ()  # what Compose files say of names, ports and paths
     sizes: dict[str, int] = field(default_factory=dict)  # bytes below paths of the archive, where they are known
     quiesced: tuple[Quiesced, ...] = ()
     not_included: tuple[Left, ...] = ()

@@ -8,6 +8,7 @@ from typing import Any
 
 from dockerops import conflicts, ordering
 from dockerops.choice import Choice
+from dockerops.compose_edits import Rewriting, rewriting
 from dockerops.conflict_facts import ALWAYS, Situation, Target, situation
 from dockerops.conflict_machine import image_of, names_to_give
 from dockerops.errors import NotPlanned
@@ -16,6 +17,7 @@ from dockerops.manifest import MANIFEST, Container, Contents
 from dockerops.naming import base_of, files_only
 from dockerops.options import Options
 from dockerops.plan import DockerPlan, Note, Protected, Step
+from dockerops.selecting import inside
 from servers.remote.dockers.patience import MOST_SECONDS
 
 PLACE = "/var/lib/phpborg/docker"
@@ -52,7 +54,8 @@ def plan_docker(
     in_the_way = conflicts.open_ones(conflicts.find_in(facts), facts.consents)
     if in_the_way:
         raise NotPlanned(in_the_way)
-    builder = _Builder(facts, about)
+    files = rewriting(contents, facts.selected, facts.names, options)
+    builder = _Builder(facts, about, files)
     builder.build()
     return DockerPlan(
         archive_name=about.archive_name,
@@ -62,7 +65,7 @@ def plan_docker(
         socket=about.socket,
         steps=tuple(builder.steps),
         renames=facts.names.as_renames(),
-        notes=(*_notes(facts), *_kept(builder.steps, options)),
+        notes=(*_notes(facts, files), *_kept(builder.steps, options)),
         protected=tuple(builder.protected),
         manifest=MANIFEST_PATH if contents.origin == MANIFEST else "",
         manifest_sha256=contents.manifest_sha256 if contents.origin == MANIFEST else "",
@@ -76,6 +79,7 @@ def plan_docker(
 class _Builder:
     facts: Situation
     about: About
+    files: Rewriting
     steps: list[Step] = field(default_factory=list)
     protected: list[Protected] = field(default_factory=list)
 
@@ -86,6 +90,7 @@ class _Builder:
         self._volumes()
         self._hold()
         self._extract()
+        self._rewrite()
         stopped = self._stop()
         self._archive_former()
         self._set_aside()
@@ -219,6 +224,19 @@ class _Builder:
             if self._is_there(target):
                 self.protected.append(Protected("path", target.path, self._how(), "", target.bytes))
 
+    def _rewrite(self) -> None:
+        """In the private directories: a file that cannot be changed ends the restore before anything is touched."""
+        stages = [(one.source, one.stage) for one in self.facts.targets if not one.volume and one.items is None]
+        rows = [
+            {**row, "stage": stage}
+            for row in self.files.files
+            for stage in [next((stage for source, stage in stages if inside(row["source"], source)), "")]
+            if stage
+        ]
+        if rows:
+            count = sum(len(row["edits"]) for row in rows)
+            self._add("rewrite_files", {"files": rows}, count=count, touches=[row["path"] for row in rows])
+
     def _is_there(self, target: Target) -> bool:
         if target.held:  # also behind a volume that is made anew something may lie
             return True
@@ -314,13 +332,14 @@ def _sources(target: Target) -> list[str]:
     return [f"{target.source.rstrip('/')}/{item}" for item in target.items]
 
 
-def _notes(facts: Situation) -> Iterator[Note]:
+def _notes(facts: Situation, files: Rewriting) -> Iterator[Note]:
     options = facts.options
     yield Note("no_secret")
     if files_only(facts.selected, options):
         yield Note("files_only", {"path": base_of(options)})
     elif facts.names.as_renames():
-        yield Note("environment_kept")
+        yield Note("others_kept" if files.known else "environment_kept")
+        yield from files.notes
     if any(path in facts.selected.paths for path in facts.contents.config_files):
         yield Note("engine_config")
     if facts.contents.dumps and any(one.container in facts.selected.container_names for one in facts.contents.dumps):

@@ -21,8 +21,9 @@ from dockerops.plan import BEFORE, DockerPlan, Step
 from servers.remote.dockers.patience import STEADY_SECONDS, STOP_SECONDS
 
 FORMS = ("simple", "advanced")
-SHARED = ("common.sh", "projects.sh", "files.sh")
+SHARED = ("common.sh", "projects.sh", "files.sh", "rewrite.sh")
 _HERE = Path(__file__).parent / "scripts"
+_EDITS = Path(__file__).parents[1] / "servers/remote/dockers/edits.py"
 _BODIES = Path(__file__).parents[1] / "servers/remote/dockers/bodies.py"
 _FUNCTION = re.compile(
     r"^(?:# [^\n]*\n)*([a-z_]+)\(\) \{\n.*?^\}\n|^(?:# [^\n]*\n)*([a-z_]+)\(\) \{[^\n]*\}\n", re.M | re.S
@@ -38,6 +39,7 @@ _TYPEWRITER = str.maketrans("‘’‚“”„", "'''\"\"\"")
 _ALWAYS = ("set -euo pipefail", "umask 022", "export LC_ALL=C")
 _LOOK = 'if sys.argv[1] == "look":\n    look(sys.argv[1:], restored)\n'
 _ASK = "else:\n    main(sys.argv[1:], from_inspect, rewrite, fill, restored)\n"
+_RUN_EDITS = "sys.exit(change(sys.argv[1:], restored, check, rewrite))\n"
 
 
 def script(plan: DockerPlan, form: str = "simple") -> str:
@@ -53,6 +55,8 @@ def script(plan: DockerPlan, form: str = "simple") -> str:
     parts = [_header(plan, form), _settings(plan, advanced, body), main, *needed]
     if re.search(r"\bPYTHON_CODE\b", body):
         parts.append(_data("PYTHON_CODE", "PHPBORG_PYTHON", _python(body)))
+    if re.search(r"\bPYTHON_EDITS\b", body):
+        parts.append(_data("PYTHON_EDITS", "PHPBORG_EDITS", _editing_python()))
     return "\n".join([*parts, _data("PLAN", "PHPBORG_PLAN", plan.canonical), 'main "$@"\n'])
 
 
@@ -194,6 +198,9 @@ _WORDS: dict[str, Callable[[Step, dict[str, Any]], list[Any]]] = {
     "rename_container": lambda step, params: ["rename_container", params["container"], params["to"]],
     "disconnect": lambda step, params: ["disconnect", params["network"], params["container"]],
     "exchange": _exchange,
+    "rewrite_files": lambda step, params: [
+        "rewrite_files", step.number, *sorted({row["stage"] for row in params["files"]}),
+    ],
     "start": lambda step, params: ["start_container", params["container"], params["state"]],
     "healthy": lambda step, params: ["healthy", params["container"], params["seconds"]],
     "compose_up": lambda step, params: [
@@ -231,6 +238,11 @@ def _python(body: str) -> str:
     paths = [_HERE / "texts.py", _HERE / "looking.py"]
     paths += [_BODIES, _HERE / "filling.py", _HERE / "asking.py"] if asks else []
     return "\n".join(path.read_text() for path in paths) + "\n" + _LOOK + (_ASK if asks else "")
+
+
+def _editing_python() -> str:
+    texts = (_HERE / "filling.py", _EDITS, _HERE / "changing.py")
+    return "\n".join(path.read_text() for path in texts) + "\n" + _RUN_EDITS
 
 
 def _data(name: str, mark: str, text: str) -> str:

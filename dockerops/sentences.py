@@ -33,6 +33,7 @@ TITLES = {
     "rename_container": gettext_noop("Set the container aside"),
     "disconnect": gettext_noop("Take the container off the network"),
     "exchange": gettext_noop("Exchange"),
+    "rewrite_files": gettext_noop("Change the Compose files"),
     "create_container": gettext_noop("Create the container"),
     "start": gettext_noop("Start the container"),
     "healthy": gettext_noop("Check the health"),
@@ -84,6 +85,9 @@ SENTENCES = {
         "Puts the chosen files of the volume {name} in place; its other files stay, also in folders that were chosen."
     ),
     ("exchange", "path"): gettext_noop("Puts {path} in place; what is there is kept aside."),
+    ("rewrite_files", ""): gettext_noop(
+        "Changes the extracted Compose files, so that they name everything as it will be called; changes: {count}."
+    ),
     ("create_container", ""): gettext_noop("Creates {name} from {image} with all of its options."),
     ("start", ""): gettext_noop("Starts {name}, as it was when the archive was made."),
     ("start", "paused"): gettext_noop("Starts {name} and pauses it, as it was when the archive was made."),
@@ -119,6 +123,16 @@ NOTES = {
     "no_secret": gettext_noop("Environments and options of drivers are read from the archive when they are needed."),
     "environment_kept": gettext_noop(
         "Environments and files are not rewritten: what they say of names, ports and paths is as it was."
+    ),
+    "others_kept": gettext_noop(
+        "Environments, and files other than those of Compose, are not rewritten: what they say of names, ports and"
+        " paths is as it was."
+    ),
+    "by_hand": gettext_noop(
+        "{path}, line {line}: {key} stays as it is written, and may have to be changed by hand before Compose is used."
+    ),
+    "compose_unread": gettext_noop(
+        "{path} could not be understood and stays as it is: look at its names, ports and paths before Compose is used."
     ),
     "engine_config": gettext_noop("The engine reads its restored configuration when it is started the next time."),
     "dumps": gettext_noop("The archive also holds {count} database dumps below {path}; this plan does not load them."),

@@ -6,6 +6,7 @@ The manifest holds environments and passwords of drivers: it stays in the memory
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -97,6 +98,40 @@ class Reader:
             )
         except NothingRestored:
             return
+
+    def texts(self, paths: Iterable[str], most_bytes: int) -> dict[str, bytes | None]:
+        """Of each of these paths that the archive has: its bytes; None for what is no plain file, or is too large."""
+        wanted = {os.fsencode(path).strip(b"/"): path for path in paths}
+        found: dict[str, bytes | None] = {}
+        sizes: dict[bytes, int] = {}  # in the archive's order, in which borg gives them out
+
+        def see(entry: listing.Entry) -> None:
+            if (path := entry.path.strip(b"/")) in wanted:
+                found[wanted[path]] = None
+                if entry.kind == "-" and entry.size <= most_bytes and sum(sizes.values()) + entry.size <= MOST_BYTES:
+                    sizes[path] = entry.size
+
+        if wanted:
+            self.entries(see, tuple(wanted))
+        if not sizes:
+            return found
+        try:
+            content = self._content(list(sizes))
+        except TooMuchOutput:  # more than the archive's own list says: it is not believed
+            return found
+        if len(content) == sum(sizes.values()):
+            at = 0
+            for path, size in sizes.items():
+                found[wanted[path]] = content[at : at + size]
+                at += size
+        return found
+
+    def _content(self, paths: list[bytes]) -> bytes:
+        """Of plain files, one after the other."""
+        command = commands.extract(settings.BORG_BINARY, str(self.view), self.archive.name, paths, to_stdout=True)
+        access, where = self._access, self._where
+        ended, _report = runner.run(command, access, where, stop=self._stop, timeout=None, most_bytes=MOST_BYTES)
+        return ended.stdout
 
     def count(self, paths: list[bytes]) -> Count:
         """What the archive holds of these paths."""

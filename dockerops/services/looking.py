@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 from django.utils.translation import gettext_noop
 
 from backups.models import Archive
-from dockerops import analysis
+from dockerops import analysis, compose_reading
 from dockerops.listing import Listing
 from dockerops.manifest import MANIFEST, Contents
 from dockerops.models import DockerRestore
@@ -21,6 +22,8 @@ from phpborg.tasks.registry import Outcome
 from phpborg.tasks.states import Trigger
 
 KIND = "docker_look"
+# A larger Compose file is not looked into; all of them are in memory at once.
+MOST_OF_A_FILE = 1 << 18
 
 
 def start(*, restore: DockerRestore, by: Any = None, trigger: Trigger = Trigger.MANUAL) -> Task:
@@ -91,4 +94,5 @@ def read(reader: Reader, archive: Archive) -> Contents:
     contents = analysis.analyse(written, archive.backup_config, listing)
     if not any((contents.projects, contents.containers, contents.volumes, contents.binds, contents.config_files)):
         raise NothingOfDocker(archive=archive.name)
-    return contents
+    texts = reader.texts(compose_reading.wanted(contents), MOST_OF_A_FILE)
+    return replace(contents, compose_files=compose_reading.found_in(contents, texts))

@@ -12,7 +12,9 @@ from django.utils.translation import gettext_lazy as _
 
 from dockerops import sentences, typed
 from dockerops.choice import Choice
+from dockerops.compose_diff import difference
 from dockerops.options import Options
+from dockerops.plan import Step
 from recovery.paths import shown as shown_bytes
 
 register = template.Library()
@@ -120,6 +122,12 @@ def choice_words(choice: Choice | dict[str, Any]) -> str:
     if not named:
         return str(WHOLE_KINDS.get(what.mode, _("Everything")))
     return all_shown(named[:NAMED]) + (", …" if len(named) > NAMED else "")
+
+
+@register.filter
+def changes_of(step: Step) -> str:
+    """What a step changes in Compose files, as a difference; empty for other steps."""
+    return difference(step)
 
 
 @register.filter

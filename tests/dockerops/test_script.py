@@ -53,6 +53,7 @@ def every_step(name: str, more: str = NO_TEXT) -> list[tuple[str, dict[str, Any]
         ("exchange", exchange, ""),
         ("exchange", {**exchange, "whole": False, "items": [name, more]}, ""),
         ("exchange", {**exchange, "whole": False}, ""),
+        ("rewrite_files", {"files": [{"stage": f"/{name}", "source": f"/{more}", "sha256": "", "edits": []}]}, ""),
         ("create_container", {"name": name, "manifest_name": name}, ""),
         ("start", {"container": name, "state": "paused"}, ""),
         ("healthy", {"container": name, "seconds": 3}, ""),

@@ -13,7 +13,7 @@ from .steps import Context, Problem, kind_of
 
 _MOST_STEPS = 100000
 # Without an engine that answers no container runs on what these put in place.
-_WITHOUT_ENGINE = ("exchange", "need_image", "healthy")
+_WITHOUT_ENGINE = ("exchange", "rewrite_files", "need_image", "healthy")
 # While the undo of one of these fails a container may run on what was put in place before it: that stays.
 _HOLD = ("start", "create_container", "compose_up")
 Table = Dict[str, Any]

@@ -69,6 +69,7 @@ STEPS = {
     "hold_volume": ("mounting", "HoldVolume"),
     "release_volume": ("mounting", "ReleaseVolume"),
     "exchange": ("exchanging", "Exchange"),
+    "rewrite_files": ("rewriting", "RewriteFiles"),
     "create_container": ("creating", "CreateContainer"),
     "start": ("starting", "Start"),
     "healthy": ("starting", "Healthy"),
