@@ -137,15 +137,24 @@ class Shop:
 
 def images(engine: Bridged) -> None:
     """A database and a web server of this machine's own programs, and another one."""
-    pg = own_image.build(
+    engine.docker("tag", postgres_image(engine), PG)
+    engine.docker("tag", php_image(engine), WEB)
+    engine.docker("tag", own_image.build(engine, "phpborg-test/plain:1", *PROGRAMS), OTHER)
+
+
+def postgres_image(engine: Bridged) -> str:
+    """PostgreSQL with a shell."""
+    return own_image.build(
         engine,
         "phpborg-test/pgdump:15",
         *("/usr/lib/postgresql/15", "/usr/share/postgresql/15", "/usr/share/zoneinfo", *PROGRAMS),
         leave_out=("*/bitcode", "*llvmjit*", "*/pgxs", "/usr/share/postgresql/15/man"),
     )
-    engine.docker("tag", pg, PG)
-    engine.docker("tag", own_image.build(engine, "phpborg-test/php:1", "/usr/bin/php", *PROGRAMS), WEB)
-    engine.docker("tag", own_image.build(engine, "phpborg-test/plain:1", *PROGRAMS), OTHER)
+
+
+def php_image(engine: Bridged) -> str:
+    """PHP, which has a web server, with a shell."""
+    return own_image.build(engine, "phpborg-test/php:1", "/usr/bin/php", *PROGRAMS)
 
 
 # --- archives with one thing wrong -------------------------------------------------------------------
