@@ -19,7 +19,7 @@ from dockerops.errors import PlanTooOld
 from dockerops.plan import DockerPlan, Step
 
 FORMS = ("simple", "advanced")
-SHARED = ("common.sh", "files.sh")
+SHARED = ("common.sh", "files.sh", "dumps.sh")
 _HERE = Path(__file__).parent / "scripts"
 _BODIES = Path(__file__).parents[1] / "servers/remote/dockers/bodies.py"
 _FUNCTION = re.compile(
@@ -138,7 +138,9 @@ def _main(plan: DockerPlan, calls: list[tuple[Step, str]], advanced: bool) -> It
 def _checks(plan: DockerPlan, advanced: bool) -> list[str]:
     """What happens before the first step; a dry run needs no repository."""
     creates = plan.manifest and any(step.op.startswith("create_") for step in plan.steps)
-    checks = ["check_tools", "ask_passphrase", *(["read_manifest"] if creates else [])]
+    loaded = [quoted(str(step.params["container"])) for step in plan.steps if step.op == "load_dump"]
+    refused = [f"refuse_dumps {' '.join(loaded)}"] if loaded else []
+    checks = [*refused, "check_tools", "ask_passphrase", *(["read_manifest"] if creates else [])]
     if not advanced:
         return [f"    {check}" for check in checks]
     return ['    if [ "$DRY_RUN" != yes ]; then', *(f"        {check}" for check in (*checks, "agree")), "    fi"]
@@ -180,6 +182,7 @@ _WORDS: dict[str, Callable[[Step, dict[str, Any]], list[Any]]] = {
     "exchange": _exchange,
     "start": lambda step, params: ["start_container", params["container"], params["state"]],
     "healthy": lambda step, params: ["healthy", params["container"], params["seconds"]],
+    "load_dump": lambda step, params: ["load_dump", params["container"]],
     "compose_up": lambda step, params: [
         "compose_up", params["project"], params["working_dir"], *_listed(params["files"]), "--",
         *_listed(params["env_files"]),
