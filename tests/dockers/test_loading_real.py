@@ -47,11 +47,18 @@ def archived(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     def give(text: str) -> None:
         @contextmanager
         def stream(context: Any, tell: Any) -> Iterator[Any]:
-            yield SimpleNamespace(chunks=lambda: iter([text.encode()]), bytes=len(text))
+            yield SimpleNamespace(chunks=lambda: slowly(text.encode()), bytes=len(text))
 
         monkeypatch.setattr(streaming, "out_of_the_archive", stream)
 
     return give
+
+
+def slowly(data: bytes) -> Iterator[bytes]:
+    """So that a client that ends is seen to have ended in the middle of it."""
+    for at in range(0, len(data), 60):
+        yield data[at : at + 60]
+        time.sleep(0.3)
 
 
 @contextmanager
@@ -93,7 +100,9 @@ def load(client: Client, number: int, kind: str = "postgresql") -> dict[str, Any
 
 
 REFUSED = (
-    "\\connect postgres\nCREATE TABLE public.t (n int);\nCOPY public.t (n) FROM stdin;\n1\ncanary-row\n\\.\n" + END
+    "\\connect postgres\nCREATE TABLE public.t (n int);\nCOPY public.t (n) FROM stdin;\n1\ncanary-row\n\\.\n"
+    + "-- more\n" * 40
+    + END
 )
 CUT = "\\connect postgres\nCREATE TABLE public.t (n int);\nCOPY public.t (n) FROM stdin;\n1\n2\n"
 GOOD = (

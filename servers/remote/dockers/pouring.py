@@ -9,6 +9,7 @@ from .engine import Engine, _frames, part
 
 # A database may be silent for as long as it builds an index.
 _SILENT_SECONDS = 30 * 24 * 3600.0
+_LAST_WORD_SECONDS = 10.0
 
 
 class _Hearing(threading.Thread):
@@ -67,12 +68,19 @@ def _send(connection: Any, chunks: Iterable[bytes], hearing: _Hearing) -> None:
     for chunk in chunks:
         if not hearing.is_alive():
             return
-        try:
-            connection._made.sendall(chunk)
-        except (BrokenPipeError, ConnectionResetError):
-            return  # it has ended: its words and its status say why
-    if hearing.is_alive():
-        try:
-            connection.feed(b"")
-        except OSError:
+        if not _given(connection._made.sendall, chunk, hearing):
             return
+    if hearing.is_alive():
+        _given(connection.feed, b"", hearing)
+
+
+def _given(give: Callable[[bytes], Any], data: bytes, hearing: _Hearing) -> bool:
+    """False when the program has ended: its words and its status say why. The socket is closed with its last word."""
+    try:
+        give(data)
+    except (OSError, ValueError):
+        hearing.join(_LAST_WORD_SECONDS)
+        if hearing.is_alive():
+            raise
+        return False
+    return True
