@@ -5,9 +5,11 @@ from __future__ import annotations
 import ipaddress
 import posixpath
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from dockerops import from_dumps
 from dockerops.choice import Choice
+from dockerops.from_dumps import Torn
 from dockerops.inventory import Inventory, NetworkThere, Place, Running, VolumeThere
 from dockerops.manifest import MANIFEST, Container, Contents, Network, Volume
 from dockerops.naming import Names, base_of, files_only, names_for
@@ -24,7 +26,9 @@ class Target:
     """One thing that is put in place: `source` of the archive at `path`, by way of a private directory in `stage`.
 
     `volume` is the volume's name in the archive, empty for files outside of volumes. `whole`, `items`: see
-    docs/docker-plan.md. `made`: the volume is created first. `held`: it has to be held mounted meanwhile.
+    docs/docker-plan.md. `made`: the volume is created first. `held`: it has to be held mounted meanwhile. `without`:
+    directories of the archive, itself or inside of it, that are put back empty. `bytes` counts what is in them: a
+    database will need about as much.
     """
 
     source: str
@@ -36,6 +40,7 @@ class Target:
     made: bool = False
     bytes: int | None = None
     held: bool = False
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,7 @@ class Situation:
     created: tuple[Container, ...] = ()  # containers that are made anew
     replaced: tuple[Running, ...] = ()  # those that are set aside for them
     users: tuple[tuple[Running, Target], ...] = field(default=())  # active ones that use what is replaced
+    torn: tuple[Torn, ...] = ()  # databases that were dumped while their data were read
     own: bool = False  # by our records, not by the manifest's: the archive is of the server that it goes to
 
     @property
@@ -98,6 +104,8 @@ def situation(
         *_volume_targets(contents, there, selected, names, options, volumes),
         *_paths(contents, there, selected, names),
     )
+    torn = _torn(contents, options, made, targets, volumes)
+    targets = tuple(_without(target, torn) for target in targets)
     new_names = {names.container(one.name) for one in made}
     replaced = tuple(one for one in there.containers if one.name in new_names)
     return Situation(
@@ -116,8 +124,38 @@ def situation(
         created=made,
         replaced=replaced,
         users=tuple(_users(there, names, targets, new_names)),
+        torn=torn,
         own=own,
     )
+
+
+def _torn(
+    contents: Contents,
+    options: Options,
+    made: tuple[Container, ...],
+    targets: tuple[Target, ...],
+    new: tuple[Volume, ...],
+) -> tuple[Torn, ...]:
+    """What becomes of databases that were dumped while they ran."""
+    whole = [target for target in targets if target.items is None]
+    volumes = {target.volume for target in whole if target.volume}
+    volumes |= {one.name for one in new if not one.path and not one.is_elsewhere}
+    paths = [target.source for target in whole if not target.volume]
+    # As plain files below another path.
+    volumes |= {one.name for one in contents.volumes if one.path and any(inside(one.path, path) for path in paths)}
+    starts = options.start == "former"
+    return from_dumps.decide(contents, made, frozenset(volumes), paths, starts=starts, as_it_lay=options.as_it_lay)
+
+
+def _without(target: Target, torn: tuple[Torn, ...]) -> Target:
+    """The same, but for the data of databases that come back from their dumps."""
+    loaded = [one for one in torn if one.is_loaded]
+    if target.volume:
+        empty = any(target.volume in one.volumes for one in loaded)
+        return replace(target, without=(target.source,)) if empty else target
+    places = sorted({path for one in loaded for path in one.paths if inside(path, target.source)})
+    outermost = [path for path in places if not any(path != other and inside(path, other) for other in places)]
+    return replace(target, without=tuple(outermost)) if outermost else target
 
 
 def _freed(contents: Contents, there: Inventory, agreed: frozenset[str]) -> list[str]:

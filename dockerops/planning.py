@@ -13,7 +13,7 @@ from dockerops.conflict_facts import ALWAYS, Situation, Target, situation
 from dockerops.conflict_machine import image_of, names_to_give
 from dockerops.errors import NotPlanned
 from dockerops.inventory import Inventory, Running
-from dockerops.manifest import MANIFEST, Container, Contents
+from dockerops.manifest import MANIFEST, Container, Contents, Dump
 from dockerops.naming import base_of, files_only
 from dockerops.options import Options
 from dockerops.plan import DockerPlan, Note, Protected, Step
@@ -173,9 +173,11 @@ class _Builder:
         for directory in sorted(stages):
             rows = stages[directory]
             sources = sorted(path for row in rows for path in _sources(row))
-            sizes = [row.bytes for row in rows]
+            sizes = [0 if row.without == (row.source,) else row.bytes for row in rows]
             total = None if None in sizes else sum(size or 0 for size in sizes)
-            params = {"directory": directory, "sources": sources}
+            params: dict[str, Any] = {"directory": directory, "sources": sources}
+            if without := sorted(path for row in rows for path in row.without):
+                params["without"] = without
             self._add("extract", params, directory=directory, touches=(directory,), bytes=total)
 
     def _stop(self) -> list[Running]:
@@ -212,6 +214,7 @@ class _Builder:
             why = _why_exchanged(target)
             name = self.facts.shown_volume(target) if target.volume else target.path
             touched = [target.path] if items is None else [f"{target.path}/{item}" for item in items]
+            empty = target.without == (target.source,)
             self._add(
                 "exchange",
                 {**params, "whole": target.whole, "items": items},
@@ -219,7 +222,7 @@ class _Builder:
                 name=name,
                 path=target.path,
                 touches=touched,
-                bytes=target.bytes,
+                bytes=None if empty else target.bytes,
             )
             if self._is_there(target):
                 self.protected.append(Protected("path", target.path, self._how(), "", target.bytes))
@@ -250,7 +253,7 @@ class _Builder:
 
     def _containers(self, stopped: list[Running]) -> None:
         made = {one.name: one for one in self.facts.created}
-        order = ordering.in_order(ordering.needs(made.values()))
+        order = self._in_order(made)
         for old in order:
             name = self.facts.names.container(old)
             image = made[old].image
@@ -268,6 +271,17 @@ class _Builder:
             if state == "running":
                 self._healthy(name, 0, "again")
 
+    def _in_order(self, made: dict[str, Container]) -> list[str]:
+        """What others depend on first; databases that are loaded, and what they need, before anybody uses them."""
+        needed = ordering.needs(made.values())
+        order, first = ordering.in_order(needed), {one.dump.container for one in self.facts.torn if one.is_loaded}
+        way = list(first)
+        while way:
+            further = needed[way.pop()] - first
+            first |= further
+            way += further
+        return [*(name for name in order if name in first), *(name for name in order if name not in first)]
+
     def _start(self, one: Container) -> None:
         state = _STARTED.get(one.state)
         if state is None:
@@ -275,13 +289,26 @@ class _Builder:
         name = self.facts.names.container(one.name)
         why = "paused" if state == "paused" else ""
         self._add("start", {"container": name, "state": state}, why, name=name, touches=(name,))
+        for torn in self.facts.torn:
+            if torn.is_loaded and torn.dump.container == one.name:
+                self._load(one, torn.dump)
         # What was not well when the archive was made is not asked to be well now.
         if state == "running" and not is_unwell(one):
             self._healthy(name, one.shape.health_seconds)
 
+    def _load(self, one: Container, dump: Dump) -> None:
+        """Before it has to be well: its own health check may ask for what is in the dump."""
+        name = self.facts.names.container(one.name)
+        params = {"container": name, "engine": dump.engine, "stream": f"{PLACE}/{dump.path}", "bytes": dump.bytes}
+        params["seconds"] = self._seconds(one.shape.health_seconds)
+        self._add("load_dump", params, name=name, touches=(name,), bytes=dump.bytes)
+
+    def _seconds(self, own: int) -> int:
+        return min(max(self.facts.options.wait_minutes * 60, own), MOST_SECONDS)
+
     def _healthy(self, name: str, own: int, why: str = "") -> None:
         """`own`: the seconds that its health check asks for itself."""
-        seconds = min(max(self.facts.options.wait_minutes * 60, own), MOST_SECONDS)
+        seconds = self._seconds(own)
         self._add("healthy", {"container": name, "seconds": seconds}, why, name=name, seconds=seconds)
 
     def _compose(self) -> None:
@@ -322,6 +349,8 @@ def _why_exchanged(target: Target) -> str:
         return "path"
     if target.items is not None:
         return "files"
+    if target.without:
+        return "new_empty" if target.made else "empty"
     return "held" if target.held else "new" if target.made else "volume"
 
 
@@ -342,8 +371,15 @@ def _notes(facts: Situation, files: Rewriting) -> Iterator[Note]:
         yield from files.notes
     if any(path in facts.selected.paths for path in facts.contents.config_files):
         yield Note("engine_config")
-    if facts.contents.dumps and any(one.container in facts.selected.container_names for one in facts.contents.dumps):
-        yield Note("dumps", {"count": len(facts.contents.dumps), "path": f"{PLACE}/dumps"})
+    loaded = [one for one in facts.torn if one.is_loaded]
+    left = len(facts.contents.dumps) - len(loaded)
+    if left and any(one.container in facts.selected.container_names for one in facts.contents.dumps):
+        yield Note("dumps", {"count": left, "path": f"{PLACE}/dumps"})
+    for torn in facts.torn:
+        name, lies = facts.names.container(torn.dump.container), ", ".join((*torn.volumes, *torn.paths)) or "–"
+        yield Note(
+            f"torn_{torn.reason or 'loaded'}", {"name": name, "places": lies, "path": f"{PLACE}/{torn.dump.path}"}
+        )
     for one in facts.created:
         if one.state not in _STARTED and options.start == "former":
             yield Note("not_started", {"name": facts.names.container(one.name), "state": one.state})

@@ -21,7 +21,7 @@ from dockerops.plan import BEFORE, DockerPlan, Step
 from servers.remote.dockers.patience import STEADY_SECONDS, STOP_SECONDS
 
 FORMS = ("simple", "advanced")
-SHARED = ("common.sh", "projects.sh", "files.sh", "rewrite.sh")
+SHARED = ("common.sh", "projects.sh", "files.sh", "rewrite.sh", "dumps.sh")
 _HERE = Path(__file__).parent / "scripts"
 _EDITS = Path(__file__).parents[1] / "servers/remote/dockers/edits.py"
 _BODIES = Path(__file__).parents[1] / "servers/remote/dockers/bodies.py"
@@ -155,7 +155,9 @@ def _main(plan: DockerPlan, calls: list[tuple[Step, str]], advanced: bool) -> It
 def _checks(plan: DockerPlan, advanced: bool) -> list[str]:
     """What happens before the first step; a dry run needs no repository."""
     creates = plan.manifest and any(step.op.startswith("create_") for step in plan.steps)
-    checks = ["check_tools", "look first", "ask_passphrase", *(["read_manifest"] if creates else [])]
+    loaded = [quoted(str(step.params["container"])) for step in plan.steps if step.op == "load_dump"]
+    refused = [f"refuse_dumps {' '.join(loaded)}"] if loaded else []
+    checks = [*refused, "check_tools", "look first", "ask_passphrase", *(["read_manifest"] if creates else [])]
     if not advanced:
         return [f"    {check}" for check in checks]
     return ['    if [ "$DRY_RUN" != yes ]; then', *(f"        {check}" for check in (*checks, "agree")), "    fi"]
@@ -203,6 +205,7 @@ _WORDS: dict[str, Callable[[Step, dict[str, Any]], list[Any]]] = {
     ],
     "start": lambda step, params: ["start_container", params["container"], params["state"]],
     "healthy": lambda step, params: ["healthy", params["container"], params["seconds"]],
+    "load_dump": lambda step, params: ["load_dump", params["container"]],
     "compose_up": lambda step, params: [
         "compose_up", params["project"], params.get("seconds", _SECONDS), params["working_dir"],
         *_listed(params["files"]), "--", *_listed(params["env_files"]),

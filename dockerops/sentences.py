@@ -38,6 +38,7 @@ TITLES = {
     "start": gettext_noop("Start the container"),
     "healthy": gettext_noop("Check the health"),
     "compose_up": gettext_noop("Start with Compose"),
+    "load_dump": gettext_noop("Load the database from its dump"),
     "make_private": gettext_noop("Make a private directory"),
     "borrow_image": gettext_noop("Borrow the image from the archive"),
 }
@@ -88,6 +89,16 @@ SENTENCES = {
     ("rewrite_files", ""): gettext_noop(
         "Changes the extracted Compose files, so that they name everything as it will be called; changes: {count}."
     ),
+    ("exchange", "empty"): gettext_noop(
+        "Begins the volume {name} anew, empty: its database comes back from its dump. What is there is kept aside."
+    ),
+    ("exchange", "new_empty"): gettext_noop(
+        "Leaves the new volume {name} empty, with its owner and rights: its database comes back from its dump."
+    ),
+    ("load_dump", ""): gettext_noop(
+        "Waits until {name} has initialised an empty database and answers, loads its dump into it and counts what is "
+        "there. Whoever depends on it is started afterwards."
+    ),
     ("create_container", ""): gettext_noop("Creates {name} from {image} with all of its options."),
     ("start", ""): gettext_noop("Starts {name}, as it was when the archive was made."),
     ("start", "paused"): gettext_noop("Starts {name} and pauses it, as it was when the archive was made."),
@@ -118,6 +129,7 @@ UNDOS = {
     "compose_up": gettext_noop(
         "The containers and networks that Compose made for {name} are removed; its volumes and all else stay."
     ),
+    "load_dump": gettext_noop("It goes with the container {name} and the content of its volumes."),
 }
 NOTES = {
     "no_secret": gettext_noop("Environments and options of drivers are read from the archive when they are needed."),
@@ -136,6 +148,37 @@ NOTES = {
     ),
     "engine_config": gettext_noop("The engine reads its restored configuration when it is started the next time."),
     "dumps": gettext_noop("The archive also holds {count} database dumps below {path}; this plan does not load them."),
+    "torn_loaded": gettext_noop(
+        "The database of {name} comes back from its dump: its data ({places}) were copied while it was running, so "
+        "only the dump is consistent. They are not put back."
+    ),
+    "torn_chosen": gettext_noop(
+        "The database of {name} gets its data ({places}) as they lay, as was chosen. They were copied while it was "
+        "running: it may not start from them. Its dump is {path} in the archive."
+    ),
+    "torn_not_started": gettext_noop(
+        "The database of {name} gets its data ({places}) as they lay, copied while it was running: its dump {path} is "
+        "loaded only where containers are started."
+    ),
+    "torn_not_running": gettext_noop(
+        "The database of {name} gets its data ({places}) as they lay, copied while it was running: its dump {path} is "
+        "not loaded, since the container did not run when the archive was made."
+    ),
+    "torn_not_made": gettext_noop(
+        "The data of {name} ({places}) were copied while its database was running: it may not start from them. Its "
+        "dump {path} is loaded only where the container is restored, too."
+    ),
+    "torn_own_place": gettext_noop(
+        "The dump {path} of {name} is not loaded: its database does not keep its data where its image initialises "
+        "them. What lay in its volumes is put back, copied while it was running."
+    ),
+    "torn_kept": gettext_noop(
+        "The dump {path} of {name} is not loaded: {places} would have to begin empty, and are not wholly restored."
+    ),
+    "torn_other_engine": gettext_noop(
+        "The database of {name} gets its data ({places}) as they lay, copied while it was running. phpBorg does not "
+        "load such dumps into containers: take the file {path} out, and load it by mongorestore --archive --drop."
+    ),
     "not_started": gettext_noop("{name} is created and not started: it was “{state}” when the archive was made."),
     "kept_hours": gettext_noop("What is replaced is kept aside for {hours} hours, and can be put back until then."),
     "dropped": gettext_noop("What is replaced is removed when everything is back; until then a failure puts it back."),

@@ -16,6 +16,7 @@ from dockerops.choice import Choice
 from dockerops.drill_errors import (
     DoesNotComeUp,
     DrillUnsafe,
+    DumpNotLoaded,
     ImageNotHere,
     NothingDescribed,
     NothingToDrill,
@@ -32,7 +33,7 @@ from dockerops.services.archive_reading import Reader, read_manifest
 from dockerops.services.carrying import Carrier
 from dockerops.services.drill_asking import Asking
 from dockerops.services.engine_at import EngineAt, socket_of
-from dockerops.services.extracting import Extraction, Portion, portion_of
+from dockerops.services.extracting import Extraction, Portion, paths_of, portion_of
 from dockerops.services.restore_run import PHASES, _words
 from phpborg.errors import PhpBorgError
 from phpborg.tasks.leases import new_token
@@ -164,10 +165,8 @@ class DrillRun:
 
     def _up(self) -> None:
         wanted = {step.number: step.params for step in self.plan.steps if step.op == "extract"}
-        counts = self.reader.count_each(os.fsencode(path) for params in wanted.values() for path in params["sources"])
-        portions: dict[int, Portion] = {
-            number: portion_of(params["directory"], params["sources"], counts) for number, params in wanted.items()
-        }
+        counts = self.reader.count_each(map(os.fsencode, paths_of(wanted.values())))
+        portions: dict[int, Portion] = {number: portion_of(params, counts) for number, params in wanted.items()}
         total = sum(one.expected.bytes for one in portions.values())
         extraction = Extraction(self.context, self.archive, self.engine, total)
         made, way = self.isolated.manifest, self._open_way
@@ -227,6 +226,10 @@ class DrillRun:
             raise WrongImage(error.detail, container=sentences.shown(user), image=image) from error
         if step.op == "create_container" and isinstance(error, RemotePathMissing):
             raise NotWhole(str(error), count=1, subjects=name) from error
+        if step.op == "load_dump" and isinstance(error, DockerRefused):
+            self._last(new)
+            disproved = drill_judging.reading_disproves(error.detail)
+            raise (DumpNotLoaded if disproved else NotJudged)(error.detail[:8000], container=name) from error
         if step.op not in ("start", "healthy") or not isinstance(error, DockerRefused):
             raise error
         row = self._last(new)

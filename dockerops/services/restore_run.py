@@ -20,7 +20,7 @@ from dockerops.services import detecting, planning, protection, proving, undoing
 from dockerops.services.archive_reading import Count, Reader, read_manifest, reading
 from dockerops.services.carrying import Carrier
 from dockerops.services.engine_at import EngineAt
-from dockerops.services.extracting import Extraction, Portion, portion_of
+from dockerops.services.extracting import Extraction, Portion, paths_of, portion_of
 from dockerops.services.safety import Safety
 from phpborg.tasks.context import TaskContext
 from phpborg.tasks.registry import Finding, Outcome
@@ -31,7 +31,13 @@ from servers.services.ways import open_way
 from servers.transport.base import Link
 
 _MOST, _LONGEST = 20, 1000  # of an engine's warnings
-PHASES = {"extract": "extracting", "load_image": "loading", "pull_image": "fetching", "healthy": "verifying"}
+PHASES = {
+    "extract": "extracting",
+    "load_image": "loading",
+    "pull_image": "fetching",
+    "load_dump": "loading",
+    "healthy": "verifying",
+}
 
 
 class DockerRestoreRun:
@@ -117,9 +123,9 @@ class DockerRestoreRun:
 
     def _count(self, reader: Reader, row: dict[str, Any]) -> None:
         wanted = {step.number: step.params for step in self.plan.steps if step.op == "extract"}
-        counts = reader.count_each(os.fsencode(path) for params in wanted.values() for path in params["sources"])
+        counts = reader.count_each(map(os.fsencode, paths_of(wanted.values())))
         for number, params in wanted.items():
-            self.portions[number] = portion_of(params["directory"], params["sources"], counts)
+            self.portions[number] = portion_of(params, counts)
         total = self._expected()
         row["detail"] = f"{total.entries} · {byte_size(total.bytes)}"
         self.context.progress(expected_bytes=total.bytes)

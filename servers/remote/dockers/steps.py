@@ -76,6 +76,7 @@ STEPS = {
     "compose_up": ("composing", "ComposeUp"),
     "make_private": ("drilling", "MakePrivate"),
     "borrow_image": ("borrowing", "BorrowImage"),
+    "load_dump": ("loading", "LoadDump"),
 }
 
 
