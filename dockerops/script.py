@@ -244,7 +244,7 @@ def _python(body: str) -> str:
 
 
 def _editing_python() -> str:
-    texts = (_HERE / "filling.py", _EDITS, _HERE / "changing.py")
+    texts = (_HERE / "texts.py", _EDITS, _HERE / "changing.py")
     return "\n".join(path.read_text() for path in texts) + "\n" + _RUN_EDITS
 
 

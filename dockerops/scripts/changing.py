@@ -1,6 +1,6 @@
 """How a script of a restore changes Compose files; for any Python from 3.6 on.
 
-The script carries this file after filling.py and edits.py. Standard input: the plan in one line.
+The script carries this file after texts.py and edits.py. Standard input: the plan in one line.
 """
 
 import json

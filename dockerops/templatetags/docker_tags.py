@@ -43,7 +43,7 @@ PROOF = {
     "places": _("Places filled"),
     "entries": _("Files and folders that arrived"),
 }
-_UNDO = re.compile(r"step (\d+)(?: \((\w+)\))?( waits)?: (.*)", re.DOTALL)
+_UNDO = re.compile(r"step (\d+)(?: \((\w+)\)|( waits)): (.*)", re.DOTALL)
 NAMED = 6  # more than that are not told one by one
 
 

@@ -159,7 +159,7 @@ def test_the_script_makes_the_same_edits(stage: Path, form: str) -> None:
     text = script(DockerPlan("a", "b" * 64, "/r", "s", "/x.sock", (step,), token=TOKEN), form)
     (stage / f".phpborg-kept-{TOKEN[:8]}").mkdir(mode=0o700)
     # Neither a repository nor an engine is needed for this step, and its place is settled by the one before.
-    done_before = "".join(f"{name}() {{ :; }}\n" for name in ("check_tools", "ask_passphrase", "finish"))
+    done_before = "".join(f"{name}() {{ :; }}\n" for name in ("check_tools", "look", "ask_passphrase", "finish"))
     settled = f"PLACES[{quoted(str(stage))}]={quoted(str(stage))}\n"
     text = text.replace('main "$@"\n', f'{done_before}{settled}main "$@"\n')
     words = ["--", "--yes"] if form == "advanced" else []

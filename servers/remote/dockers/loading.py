@@ -15,9 +15,10 @@ from . import containers, drilling, dumping, streaming
 from .creating import _seconds
 from .engine import Engine
 from .journal import Record
+from .patience import MOST_SECONDS
 from .pouring import pour
 from .sqldump import SYSTEM, Passing
-from .starting import MOST_SECONDS, _end
+from .starting import _end
 from .steps import Context, Kind, Note, Table
 
 ENGINES = ["postgresql", "mysql"]
