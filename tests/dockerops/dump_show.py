@@ -79,6 +79,7 @@ class Kiosk:
         (self.directory / "docker-compose.yml").write_text(PG_COMPOSE.format(**facts))
         engine.compose("-p", "kiosk", "up", "--no-start", cwd=str(self.directory))
         own = self.directory / self.data if self.data.startswith("./") else self.volume(engine, "data")
+        own.mkdir(exist_ok=True)
         os.chown(own, account.pw_uid, account.pw_gid)
         (self.volume(engine, "more") / "note").write_text("beside the database")
         engine.compose("-p", "kiosk", "up", "--detach", cwd=str(self.directory))
