@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +60,18 @@ networks:
 """
 
 
+def journals() -> set[str]:
+    """Of restores and drills."""
+    places = (Path("/var/lib/phpborg/docker-drill"), Path("/var/lib/phpborg/docker-restore"))
+    return {str(path) for place in places for path in place.glob("*")}
+
+
 @dataclass
 class Shop:
     """The application below `place`."""
 
     place: Path
+    journals: set[str] = field(default_factory=journals)  # of others, before
 
     @property
     def directory(self) -> Path:
@@ -128,11 +135,9 @@ class Shop:
         return found
 
     def traces(self, engine: Bridged) -> list[str]:
-        """Of drills, on the disk."""
+        """Of drills, on the disk; what restores of other tests keep there was there before."""
         found = [str(path) for path in engine.data.glob("**/.phpborg-*") if "overlay2" not in path.parts]
-        for place in ("/var/lib/phpborg/docker-drill", "/var/lib/phpborg/docker-restore"):
-            found += [str(path) for path in Path(place).glob("*")]
-        return found
+        return found + sorted(journals() - self.journals)
 
 
 def images(engine: Bridged) -> None:
