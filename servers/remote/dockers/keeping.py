@@ -7,6 +7,7 @@ descriptors, so that no link on the way is followed.
 import errno
 import os
 import stat
+from contextlib import suppress
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from .. import copying, tree, wire
@@ -47,22 +48,25 @@ def split(path: bytes) -> Tuple[bytes, bytes]:
 
 def opened(above: bytes, token: str, make: bool = False) -> int:
     """The keeping directory in `above`, open. Raises Refused "missing", or "unsafe" when it is not root's alone."""
+    name, path = name_of(token), wire.shown(os.path.join(above, name_of(token)))
     parent, _ = tree.walk_to(above)
-    name = name_of(token)
     try:
-        if tree.look(name, parent) is None:
-            if not make:
-                raise wire.Refused("missing", "{} is gone".format(wire.shown(os.path.join(above, name))))
+        made = tree.look(name, parent) is None
+        if made and not make:
+            raise wire.Refused("missing", "{} is gone".format(path))
+        if made:
             os.mkdir(name, 0o700, dir_fd=parent)
         found = tree.open_directory(name, parent)
+        if is_own(os.fstat(found)):
+            return found
+        os.close(found)
+        if made:
+            # A filesystem that gives owners or rights of its own: what is refused here does not stay there.
+            with suppress(OSError):
+                os.rmdir(name, dir_fd=parent)
+        raise wire.Refused("unsafe", "{} is not a directory of root's alone".format(path))
     finally:
         os.close(parent)
-    if not is_own(os.fstat(found)):
-        os.close(found)
-        raise wire.Refused(
-            "unsafe", "{} is not a directory of root's alone".format(wire.shown(os.path.join(above, name)))
-        )
-    return found
 
 
 def swap(first: bytes, first_dir: int, second: bytes, second_dir: int) -> None:
