@@ -132,6 +132,14 @@ def test_chosen_files_leave_all_others(disk: Disk):
     assert disk.content() == former
 
 
+def test_directories_that_were_made_on_the_way_in_it_go_again(disk: Disk):
+    former = disk.content()
+    disk.fill(items=["deep/new"])
+    assert {"deep", "deep/new"} <= disk.names()
+    assert disk.rollback()["problems"] == []
+    assert disk.content() == former
+
+
 @pytest.mark.parametrize(
     "every", [pytest.param(9, id="some moments"), pytest.param(1, id="every moment", marks=pytest.mark.long)]
 )

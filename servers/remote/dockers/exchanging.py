@@ -11,7 +11,7 @@ import stat
 from typing import List, Optional, Tuple
 
 from .. import copying, policy, staging, tree, validate, wire
-from . import keeping, merging, mounting, unused
+from . import below, keeping, merging, mounting, unused
 from .engine import Engine
 from .journal import Record
 from .keeping import Mark
@@ -95,7 +95,7 @@ class Exchange(Kind):
         if not self._whole_content(self._stays()):
             return [Pair(self._source, self._target)]
         ours = {staging.staging_name(self.context.token), keeping.name_of(self.context.token)}
-        source = _opened_below(self._source, staged)
+        source = below.opened_below(self._source, staged)
         try:
             coming = set(tree.names(source)) - ours
         finally:
@@ -113,7 +113,7 @@ class Exchange(Kind):
         ]
 
     def _move(self, pair: Pair, number: int, staged: int) -> Table:
-        coming = None if pair.staged is None else _status_below(pair.staged, staged)
+        coming = None if pair.staged is None else below.status_below(pair.staged, staged)
         former = _status(pair.place)
         if coming is not None and former is not None and stat.S_ISLNK(former.st_mode) != stat.S_ISLNK(coming.st_mode):
             text = "{} is a symbolic link here or in the archive, and not in both"
@@ -160,7 +160,7 @@ class Exchange(Kind):
         source: Optional[Tuple[int, bytes]] = None
         try:
             if pair.staged is not None:
-                source = _above_below(pair.staged, staged)
+                source = below.above_below(pair.staged, staged)
                 if self._mode is not None and pair.place == self._target:
                     _chmod(source[1], source[0], self._mode)
             keeping.put(move, keep, directory, source)
@@ -175,7 +175,7 @@ class Exchange(Kind):
         os.mkdir(meta + b".part", 0o700, dir_fd=keep)
         kept = tree.open_directory(meta + b".part", keep)
         target, _ = tree.walk_to(self._target)
-        source = _opened_below(self._source, staged)
+        source = below.opened_below(self._source, staged)
         try:
             copying.copy_metadata(target, kept)
             os.rename(meta + b".part", meta, src_dir_fd=keep, dst_dir_fd=keep)
@@ -204,6 +204,9 @@ class Exchange(Kind):
             _stage_again(undo, keep)
         finally:
             os.close(keep)
+        if undo.get("held"):
+            # While it is mounted: nobody mounts it for that later (finish_undo).
+            _remove_made(undo["made"])
         return "; ".join(remark for remark in remarks if remark) or None
 
 
@@ -286,7 +289,7 @@ def _stage_again(undo: Table, keep: int) -> None:
             if name is None:
                 continue
             try:
-                directory, last = _above_below(wire.raw(move["staged"]), staged)
+                directory, last = below.above_below(wire.raw(move["staged"]), staged)
             except wire.Refused:
                 continue  # it was being removed
             try:
@@ -354,40 +357,6 @@ def cannot_be_renamed(path: bytes) -> bool:
     if status is None or not stat.S_ISDIR(status.st_mode):
         return False
     return tree.is_mounted(path) or status.st_dev != _device(keeping.split(path)[0])
-
-
-def _above_below(path: bytes, root: int) -> Tuple[int, bytes]:
-    """(open directory, name) of a path below an open one. Raises Refused."""
-    *above, name = path.split(b"/")
-    current = os.dup(root)
-    for step in above:
-        try:
-            if tree.look(step, current) is None:
-                raise wire.Refused("missing", "{} was not extracted".format(wire.shown(path)), path=wire.shown(path))
-            following = tree.open_directory(step, current)
-        finally:
-            os.close(current)
-        current = following
-    return current, name
-
-
-def _status_below(path: bytes, root: int) -> os.stat_result:
-    directory, name = _above_below(path, root)
-    try:
-        status = tree.look(name, directory)
-    finally:
-        os.close(directory)
-    if status is None:
-        raise wire.Refused("missing", "{} was not extracted".format(wire.shown(path)), path=wire.shown(path))
-    return status
-
-
-def _opened_below(path: bytes, root: int) -> int:
-    directory, name = _above_below(path, root)
-    try:
-        return tree.open_directory(name, directory)
-    finally:
-        os.close(directory)
 
 
 def _chmod(name: bytes, directory: int, mode: int) -> None:
