@@ -163,12 +163,20 @@ class DockerRestoreRun:
         self.engine.begin(self.context.stop)
 
     def _carry_all(self, carrier: Carrier) -> None:
-        for step in self.plan.steps:
+        last = max((place for place, step in enumerate(self.plan.steps) if step.op == "exchange"), default=-1)
+        for place, step in enumerate(self.plan.steps):
             if step.op not in BEFORE and not self._asked_again:
                 self._take_turn()
                 words = gettext_noop("Look once more: who uses what is about to change?")
                 self._step("again", words, self._look_again)
             self._carry(carrier, step)
+            if place == last:
+                self._unstage()
+
+    def _unstage(self) -> None:
+        """Before any container starts: one may give all that lies among its data to its own user."""
+        for lease in undoing.held(self.context, undoing.STAGING):
+            self.context.release(lease)
 
     def _carry(self, carrier: Carrier, step: Step) -> None:
         self.context.phase(self._phases.get(step.op, "placing"))
@@ -192,8 +200,7 @@ class DockerRestoreRun:
         self.proof = proving.prove(self.plan, self.engine, carrier, self.portions, self.context.stop)
         for name, fields in self.proof["left"].items():
             self.findings.append(Finding("docker_limits", ", ".join(fields), name))
-        for lease in undoing.held(self.context, undoing.STAGING):
-            self.context.release(lease)
+        self._unstage()
         self.kept_bytes = int(self.engine.state().get("kept_bytes") or 0)
 
     # --- the record ------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from backups.borg.outcome import StoppedFor, Verdict, judge_create
 from backups.borg.report import Report
 from backups.models import Archive
 from backups.services import repositories
+from backups.sources import own_names
 from dockerops.models import DockerRestore
 from dockerops.plan import Step
 from dockerops.run_errors import SafetyArchiveMissing
@@ -57,7 +58,9 @@ class Safety:
     def _run(self, name: str, paths: list[bytes], report: Report) -> Verdict:
         server, host, path = self.engine.server, self.engine.host, str(self.repository.path)
         with open_way(self.context, server, host, path, mode="tunnel", token=new_token()) as way:
-            words = commands.create("borg", way.repository, name, CreateOptions(sources=tuple(paths)))[1:]
+            # In what is a filesystem of its own, or held, lies what was extracted for it: that is not former content.
+            options = CreateOptions(sources=tuple(paths), excludes=own_names.of_restore(self.restore.token))
+            words = commands.create("borg", way.repository, name, options)[1:]
             result = host.run(
                 "borg",
                 {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -128,6 +129,31 @@ def test_chosen_files_leave_all_others(disk: Disk):
     former = disk.content()
     disk.fill(items=["both.txt"])
     assert {"both.txt", "old", "old/x"} <= disk.names()
+    assert disk.rollback()["problems"] == []
+    assert disk.content() == former
+
+
+def test_what_its_container_gave_to_its_own_user_comes_back_as_it_was(disk: Disk):
+    """As the entrypoints of databases do it with all that lies in their directory of data."""
+    run(disk.engine, "app", "--volume", "data:/data")
+    os.chown(disk.path / "both.txt", 0, 0)
+    os.chown(disk.path, 0, 0)
+    disk.engine.docker("rm", "--force", "app")
+    former = disk.content()
+    disk.fill()
+    run(disk.engine, "app", "--volume", "data:/data")
+    subprocess.run(["find", disk.path, "!", "-user", "999", "-exec", "chown", "999", "{}", "+"], check=True)
+    disk.engine.docker("rm", "--force", "app")
+    told = disk.rollback()
+    assert (told["problems"], told["notes"]) == ([], [])
+    assert disk.content() == former
+    disk.is_let_go()
+
+
+def test_directories_that_were_made_on_the_way_in_it_go_again(disk: Disk):
+    former = disk.content()
+    disk.fill(items=["deep/new"])
+    assert {"deep", "deep/new"} <= disk.names()
     assert disk.rollback()["problems"] == []
     assert disk.content() == former
 

@@ -7,7 +7,7 @@ import os
 from typing import Any, Dict, List
 
 from .. import staging, tree, validate, wire
-from . import altered, bodies, exchanging, reading
+from . import altered, below, bodies, reading
 from .engine import Engine
 
 _MOST = 100000
@@ -91,7 +91,7 @@ def staged(args: Table, control: wire.Control) -> Table:
         for text in validate.texts(args.get("sources"), "sources", _MOST):
             path = validate.relative(text.lstrip("/"), "sources")
             try:
-                directory, name = exchanging._above_below(path, root)
+                directory, name = below.above_below(path, root)
             except wire.Refused as refusal:
                 if refusal.code != "missing":
                     raise

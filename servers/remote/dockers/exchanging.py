@@ -11,7 +11,7 @@ import stat
 from typing import List, Optional, Tuple
 
 from .. import copying, policy, staging, tree, validate, wire
-from . import keeping, merging, mounting, unused
+from . import below, keeping, merging, mounting, owners, unused
 from .engine import Engine
 from .journal import Record
 from .keeping import Mark
@@ -70,6 +70,7 @@ class Exchange(Kind):
             "moves": moves,
             "made": [wire.shown(path) for path in made],
             "dress": wire.shown(self._target) if dress else None,
+            "owner": owners.of(_status(self._target)) if dress else None,
             "held": self._held,
         }
         return self._undo
@@ -95,7 +96,7 @@ class Exchange(Kind):
         if not self._whole_content(self._stays()):
             return [Pair(self._source, self._target)]
         ours = {staging.staging_name(self.context.token), keeping.name_of(self.context.token)}
-        source = _opened_below(self._source, staged)
+        source = below.opened_below(self._source, staged)
         try:
             coming = set(tree.names(source)) - ours
         finally:
@@ -113,7 +114,7 @@ class Exchange(Kind):
         ]
 
     def _move(self, pair: Pair, number: int, staged: int) -> Table:
-        coming = None if pair.staged is None else _status_below(pair.staged, staged)
+        coming = None if pair.staged is None else below.status_below(pair.staged, staged)
         former = _status(pair.place)
         if coming is not None and former is not None and stat.S_ISLNK(former.st_mode) != stat.S_ISLNK(coming.st_mode):
             text = "{} is a symbolic link here or in the archive, and not in both"
@@ -132,6 +133,7 @@ class Exchange(Kind):
             "staged": None if pair.staged is None else wire.shown(pair.staged),
             "new": Mark.of(coming),
             "old": Mark.of(former),
+            "owner": owners.of(former),
         }
 
     def apply(self, note: Note) -> Table:
@@ -142,6 +144,7 @@ class Exchange(Kind):
                 os.close(tree.walk_to(path, create=True)[0])
             keep = keeping.opened(above, self.context.token, make=True)
             try:
+                note({"keep": Mark.of(os.fstat(keep))})
                 for pair, move in zip(self._pairs, self._undo["moves"]):
                     self.context.control.check()
                     self._put(pair, move, keep, staged)
@@ -160,9 +163,9 @@ class Exchange(Kind):
         source: Optional[Tuple[int, bytes]] = None
         try:
             if pair.staged is not None:
-                source = _above_below(pair.staged, staged)
+                source = below.above_below(pair.staged, staged)
                 if self._mode is not None and pair.place == self._target:
-                    _chmod(source[1], source[0], self._mode)
+                    owners.chmod(source[1], source[0], self._mode)
             keeping.put(move, keep, directory, source)
         finally:
             os.close(directory)
@@ -175,7 +178,7 @@ class Exchange(Kind):
         os.mkdir(meta + b".part", 0o700, dir_fd=keep)
         kept = tree.open_directory(meta + b".part", keep)
         target, _ = tree.walk_to(self._target)
-        source = _opened_below(self._source, staged)
+        source = below.opened_below(self._source, staged)
         try:
             copying.copy_metadata(target, kept)
             os.rename(meta + b".part", meta, src_dir_fd=keep, dst_dir_fd=keep)
@@ -192,7 +195,7 @@ class Exchange(Kind):
         if undo.get("held"):
             mounting.ensure(engine, undo["held"])
         try:
-            keep = keeping.opened(wire.raw(undo["above"]), undo["token"])
+            keep = keeping.opened(wire.raw(undo["above"]), undo["token"], known=undo.get("keep"))
         except wire.Refused as refusal:
             if refusal.code != "missing" or not all(_is_untouched(move) for move in undo["moves"]):
                 raise Problem(refusal.message) from None
@@ -204,6 +207,9 @@ class Exchange(Kind):
             _stage_again(undo, keep)
         finally:
             os.close(keep)
+        if undo.get("held"):
+            # While it is mounted: nobody mounts it for that later (finish_undo).
+            _remove_made(undo["made"])
         return "; ".join(remark for remark in remarks if remark) or None
 
 
@@ -214,16 +220,18 @@ def finish_undo(record: Record, control: wire.Control) -> Optional[str]:
     """
     if record.undo.get("held"):
         return None
-    remark = keeping.remove(wire.raw(record.undo["above"]), record.undo["token"], control, all_of_it=False)
-    _remove_made(record.undo["made"])
+    undo = record.undo
+    remark = keeping.remove(wire.raw(undo["above"]), undo["token"], control, all_of_it=False, known=undo.get("keep"))
+    _remove_made(undo["made"])
     return remark
 
 
 def forget(engine: Optional[Engine], record: Record, control: wire.Control) -> Optional[str]:
     """Remove what was kept; why not, or None."""
-    if record.undo.get("held"):
-        return mounting.forget(engine, record.undo["held"], control)
-    return keeping.remove(wire.raw(record.undo["above"]), record.undo["token"], control)
+    undo = record.undo
+    if undo.get("held"):
+        return mounting.forget(engine, undo["held"], control)
+    return keeping.remove(wire.raw(undo["above"]), undo["token"], control, known=undo.get("keep"))
 
 
 def _give_back(move: Table, keep: int) -> Optional[str]:
@@ -255,6 +263,7 @@ def _undress(undo: Table, keep: int) -> None:
     """The target gets its own metadata back."""
     meta = _meta(undo)
     if tree.look(meta, keep) is not None:
+        owners.give(meta, keep, undo.get("owner"))
         kept = tree.open_directory(meta, keep)
         target, _ = tree.walk_to(wire.raw(undo["dress"]))
         try:
@@ -286,7 +295,7 @@ def _stage_again(undo: Table, keep: int) -> None:
             if name is None:
                 continue
             try:
-                directory, last = _above_below(wire.raw(move["staged"]), staged)
+                directory, last = below.above_below(wire.raw(move["staged"]), staged)
             except wire.Refused:
                 continue  # it was being removed
             try:
@@ -354,47 +363,3 @@ def cannot_be_renamed(path: bytes) -> bool:
     if status is None or not stat.S_ISDIR(status.st_mode):
         return False
     return tree.is_mounted(path) or status.st_dev != _device(keeping.split(path)[0])
-
-
-def _above_below(path: bytes, root: int) -> Tuple[int, bytes]:
-    """(open directory, name) of a path below an open one. Raises Refused."""
-    *above, name = path.split(b"/")
-    current = os.dup(root)
-    for step in above:
-        try:
-            if tree.look(step, current) is None:
-                raise wire.Refused("missing", "{} was not extracted".format(wire.shown(path)), path=wire.shown(path))
-            following = tree.open_directory(step, current)
-        finally:
-            os.close(current)
-        current = following
-    return current, name
-
-
-def _status_below(path: bytes, root: int) -> os.stat_result:
-    directory, name = _above_below(path, root)
-    try:
-        status = tree.look(name, directory)
-    finally:
-        os.close(directory)
-    if status is None:
-        raise wire.Refused("missing", "{} was not extracted".format(wire.shown(path)), path=wire.shown(path))
-    return status
-
-
-def _opened_below(path: bytes, root: int) -> int:
-    directory, name = _above_below(path, root)
-    try:
-        return tree.open_directory(name, directory)
-    finally:
-        os.close(directory)
-
-
-def _chmod(name: bytes, directory: int, mode: int) -> None:
-    """Of the entry itself, never of what a link leads to."""
-    opened = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
-    try:
-        if not stat.S_ISLNK(os.fstat(opened).st_mode):
-            os.chmod("/proc/self/fd/{}".format(opened), mode)
-    finally:
-        os.close(opened)

@@ -39,22 +39,21 @@ class HoldVolume(Kind):
         undo = self.prepare()
         mounted = ensure(self.engine, undo)
         note({"used": True})
-        self._check_writable()
+        self._check_writable(note)
         return {"volume": self._volume, "mounted": mounted}
 
-    def _check_writable(self) -> None:
+    def _check_writable(self, note: Note) -> None:
         """Can what is there be kept aside in it, where nobody but root can change it? Before anything is stopped."""
-        above, token = self._path, self.context.token
         try:
-            os.close(keeping.opened(above, token, make=True))
-            problem = keeping.remove(above, token, self.context.control)
-        except OSError as error:
-            problem = str(error.strerror)
-        except wire.Refused as refusal:
-            problem = refusal.message
-        if problem:
+            keep = keeping.opened(self._path, self.context.token, make=True)
+        except (OSError, wire.Refused) as error:
+            problem = error.message if isinstance(error, wire.Refused) else str(error.strerror)
             text = "what is in the volume {} cannot be kept aside in it, so nothing of it is replaced: {}"
-            raise wire.Refused("engine", text.format(self._volume, problem), volume=self._volume)
+            raise wire.Refused("engine", text.format(self._volume, problem), volume=self._volume) from None
+        try:
+            note({"keep": keeping.Mark.of(os.fstat(keep))})
+        finally:
+            os.close(keep)
 
     @staticmethod
     def undo(engine: Engine, record: Record) -> Optional[str]:
@@ -82,12 +81,16 @@ class ReleaseVolume(Kind):
         return {"volume": self._volume}
 
     def apply(self, note: Note) -> Table:
-        held = next((one.undo for one in self.context.records if _holds(one, self._volume)), None)
-        if held is None:
+        records = self.context.records
+        hold = next((one for one in records if _holds(one, self._volume)), None)
+        if hold is None:
             raise wire.Refused("missing", "the volume {} is not held".format(self._volume))
+        held = hold.undo
         ensure(self.engine, held)
         _unstage(held)
-        kept = keeping.size(wire.raw(held["path"]), held["token"])
+        if not any(is_for(one, hold) for one in records):
+            keeping.remove_empty(wire.raw(held["path"]), held["token"])
+        kept = keeping.size(wire.raw(held["path"]), held["token"], held.get("keep"))
         holding.release_one(self.engine, held["token"], held["holder"])
         return {"volume": self._volume, "kept_bytes": kept}
 
@@ -156,7 +159,7 @@ def forget(engine: Optional[Engine], held: Table, control: wire.Control) -> Opti
             return None
         ensure(engine, held)
         _unstage(held)
-        return keeping.remove(wire.raw(held["path"]), held["token"], control)
+        return keeping.remove(wire.raw(held["path"]), held["token"], control, known=held.get("keep"))
     finally:
         holding.release_one(engine, held["token"], held["holder"])
 
@@ -169,7 +172,8 @@ def _inspected(engine: Engine, volume: str) -> Optional[Dict[str, Any]]:
 def _clean(held: Table) -> Optional[str]:
     """Everything was put back: nothing of ours is left in it but what is others'. A remark, or None."""
     _unstage(held)
-    return keeping.remove(wire.raw(held["path"]), held["token"], wire.Control(0), all_of_it=False)
+    above, known = wire.raw(held["path"]), held.get("keep")
+    return keeping.remove(above, held["token"], wire.Control(0), all_of_it=False, known=known)
 
 
 def _unstage(held: Table) -> None:

@@ -193,13 +193,15 @@ def state(token: str) -> Table:
     journal = Journal(token)
     records = journal.records() if journal.exists else []
     now = [one for one in records if not one.undone]
-    above = {one.undo["above"] for one in now if one.op == "exchange" and not one.undo.get("held")}
+    outside = [one.undo for one in now if one.op == "exchange" and not one.undo.get("held")]
+    above = {undo["above"]: undo.get("keep") for undo in outside}
     # In volumes that are mounted only while somebody uses them it was counted when they were let go.
     inside = [(one.facts or {}).get("kept_bytes") for one in now if one.op == mounting.RELEASE]
     return {
         "exists": journal.exists,
         "steps": [{"number": one.number, "op": one.op, "done": one.done, "undone": one.undone} for one in records],
-        "kept_bytes": sum(keeping.size(wire.raw(path), token) for path in sorted(above)) + sum(filter(None, inside)),
+        "kept_bytes": sum(keeping.size(wire.raw(path), token, above[path]) for path in sorted(above))
+        + sum(filter(None, inside)),
     }
 
 
