@@ -218,9 +218,12 @@ hold_volume() {
     for one in /usr /lib /lib32 /lib64 /libx32; do
         [ ! -d "$one" ] || words+=(--mount "type=bind,source=$one,target=$one,readonly")
     done
-    remember remove image "$HOLDER"
+    # One image for all of them: another of its name would leave the first without one.
+    if [ ${#HELD[@]} = 0 ]; then
+        remember remove image "$HOLDER"
+        head -c 1024 /dev/zero | d import - "$HOLDER" >/dev/null || return 1
+    fi
     remember remove container "$holder"
-    head -c 1024 /dev/zero | d import - "$HOLDER" >/dev/null || return 1
     HELD+=("$holder")
     d run --detach --name "$holder" --label "phpborg.docker=${HOLDER#*:}" --network none --read-only --cap-drop ALL \
         --user 65534:65534 --security-opt no-new-privileges --log-driver none --entrypoint /usr/bin/sleep \

@@ -22,7 +22,7 @@ set -euo pipefail
 STAGING=.phpborg-restore-0 KEPT=.phpborg-kept-0 UNDO=() DRY_RUN=no FINISHED=no STEP=0 LOG= PROTECT=aside
 STOP_SECONDS=60 STEADY_SECONDS=1
 declare -A KEPT_PLACES=() PLACES=() STOPPED_POLICY=()
-KEPT_CONTAINERS=() STAGINGS=()
+KEPT_CONTAINERS=() STAGINGS=() HELD=() HOLDER=phpborg-holder:0
 """
 
 
