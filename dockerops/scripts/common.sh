@@ -225,6 +225,7 @@ hold_volume() {
     fi
     remember remove container "$holder"
     HELD+=("$holder")
+    HELD_AT[$path]=$name
     d run --detach --name "$holder" --label "phpborg.docker=${HOLDER#*:}" --network none --read-only --cap-drop ALL \
         --user 65534:65534 --security-opt no-new-privileges --log-driver none --entrypoint /usr/bin/sleep \
         "${words[@]}" --mount "type=volume,source=$name,target=/volume,volume-nocopy" "$HOLDER" 2147483647 >/dev/null || return 1
@@ -362,7 +363,7 @@ finish() {
         if [ "$PROTECT" = none ]; then
             rm -rf --one-file-system -- "$place"
         elif ! rmdir -- "$place" 2>/dev/null; then
-            say "Kept: $place"
+            say "Kept: $place${HELD_AT[${place%/*}]:+, inside the volume ${HELD_AT[${place%/*}]}}"
         fi
     done
     for place in "${KEPT_CONTAINERS[@]}"; do

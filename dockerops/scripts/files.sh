@@ -189,6 +189,8 @@ exchange_entries() {
         if [ "$name" = "$STAGING" ] || [ "$name" = "$KEPT" ] || { [ ! -e "$entry" ] && [ ! -L "$entry" ]; }; then
             continue
         fi
+        # An own directory of a filesystem stays where it is.
+        [ "$name" != lost+found ] || [ -e "$staged/$name" ] || continue
         remember move_back "$kept/$name" "$entry" "$place"
         mv -T -- "$entry" "$kept/$name" || return 1
     done

@@ -21,7 +21,7 @@ SETTINGS = """
 set -euo pipefail
 STAGING=.phpborg-restore-0 KEPT=.phpborg-kept-0 UNDO=() DRY_RUN=no FINISHED=no STEP=0 LOG= PROTECT=aside
 STOP_SECONDS=60 STEADY_SECONDS=1
-declare -A KEPT_PLACES=() PLACES=() STOPPED_POLICY=()
+declare -A KEPT_PLACES=() PLACES=() STOPPED_POLICY=() HELD_AT=()
 KEPT_CONTAINERS=() STAGINGS=() HELD=() HOLDER=phpborg-holder:0
 """
 
@@ -82,6 +82,27 @@ def test_what_was_staged_is_in_place_and_what_was_there_comes_back(place: Path, 
     assert kept
     assert set(kept) == {"old"}
     assert before != after
+
+
+@pytest.mark.parametrize("is_archived", [False, True])
+def test_the_own_directory_of_a_filesystem_stays_unless_the_archive_has_it(place: Path, is_archived: bool):
+    own = place / "target/lost+found"
+    own.mkdir()
+    (own / "#12").write_text("found")
+    if is_archived:
+        (place / "new/lost+found").mkdir()
+    done = run(place, settle(place), call(place, "exchange_entries"))
+    assert done.returncode == 0, done.stderr
+    assert (own / "#12").exists() is not is_archived
+    assert (place / ".phpborg-kept-0/source/lost+found").exists() is is_archived
+
+
+@pytest.mark.parametrize(("held", "more"), [("", ""), ("disk", ", inside the volume disk")])
+def test_where_it_lies_is_said_with_the_volume_that_has_to_be_mounted_for_it(place: Path, held: str, more: str):
+    is_held = f"HELD_AT[{quoted(str(place))}]={held}"
+    done = run(place, settle(place), call(place, "exchange_entries"), is_held, "finish")
+    assert done.returncode == 0, done.stderr
+    assert f"Kept: {place}/.phpborg-kept-0{more}\n" in done.stdout.decode()
 
 
 @pytest.mark.parametrize("end", ["false", "kill -TERM $$; sleep 5", "kill -INT $$; sleep 5", "exit 0"])
