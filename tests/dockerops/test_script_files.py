@@ -21,7 +21,7 @@ SETTINGS = """
 set -euo pipefail
 STAGING=.phpborg-restore-0 KEPT=.phpborg-kept-0 UNDO=() DRY_RUN=no FINISHED=no STEP=0 LOG= PROTECT=aside
 STOP_SECONDS=60 STEADY_SECONDS=1
-declare -A KEPT_PLACES=() PLACES=() STOPPED_POLICY=() HELD_AT=()
+declare -A KEPT_PLACES=() PLACES=() STOPPED_POLICY=() HELD_AT=() MADE=()
 KEPT_CONTAINERS=() STAGINGS=() HELD=() HOLDER=phpborg-holder:0
 """
 
@@ -238,6 +238,42 @@ def test_private_directories_that_were_swapped_are_refused(place: Path, name: st
     assert b"somebody changed it" in done.stderr, done.stdout + done.stderr
     assert (place / "target/rows").read_text() == "old"
     assert not list(etc.iterdir())
+
+
+@pytest.mark.parametrize("form", ["exchange_entries", "exchange_items"])
+def test_what_a_container_gave_to_its_own_account_is_taken_back(place: Path, form: str):
+    """The private directories lie in the volume, and databases that start give all in it to themselves."""
+    target = place / "target"
+    os.chown(target / "rows", 999, 998)
+    before = tree(target)
+    inside = "target/.phpborg-restore-0"
+    stage = f"settle {quoted(str(target))} && cp -a {quoted(str(place / 'new'))} {inside}/source"
+    words = [form, str(target), str(target), "/source", *FORMS[form]]
+    chowns = "chown -hR 4242 target/.phpborg-*"
+    if form == "exchange_entries":
+        chowns = "find target ! -user 4242 -exec chown -h 4242 {} +"
+    done = run(place, "trap ended EXIT", stage, " ".join(map(quoted, words)), chowns, "false")
+    assert b"Everything is as it was." in done.stdout, done.stdout + done.stderr
+    after = tree(target)
+    deep = {name for name, row in after.items() if row[1] == 4242}
+    assert deep <= {name for name in before if b"/" in name}  # the owners of what lay at the top are known
+    assert _kinds(after) == _kinds(before)
+    assert after[b"rows"][:2] == before[b"rows"][:2]
+
+
+def _kinds(found: dict[bytes, tuple[object, ...]]) -> dict[bytes, object]:
+    return {name: row[0] for name, row in found.items()}
+
+
+def test_others_are_not_taken_for_the_private_directories_when_it_is_undone(place: Path):
+    etc, it = place / "etc", place / ".phpborg-kept-0"
+    etc.mkdir(mode=0o751)
+    os.chown(etc, 4242, 4242)
+    lines = ("trap ended EXIT", settle(place), call(place, "exchange_whole"))
+    done = run(place, *lines, f"mv {it} taken && ln -s {etc} {it}", "false")
+    assert b"somebody changed it" in done.stderr, done.stdout + done.stderr
+    assert b"Not everything could be undone" in done.stdout
+    assert (etc.stat().st_uid, etc.stat().st_mode & 0o777) == (4242, 0o751)
 
 
 def test_a_filesystem_on_which_nothing_is_roots_alone_is_refused(home: Path):
