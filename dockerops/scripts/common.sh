@@ -262,9 +262,15 @@ bring_back() {
 }
 
 archive_former() {
-    local name=$1
+    local name=$1 path place left=()
     shift
-    borg create --numeric-ids --stats "$(at "$name")" "$@"
+    # What was extracted lies in a volume that is held, and in a mount point: it is not what was there.
+    for place in "${STAGINGS[@]}" "${!KEPT_PLACES[@]}"; do
+        for path in "$@"; do
+            [[ $place != "${path%/}"/* ]] || left+=(--exclude "pp:${place#/}")
+        done
+    done
+    borg create --numeric-ids --stats "${left[@]}" "$(at "$name")" "$@"
 }
 
 rename_container() {

@@ -356,3 +356,17 @@ def test_borg_is_asked_for_exactly_what_the_worker_asks_for(tmp_path: Path):
     assert asked[-len(paths) :] == [os.fsencode(word) for word in worker[-len(paths) :]]
     assert {b"--numeric-ids", b"--sparse"} <= set(asked)
     assert not [word for word in asked if word.startswith((b"--exclude", b"--pattern"))]
+
+
+def test_a_safety_archive_holds_what_was_there_and_not_what_was_extracted(place: Path, archive: str):
+    odd = place / "target é $(id)\t'q' [*]"
+    (place / "target").rename(odd)
+    (odd / ".phpborg-restore-1").write_text("of others")
+    at = quoted(str(odd))
+    stage = f'settle {at} && cp -a new {at}/"$STAGING"/source'
+    name = f"former {os.getpid()}"
+    done = run(place, archive, stage, f"archive_former {quoted(name)} {at}", f"borg list --short ::{quoted(name)}")
+    assert done.returncode == 0, done.stderr
+    held = {line for line in done.stdout.decode(errors="surrogateescape").splitlines() if "phpborg-" in line}
+    assert {line.rpartition("/")[2] for line in held} == {".phpborg-restore-1"}
+    assert b"only old" in done.stdout
