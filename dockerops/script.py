@@ -117,7 +117,7 @@ def _settings(plan: DockerPlan, advanced: bool, body: str) -> str:
         "HOLDER": f"phpborg-holder:{plan.token[:8]}",
     }
     words = {name: f"readonly {name}={quoted(value)}" for name, value in names.items()}
-    words |= {name: f"declare -A {name}=()" for name in ("STOPPED_POLICY", "KEPT_PLACES", "PLACES")}
+    words |= {name: f"declare -A {name}=()" for name in ("STOPPED_POLICY", "KEPT_PLACES", "PLACES", "HELD_AT", "MADE")}
     words |= {name: f"{name}=()" for name in ("KEPT_CONTAINERS", "STAGINGS", "HELD")}
     if advanced:
         words |= {"UNDO": "UNDO=()", "DRY_RUN": "DRY_RUN=no", "AGREED": "AGREED=no", "FINISHED": "FINISHED=no"}

@@ -218,10 +218,14 @@ hold_volume() {
     for one in /usr /lib /lib32 /lib64 /libx32; do
         [ ! -d "$one" ] || words+=(--mount "type=bind,source=$one,target=$one,readonly")
     done
-    remember remove image "$HOLDER"
+    # One image for all of them: another of its name would leave the first without one.
+    if [ ${#HELD[@]} = 0 ]; then
+        remember remove image "$HOLDER"
+        head -c 1024 /dev/zero | d import - "$HOLDER" >/dev/null || return 1
+    fi
     remember remove container "$holder"
-    head -c 1024 /dev/zero | d import - "$HOLDER" >/dev/null || return 1
     HELD+=("$holder")
+    HELD_AT[$path]=$name
     d run --detach --name "$holder" --label "phpborg.docker=${HOLDER#*:}" --network none --read-only --cap-drop ALL \
         --user 65534:65534 --security-opt no-new-privileges --log-driver none --entrypoint /usr/bin/sleep \
         "${words[@]}" --mount "type=volume,source=$name,target=/volume,volume-nocopy" "$HOLDER" 2147483647 >/dev/null || return 1
@@ -258,9 +262,15 @@ bring_back() {
 }
 
 archive_former() {
-    local name=$1
+    local name=$1 path place left=()
     shift
-    borg create --numeric-ids --stats "$(at "$name")" "$@"
+    # What was extracted lies in a volume that is held, and in a mount point: it is not what was there.
+    for place in "${STAGINGS[@]}" "${!KEPT_PLACES[@]}"; do
+        for path in "$@"; do
+            [[ $place != "${path%/}"/* ]] || left+=(--exclude "pp:${place#/}")
+        done
+    done
+    borg create --numeric-ids --stats "${left[@]}" "$(at "$name")" "$@"
 }
 
 rename_container() {
@@ -359,7 +369,7 @@ finish() {
         if [ "$PROTECT" = none ]; then
             rm -rf --one-file-system -- "$place"
         elif ! rmdir -- "$place" 2>/dev/null; then
-            say "Kept: $place"
+            say "Kept: $place${HELD_AT[${place%/*}]:+, inside the volume ${HELD_AT[${place%/*}]}}"
         fi
     done
     for place in "${KEPT_CONTAINERS[@]}"; do

@@ -28,6 +28,8 @@ def changes(plan: Table, said: List[Table], first: bool) -> List[str]:
     stopped = [one["container"] for one in _params(plan, "stop_container")]
     found = _of_containers(plan, there, stopped)
     users = {name: one for name, one in there.items() if _is_active(one) and name not in stopped}
+    if not first:
+        users = {name: one for name, one in users.items() if not _is_holder(name, one, plan)}
     for step in plan["steps"]:
         target = step["params"].get("target")
         if step["op"] == "exchange":
@@ -58,6 +60,13 @@ def _of_containers(plan: Table, there: Dict[str, Table], stopped: List[str]) -> 
         if aside.get(name) not in ("", None, there[name]["Id"]):
             found.append("{} was made anew.".format(name))
     return found
+
+
+def _is_holder(name: str, one: Table, plan: Table) -> bool:
+    """Did this script start it, to hold a volume? By the name and label that `hold_volume` gives it (common.sh)."""
+    mark = plan["token"][:8]
+    names = ["phpborg-{}-{}".format(mark, step["volume"]) for step in _params(plan, "hold_volume")]
+    return name in names and ((one.get("Config") or {}).get("Labels") or {}).get("phpborg.docker") == mark
 
 
 def _is_active(one: Table) -> bool:

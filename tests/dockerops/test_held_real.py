@@ -17,7 +17,7 @@ from dockerops.script import script
 from dockerops.services import planning, protection
 from phpborg.tasks.models import Lease
 from tests.dockerops.product import Products, Run
-from tests.dockers.backing import clear, run, status
+from tests.dockers.backing import WAIT, clear, run, status
 from tests.dockers.conftest import image_in
 from tests.dockers.steps_at_hand import tree_of
 from tests.support.archives import PASSPHRASE, Storage, storage
@@ -40,8 +40,8 @@ class Disk:
     def create(self) -> None:
         self.engine.docker("volume", "create", "--opt", "type=ext4", "--opt", f"device={self.device}", "disk")
 
-    def start(self) -> None:
-        run(self.engine, "app", "--volume", "disk:/disk")
+    def start(self, *words: str) -> None:
+        run(self.engine, "app", "--volume", "disk:/disk", argv=words or WAIT)
 
     def put(self, name: str, text: str, owner: int = 999) -> None:
         path = self.engine.data / "volumes/disk/_data" / name
@@ -55,7 +55,7 @@ class Disk:
         finally:
             subprocess.run(["umount", str(self.aside)], check=True)
         rows = {str(Path(name).relative_to(self.aside)): one for name, one in found.items()}
-        return {name: one for name, one in rows.items() if name != "lost+found" and not name.startswith(".phpborg-")}
+        return {name: one for name, one in rows.items() if not name.startswith(".phpborg-")}
 
     def is_let_go(self) -> None:
         assert "phpborg-" not in self.engine.docker("ps", "--all", "--format", "{{.Names}}").stdout
@@ -144,12 +144,18 @@ def carried_out(products: Products, restore: DockerRestore) -> DockerRestore:
     "form", [pytest.param("advanced", id="advanced"), pytest.param("simple", id="simple", marks=pytest.mark.long)]
 )
 def test_a_script_fills_it_and_lets_it_go(products: Products, disk: Disk, tmp_path: Path, form: str) -> None:
-    disk.start()
-    disk.put("rows", "of the archive", 0)
+    disk.start("/bin/sh", "-c", f"find /disk -mindepth 1 ! -user 999 -exec chown -h 999 {{}} +; {WAIT[-1]}")
+    own = disk.engine.data / "volumes/disk/_data/lost+found"
+    own.rmdir()  # the archive knows nothing of it
+    disk.put("rows", "of the archive")
     products.look_at(products.storage.server, disk.engine)
     archive = products.back_up(products.job(images="digests"))
+    own.mkdir()
+    (own / "#12").write_text("found")
+    for path in (own, own / "#12"):
+        os.chown(path, 999, 0)
     then = disk.content()
-    disk.put("rows", "newer", 0)
+    disk.put("rows", "newer")
     newer = disk.content()
     restore = products.draft(archive, products.storage.server, CHOICE)
     products.agree(restore)
@@ -161,7 +167,7 @@ def test_a_script_fills_it_and_lets_it_go(products: Products, disk: Disk, tmp_pa
         disk.is_let_go()
     done = by_hand(products, tmp_path, text)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Kept: " in done.stdout
+    assert ", inside the volume disk\n" in done.stdout
     assert disk.content() == then
     assert status(disk.engine, "app") == "running"
     disk.is_let_go()

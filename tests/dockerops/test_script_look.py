@@ -19,6 +19,7 @@ from dockerops.script import script
 from dockerops.scripts.looking import changes
 from tests.dockerops import sample
 from tests.dockerops.test_conflicts import PROJECT
+from tests.dockerops.test_held_plan import FILES, NFS, PATH, archived, there
 from tests.dockerops.test_planning import plan
 
 ODD = os.fsdecode(b"/srv/caf\xe9")
@@ -82,6 +83,27 @@ def test_what_is_otherwise_is_told(what: str, first: bool):
 def test_who_does_not_run_or_sees_the_whole_machine_is_no_user():
     rows = [*inspected(), other("old", DATA, state="exited"), other("monitor", {"Type": "bind", "Source": "/"})]
     assert changes(stored(plan(PROJECT)), rows, first=True) == []
+
+
+def test_the_one_that_holds_a_volume_for_this_script_is_no_user_of_it():
+    """Only by then, only with its name and its label: another one stays one that others have."""
+    made = stored(plan(FILES, there=there(NFS), raw=archived(NFS)))
+    mark = made["token"][:8]
+    assert mark
+    held = {"Type": "volume", "Name": "kiosk_files", "Source": PATH}
+    rows = {
+        f"phpborg-{mark}-kiosk_files": mark,
+        f"phpborg-{mark}-other": mark,
+        "phpborg-ffffffff-kiosk_files": "ffffffff",
+        "mine": mark,
+    }
+    holders = [{**other(name, held), "Config": {"Labels": {"phpborg.docker": label}}} for name, label in rows.items()]
+    unlabelled = {**holders[0], "Config": {"Labels": None}}
+    ours = f"phpborg-{mark}-kiosk_files uses {PATH}."
+    others = [f"{name} uses {PATH}." for name in list(rows)[1:]]
+    assert changes(made, holders, first=False) == others
+    assert changes(made, holders, first=True) == [ours, *others]
+    assert changes(made, [unlabelled], first=False) == [ours]
 
 
 def test_one_that_only_stops_meanwhile_comes_back_into_the_state_that_was_seen():

@@ -180,3 +180,19 @@ def test_one_of_others_that_is_not_well_is_told_and_nothing_is_taken_away(engine
     assert done.returncode == 0, done.stderr
     assert b"look after it" in done.stdout
     assert b"and on" in done.stdout
+
+
+@pytest.mark.parametrize("end", ["false", "finish\nFINISHED=yes"])
+def test_the_image_that_holds_volumes_is_made_once_and_goes(engine: Bridged, place: Path, end: str) -> None:
+    def images() -> list[str]:
+        return sorted(engine.docker("images", "--all", "--quiet", "--no-trunc").stdout.split())
+
+    for name in ("one", "two"):
+        engine.docker("volume", "create", name)
+    before, states = images(), everything(engine)
+    holds = [f"hold_volume {name} {quoted(str(engine.data / 'volumes' / name / '_data'))}" for name in ("one", "two")]
+    done = steps(engine, place, *holds, "d ps --format '{{.Names}}'", end)
+    assert {b"phpborg-0-one", b"phpborg-0-two"} <= set(done.stdout.split()), done.stdout + done.stderr
+    assert (done.returncode == 0) is (end != "false"), done.stderr
+    assert images() == before
+    assert everything(engine) == states
