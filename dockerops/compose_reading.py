@@ -70,7 +70,7 @@ class _Reading:
 
     def _file(self, path: str, sites: list[Site] | None) -> ComposeFile:
         directory = self.project.working_dir or "/"
-        if sites is None or len(sites) > _MOST_SITES:
+        if sites is None:
             return ComposeFile(path, self.project.name, directory, self._sum(path), unread=True)
         fit = tuple(self._checked(site) for site in sites)
         return ComposeFile(path, self.project.name, directory, self._sum(path), sites=fit)
@@ -129,6 +129,7 @@ class _Reading:
         self._take("project", "name", table.get("name"))
         services = table.get("services")
         for name, one in self.document.table(services[1] if services else self.document.root).items():
+            self.document.spend(1)
             if isinstance(one[1], yaml.MappingNode):
                 self._service(f"services.{name[:_MOST_LETTERS]}", one[1])
         for kind in ("volume", "network"):
@@ -191,7 +192,7 @@ class _Reading:
             start, old, whole = self.document.list_of(pair[0], pair[1])
             head = old[: old.index(":") + 1] if whole else ""
             line = self.document.line(pair[0])
-            self.sites.append(Site("ports", key, start, line, old if whole else "", lead=f"{head} []", hand=not whole))
+            self._add(Site("ports", key, start, line, old if whole else "", lead=f"{head} []", hand=not whole))
         for at, one in self._items(key, pair):
             if isinstance(one, yaml.ScalarNode) and "$" in one.value and len(parts_of(one.value)) == 1:
                 self._look(at, one, "port")  # it may hold the machine's port, too
@@ -226,7 +227,7 @@ class _Reading:
         elif is_external and external is not None:
             start, lead = self.document.beside(node, *external)
             line = self.document.line(external[0])
-            self.sites.append(Site(f"external_{kind}", f"{key}.name", start, line, "", name, lead=f"{lead}name: "))
+            self._add(Site(f"external_{kind}", f"{key}.name", start, line, "", name, lead=f"{lead}name: "))
         if "driver_opts" in table:
             device = self.document.table(table["driver_opts"][1]).get("device")
             if device is not None and device[1].value[:1] in ("/", "$"):
@@ -236,15 +237,22 @@ class _Reading:
 
     # --- one place -------------------------------------------------------------------------------
 
+    def _add(self, site: Site) -> None:
+        if len(self.sites) >= _MOST_SITES:
+            raise Odd("it has too many places")
+        self.sites.append(site)
+
     def _items(self, key: str, pair: Pair | None) -> Iterable[tuple[str, yaml.Node]]:
         if pair is None:
             return ()
         if isinstance(pair[1], yaml.SequenceNode):
+            words = (len(one.value) for one in pair[1].value if isinstance(one, yaml.ScalarNode))
+            self.document.spend(len(pair[1].value) + sum(words))
             return [(f"{key}[{number}]", one) for number, one in enumerate(pair[1].value)]
         return [(key, pair[1])]
 
     def _look(self, key: str, node: yaml.Node, kind: str = "look") -> None:
-        self.sites.append(Site(kind, key, line=self.document.line(node), hand=True))
+        self._add(Site(kind, key, line=self.document.line(node), hand=True))
 
     def _take(self, kind: str, key: str, pair: Pair | None) -> None:
         if pair is not None:
@@ -263,9 +271,9 @@ class _Reading:
         if place.assignment is not None:
             site = replace(site, file=env_of(self.project), start=place.assignment.start, line=place.assignment.line)
             # Whether it says something else as well is known when everything is read.
-            self.sites.append(replace(site, pattern=place.assignment.name))
+            self._add(replace(site, pattern=place.assignment.name))
             return
-        self.sites.append(_in_file(site, scalar, offset, place, self.document))
+        self._add(_in_file(site, scalar, offset, place, self.document))
 
     def _is_new(self, node: yaml.Node, offset: int = 0) -> bool:
         place = (id(node), offset)
