@@ -18,6 +18,7 @@ from dockerops.compose_files import NAME, ComposeFile, Site
 from dockerops.compose_variables import Place, Unclear, Variables, assignments
 from dockerops.compose_yaml import Document, Odd, Pair, Scalar, parts_of, port_part
 from dockerops.manifest import Contents, Project
+from servers.remote.probes.compose_values import is_plain
 
 _PORTS = re.compile(r"[0-9]{1,5}(?:-[0-9]{1,5})?")
 _PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -210,8 +211,7 @@ class _Reading:
             self._take("path", f"{key}.source", table.get("source"))
 
     def _path(self, key: str, node: yaml.Node) -> None:
-        if isinstance(node, yaml.ScalarNode) and not _REMOTE.match(node.value):
-            self._part("path", key, node, _all_of_it)
+        self._part("path", key, node, _all_of_it)
 
     def _resource(self, kind: str, key: str, name: str, node: yaml.MappingNode) -> None:
         """A volume or a network: how it is really called."""
@@ -267,7 +267,12 @@ class _Reading:
             return
         scalar = self.document.scalar(node)
         place = self.variables.place(part)
-        site = Site(kind, key, 0, scalar.line, place.old, place.value, pattern=place.pattern, hand=place.hand)
+        if kind == "path" and _REMOTE.match(place.value or part):  # an address, and who may have it
+            self.variables.leave(place)
+            return
+        site = Site(
+            kind, key, 0, scalar.line, place.old, self._told(kind, place), pattern=place.pattern, hand=place.hand
+        )
         if place.assignment is not None:
             site = replace(site, file=env_of(self.project), start=place.assignment.start, line=place.assignment.line)
             # Whether it says something else as well is known when everything is read.
@@ -281,23 +286,34 @@ class _Reading:
         self.taken.add(place)
         return is_new
 
+    def _told(self, kind: str, place: Place) -> str:
+        """What a text means. With variables in it: only a name that is known anyway, or what plainly is a path."""
+        if not place.is_filled:
+            return place.value
+        may = place.is_plain if kind in ("path", "mount") else self._is_known(kind, place.value)
+        return place.value if may else ""
+
+    def _is_known(self, kind: str, name: str) -> bool:
+        kind = kind.removeprefix("external_").partition("_")[0]
+        return name == self.project.name if kind == "project" else name in self.known.get(kind, ())
+
     def _checked(self, site: Site) -> Site:
         """Without the value of a variable that is not what it is taken for: that may be a secret."""
-        if site.file:
-            site = replace(site, hand=site.hand or self.variables.is_shared(site.pattern), pattern="")
-        return site if self._fits(site) else replace(site, old="", value="", hand=True)
+        variable = site.pattern if site.file else ""
+        if variable:
+            site = replace(site, hand=site.hand or self.variables.is_shared(variable), pattern="")
+        return site if self._fits(site, variable) else replace(site, old="", value="", hand=True)
 
-    def _fits(self, site: Site) -> bool:
+    def _fits(self, site: Site, variable: str) -> bool:
         if site.kind in ("look", "address", "ports") or (not site.value and not site.old):
             return True
         if site.kind == "port":
             return _PORTS.fullmatch(site.value) is not None
-        if site.kind == "project":
-            return _PROJECT.fullmatch(site.value) is not None
+        if not variable:
+            return site.kind != "project" or _PROJECT.fullmatch(site.value) is not None
         if site.kind in ("path", "mount"):
-            return not site.file or site.value[:1] in ("/", ".")
-        kind = site.kind.removeprefix("external_").partition("_")[0]
-        return site.value in self.known[kind] if site.file else True
+            return site.value[:1] in ("/", ".") and is_plain(variable, site.value)
+        return self._is_known(site.kind, site.value)
 
 
 def _in_file(site: Site, scalar: Scalar, offset: int, place: Place, document: Document) -> Site:
