@@ -11,10 +11,11 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 import yaml
 
-from dockerops.compose_files import NAME, ComposeFile, Site
+from dockerops.compose_files import NAME, ComposeFile, Site, may_be_asked
 from dockerops.compose_variables import Place, Unclear, Variables, assignments
 from dockerops.compose_yaml import Document, Odd, Pair, Scalar, parts_of, port_part
 from dockerops.manifest import Contents, Project
@@ -24,6 +25,8 @@ _PORTS = re.compile(r"[0-9]{1,5}(?:-[0-9]{1,5})?")
 _PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://|git@|github\.com/")
 _MOST_SITES, _MOST_LETTERS = 2000, 200
+# Of all files of an archive. The reader may need a minute and a half for so much, and people do not have more.
+_MOST_FILES, MOST_BYTES = 200, 2 << 20
 
 
 def env_of(project: Project) -> str:
@@ -32,26 +35,71 @@ def env_of(project: Project) -> str:
 
 
 def wanted(contents: Contents) -> list[str]:
-    """The paths to be given to `found_in`."""
-    rows = [path for one in contents.projects if one.working_dir for path in (*one.config_files, env_of(one))]
-    return sorted(set(rows))
+    """The paths to be given to `found_in`: the first of them, and only what can be one in an archive."""
+    rows = (path for one in contents.projects if one.working_dir for path in (*one.config_files, env_of(one)))
+    return sorted(islice(dict.fromkeys(path for path in rows if may_be_asked(path)), _MOST_FILES))
 
 
-def found_in(contents: Contents, texts: Mapping[str, bytes | None]) -> tuple[ComposeFile, ...]:
-    """What the files say. `texts`: by path; None for what is no plain file; what is missing is not in the archive."""
+def found_in(
+    contents: Contents, texts: Mapping[str, bytes | None], check: Callable[[], object] = lambda: None
+) -> tuple[ComposeFile, ...]:
+    """What the files say. `texts`: by path; None for what is no plain file; what is missing is not in the archive.
+
+    `check` is asked before each file, and raises when somebody wants the end.
+    """
     known = {
         "container": {one.name for one in contents.containers},
         "volume": {one.name for one in contents.volumes},
         "network": {one.name for one in contents.networks},
     }
-    rows = [row for one in contents.projects if one.working_dir for row in _Reading(one, texts, known).files()]
+    read = _Texts({**dict.fromkeys(_not_asked(contents)), **texts}, check)
+    rows = [row for one in contents.projects if one.working_dir for row in _Reading(one, read, known).files()]
     return tuple(rows)
+
+
+def _not_asked(contents: Contents) -> set[str]:
+    """Files of which nobody knows whether the archive has them."""
+    named = {path for one in contents.projects if one.working_dir for path in (*one.config_files, env_of(one))}
+    return named - set(wanted(contents))
+
+
+@dataclass
+class _Texts:
+    """The files, and how much of them is still read: reading takes long, and whoever made the archive chose them.
+
+    A file counts for each project that names it, since its places are looked for with that project's variables.
+    """
+
+    by_path: Mapping[str, bytes | None]
+    check: Callable[[], object]
+    files: int = _MOST_FILES
+    bytes: int = MOST_BYTES
+    sums: dict[str, str] = field(default_factory=dict)
+
+    def text(self, path: str) -> str | None:
+        """None for what is not there, is no plain file or no text, and for what is too much."""
+        self.check()
+        raw = self.by_path.get(path)
+        if raw is None or not self.files or len(raw) > self.bytes:
+            return None
+        self.files, self.bytes = self.files - 1, self.bytes - len(raw)
+        try:
+            return raw.decode()
+        except UnicodeDecodeError:
+            return None
+
+    def sum(self, path: str) -> str:
+        """SHA-256 of a plain file; empty for what is none."""
+        raw = self.by_path.get(path)
+        if raw is not None and path not in self.sums:
+            self.sums[path] = hashlib.sha256(raw).hexdigest()
+        return self.sums.get(path, "")
 
 
 @dataclass
 class _Reading:
     project: Project
-    texts: Mapping[str, bytes | None]
+    texts: _Texts
     known: Mapping[str, set[str]]
     sites: list[Site] = field(default_factory=list)
     taken: set[tuple[int, int]] = field(default_factory=set)  # a word that is named twice is one place
@@ -60,64 +108,56 @@ class _Reading:
         """All of one project."""
         env, self.variables = env_of(self.project), Variables(self.project.name)
         declared = self._environment(env)
-        documents = {path: self._document(path) for path in self.project.config_files if path != env}
-        for document in documents.values():
-            for text in document.texts() if document else ():
-                self.variables.count(text)
-        read = {path: self._sites(document) for path, document in documents.items() if document}
-        for path in documents:
-            yield self._file(path, read.get(path))
-        yield replace(self._file(env, declared), sha256=self._sum(env))
+        # Each is let go when its places are taken: what the reader makes of it is much larger than its text.
+        read = {path: self._sites(path) for path in self.project.config_files if path != env}
+        for path, sites in read.items():
+            yield self._file(path, sites)
+        yield replace(self._file(env, declared), sha256=self.texts.sum(env))
 
     def _file(self, path: str, sites: list[Site] | None) -> ComposeFile:
         directory = self.project.working_dir or "/"
         if sites is None:
-            return ComposeFile(path, self.project.name, directory, self._sum(path), unread=True)
+            return ComposeFile(path, self.project.name, directory, self.texts.sum(path), unread=True)
         fit = tuple(self._checked(site) for site in sites)
-        return ComposeFile(path, self.project.name, directory, self._sum(path), sites=fit)
-
-    def _sum(self, path: str) -> str:
-        text = self.texts.get(path)
-        return "" if text is None else hashlib.sha256(text).hexdigest()
+        return ComposeFile(path, self.project.name, directory, self.texts.sum(path), sites=fit)
 
     def _environment(self, path: str) -> list[Site] | None:
         """The project's name in its `.env`, which every Compose takes; None when nobody understands that file."""
-        if path not in self.texts:
+        if path not in self.texts.by_path:
             # A file beside it shows that the directory is one, and no link to another.
-            above = {os.path.dirname(one) for one in self.project.config_files if self.texts.get(one) is not None}
+            above = {
+                os.path.dirname(one) for one in self.project.config_files if self.texts.by_path.get(one) is not None
+            }
             is_real = self.project.working_dir in above
             return [Site("project", NAME, 0, 1, lead=f"{NAME}=", tail="\n", hand=not is_real)]
-        raw = self.texts[path]
+        text = self.texts.text(path)
         try:
-            text = (raw or b"").decode()
-            rows = assignments(text)
-        except (UnicodeDecodeError, Unclear):
+            rows = assignments(text or "")
+        except Unclear:
             return None
-        if raw is None:
+        if text is None:
             return None
-        self.variables.rows = rows
+        self.variables.rows, lines = rows, text.splitlines()
         for one in (row for named in rows.values() for row in named if row.value is None):
             # It may be made of others; which ones, its text would tell.
-            self.variables.count(text.splitlines()[one.line - 1])
+            self.variables.count(lines[one.line - 1])
         if NAME in rows:
             return [
                 Site("project", NAME, one.start, one.line, one.value or "", one.value or "", hand=one.value is None)
                 for one in rows[NAME]
             ]
         begin = "" if not text or text.endswith("\n") else "\n"
-        lines = len(text.splitlines()) + 1
-        return [Site("project", NAME, len(raw), lines, lead=f"{begin}{NAME}=", tail="\n")]
+        return [Site("project", NAME, len(text.encode()), len(lines) + 1, lead=f"{begin}{NAME}=", tail="\n")]
 
-    def _document(self, path: str) -> Document | None:
-        raw = self.texts.get(path)
-        try:
-            return None if raw is None else Document(raw.decode())
-        except (UnicodeDecodeError, Odd):
+    def _sites(self, path: str) -> list[Site] | None:
+        text = self.texts.text(path)
+        if text is None:
             return None
-
-    def _sites(self, document: Document) -> list[Site] | None:
-        self.sites, self.document = [], document
+        self.sites, self.taken = [], set()  # nodes of another file may have the numbers of these
         try:
+            self.document = Document(text)
+            for word in self.document.texts():
+                self.variables.count(word)
             self._root()
         except (Odd, RecursionError):
             return None
