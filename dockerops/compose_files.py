@@ -6,11 +6,23 @@ A file's text may hold secrets and is kept nowhere: only these places are. Pure 
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 # The variable that gives a project its name, in whatever directory it lies.
 NAME = "COMPOSE_PROJECT_NAME"
 NAME_TAKEN = "${" + NAME + "}"
+_LONGEST_PATH = 4096
+
+
+def may_be_asked(path: str) -> bool:
+    """Can an archive have this path, as it stands here? A record says what whoever made it likes."""
+    try:
+        raw = os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    parts = raw.strip(b"/").split(b"/") if raw[:1] == b"/" and len(raw) < _LONGEST_PATH else [b""]
+    return "\0" not in path and not any(part in (b"", b".", b"..") or len(part) > 255 for part in parts)
 
 
 @dataclass(frozen=True)

@@ -11,18 +11,22 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 import yaml
 
-from dockerops.compose_files import NAME, ComposeFile, Site
+from dockerops.compose_files import NAME, ComposeFile, Site, may_be_asked
 from dockerops.compose_variables import Place, Unclear, Variables, assignments
 from dockerops.compose_yaml import Document, Odd, Pair, Scalar, parts_of, port_part
 from dockerops.manifest import Contents, Project
+from servers.remote.probes.compose_values import is_plain
 
 _PORTS = re.compile(r"[0-9]{1,5}(?:-[0-9]{1,5})?")
 _PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://|git@|github\.com/")
 _MOST_SITES, _MOST_LETTERS = 2000, 200
+# Of all files of an archive. The reader may need a minute and a half for so much, and people do not have more.
+_MOST_FILES, MOST_BYTES = 200, 2 << 20
 
 
 def env_of(project: Project) -> str:
@@ -31,26 +35,71 @@ def env_of(project: Project) -> str:
 
 
 def wanted(contents: Contents) -> list[str]:
-    """The paths to be given to `found_in`."""
-    rows = [path for one in contents.projects if one.working_dir for path in (*one.config_files, env_of(one))]
-    return sorted(set(rows))
+    """The paths to be given to `found_in`: the first of them, and only what can be one in an archive."""
+    rows = (path for one in contents.projects if one.working_dir for path in (*one.config_files, env_of(one)))
+    return sorted(islice(dict.fromkeys(path for path in rows if may_be_asked(path)), _MOST_FILES))
 
 
-def found_in(contents: Contents, texts: Mapping[str, bytes | None]) -> tuple[ComposeFile, ...]:
-    """What the files say. `texts`: by path; None for what is no plain file; what is missing is not in the archive."""
+def found_in(
+    contents: Contents, texts: Mapping[str, bytes | None], check: Callable[[], object] = lambda: None
+) -> tuple[ComposeFile, ...]:
+    """What the files say. `texts`: by path; None for what is no plain file; what is missing is not in the archive.
+
+    `check` is asked before each file, and raises when somebody wants the end.
+    """
     known = {
         "container": {one.name for one in contents.containers},
         "volume": {one.name for one in contents.volumes},
         "network": {one.name for one in contents.networks},
     }
-    rows = [row for one in contents.projects if one.working_dir for row in _Reading(one, texts, known).files()]
+    read = _Texts({**dict.fromkeys(_not_asked(contents)), **texts}, check)
+    rows = [row for one in contents.projects if one.working_dir for row in _Reading(one, read, known).files()]
     return tuple(rows)
+
+
+def _not_asked(contents: Contents) -> set[str]:
+    """Files of which nobody knows whether the archive has them."""
+    named = {path for one in contents.projects if one.working_dir for path in (*one.config_files, env_of(one))}
+    return named - set(wanted(contents))
+
+
+@dataclass
+class _Texts:
+    """The files, and how much of them is still read: reading takes long, and whoever made the archive chose them.
+
+    A file counts for each project that names it, since its places are looked for with that project's variables.
+    """
+
+    by_path: Mapping[str, bytes | None]
+    check: Callable[[], object]
+    files: int = _MOST_FILES
+    bytes: int = MOST_BYTES
+    sums: dict[str, str] = field(default_factory=dict)
+
+    def text(self, path: str) -> str | None:
+        """None for what is not there, is no plain file or no text, and for what is too much."""
+        self.check()
+        raw = self.by_path.get(path)
+        if raw is None or not self.files or len(raw) > self.bytes:
+            return None
+        self.files, self.bytes = self.files - 1, self.bytes - len(raw)
+        try:
+            return raw.decode()
+        except UnicodeDecodeError:
+            return None
+
+    def sum(self, path: str) -> str:
+        """SHA-256 of a plain file; empty for what is none."""
+        raw = self.by_path.get(path)
+        if raw is not None and path not in self.sums:
+            self.sums[path] = hashlib.sha256(raw).hexdigest()
+        return self.sums.get(path, "")
 
 
 @dataclass
 class _Reading:
     project: Project
-    texts: Mapping[str, bytes | None]
+    texts: _Texts
     known: Mapping[str, set[str]]
     sites: list[Site] = field(default_factory=list)
     taken: set[tuple[int, int]] = field(default_factory=set)  # a word that is named twice is one place
@@ -59,64 +108,56 @@ class _Reading:
         """All of one project."""
         env, self.variables = env_of(self.project), Variables(self.project.name)
         declared = self._environment(env)
-        documents = {path: self._document(path) for path in self.project.config_files if path != env}
-        for document in documents.values():
-            for text in document.texts() if document else ():
-                self.variables.count(text)
-        read = {path: self._sites(document) for path, document in documents.items() if document}
-        for path in documents:
-            yield self._file(path, read.get(path))
-        yield replace(self._file(env, declared), sha256=self._sum(env))
+        # Each is let go when its places are taken: what the reader makes of it is much larger than its text.
+        read = {path: self._sites(path) for path in self.project.config_files if path != env}
+        for path, sites in read.items():
+            yield self._file(path, sites)
+        yield replace(self._file(env, declared), sha256=self.texts.sum(env))
 
     def _file(self, path: str, sites: list[Site] | None) -> ComposeFile:
         directory = self.project.working_dir or "/"
-        if sites is None or len(sites) > _MOST_SITES:
-            return ComposeFile(path, self.project.name, directory, self._sum(path), unread=True)
+        if sites is None:
+            return ComposeFile(path, self.project.name, directory, self.texts.sum(path), unread=True)
         fit = tuple(self._checked(site) for site in sites)
-        return ComposeFile(path, self.project.name, directory, self._sum(path), sites=fit)
-
-    def _sum(self, path: str) -> str:
-        text = self.texts.get(path)
-        return "" if text is None else hashlib.sha256(text).hexdigest()
+        return ComposeFile(path, self.project.name, directory, self.texts.sum(path), sites=fit)
 
     def _environment(self, path: str) -> list[Site] | None:
         """The project's name in its `.env`, which every Compose takes; None when nobody understands that file."""
-        if path not in self.texts:
+        if path not in self.texts.by_path:
             # A file beside it shows that the directory is one, and no link to another.
-            above = {os.path.dirname(one) for one in self.project.config_files if self.texts.get(one) is not None}
+            above = {
+                os.path.dirname(one) for one in self.project.config_files if self.texts.by_path.get(one) is not None
+            }
             is_real = self.project.working_dir in above
             return [Site("project", NAME, 0, 1, lead=f"{NAME}=", tail="\n", hand=not is_real)]
-        raw = self.texts[path]
+        text = self.texts.text(path)
         try:
-            text = (raw or b"").decode()
-            rows = assignments(text)
-        except (UnicodeDecodeError, Unclear):
+            rows = assignments(text or "")
+        except Unclear:
             return None
-        if raw is None:
+        if text is None:
             return None
-        self.variables.rows = rows
+        self.variables.rows, lines = rows, text.splitlines()
         for one in (row for named in rows.values() for row in named if row.value is None):
             # It may be made of others; which ones, its text would tell.
-            self.variables.count(text.splitlines()[one.line - 1])
+            self.variables.count(lines[one.line - 1])
         if NAME in rows:
             return [
                 Site("project", NAME, one.start, one.line, one.value or "", one.value or "", hand=one.value is None)
                 for one in rows[NAME]
             ]
         begin = "" if not text or text.endswith("\n") else "\n"
-        lines = len(text.splitlines()) + 1
-        return [Site("project", NAME, len(raw), lines, lead=f"{begin}{NAME}=", tail="\n")]
+        return [Site("project", NAME, len(text.encode()), len(lines) + 1, lead=f"{begin}{NAME}=", tail="\n")]
 
-    def _document(self, path: str) -> Document | None:
-        raw = self.texts.get(path)
-        try:
-            return None if raw is None else Document(raw.decode())
-        except (UnicodeDecodeError, Odd):
+    def _sites(self, path: str) -> list[Site] | None:
+        text = self.texts.text(path)
+        if text is None:
             return None
-
-    def _sites(self, document: Document) -> list[Site] | None:
-        self.sites, self.document = [], document
+        self.sites, self.taken = [], set()  # nodes of another file may have the numbers of these
         try:
+            self.document = Document(text)
+            for word in self.document.texts():
+                self.variables.count(word)
             self._root()
         except (Odd, RecursionError):
             return None
@@ -129,6 +170,7 @@ class _Reading:
         self._take("project", "name", table.get("name"))
         services = table.get("services")
         for name, one in self.document.table(services[1] if services else self.document.root).items():
+            self.document.spend(1)
             if isinstance(one[1], yaml.MappingNode):
                 self._service(f"services.{name[:_MOST_LETTERS]}", one[1])
         for kind in ("volume", "network"):
@@ -191,7 +233,7 @@ class _Reading:
             start, old, whole = self.document.list_of(pair[0], pair[1])
             head = old[: old.index(":") + 1] if whole else ""
             line = self.document.line(pair[0])
-            self.sites.append(Site("ports", key, start, line, old if whole else "", lead=f"{head} []", hand=not whole))
+            self._add(Site("ports", key, start, line, old if whole else "", lead=f"{head} []", hand=not whole))
         for at, one in self._items(key, pair):
             if isinstance(one, yaml.ScalarNode) and "$" in one.value and len(parts_of(one.value)) == 1:
                 self._look(at, one, "port")  # it may hold the machine's port, too
@@ -209,8 +251,7 @@ class _Reading:
             self._take("path", f"{key}.source", table.get("source"))
 
     def _path(self, key: str, node: yaml.Node) -> None:
-        if isinstance(node, yaml.ScalarNode) and not _REMOTE.match(node.value):
-            self._part("path", key, node, _all_of_it)
+        self._part("path", key, node, _all_of_it)
 
     def _resource(self, kind: str, key: str, name: str, node: yaml.MappingNode) -> None:
         """A volume or a network: how it is really called."""
@@ -226,7 +267,7 @@ class _Reading:
         elif is_external and external is not None:
             start, lead = self.document.beside(node, *external)
             line = self.document.line(external[0])
-            self.sites.append(Site(f"external_{kind}", f"{key}.name", start, line, "", name, lead=f"{lead}name: "))
+            self._add(Site(f"external_{kind}", f"{key}.name", start, line, "", name, lead=f"{lead}name: "))
         if "driver_opts" in table:
             device = self.document.table(table["driver_opts"][1]).get("device")
             if device is not None and device[1].value[:1] in ("/", "$"):
@@ -236,15 +277,22 @@ class _Reading:
 
     # --- one place -------------------------------------------------------------------------------
 
+    def _add(self, site: Site) -> None:
+        if len(self.sites) >= _MOST_SITES:
+            raise Odd("it has too many places")
+        self.sites.append(site)
+
     def _items(self, key: str, pair: Pair | None) -> Iterable[tuple[str, yaml.Node]]:
         if pair is None:
             return ()
         if isinstance(pair[1], yaml.SequenceNode):
+            words = (len(one.value) for one in pair[1].value if isinstance(one, yaml.ScalarNode))
+            self.document.spend(len(pair[1].value) + sum(words))
             return [(f"{key}[{number}]", one) for number, one in enumerate(pair[1].value)]
         return [(key, pair[1])]
 
     def _look(self, key: str, node: yaml.Node, kind: str = "look") -> None:
-        self.sites.append(Site(kind, key, line=self.document.line(node), hand=True))
+        self._add(Site(kind, key, line=self.document.line(node), hand=True))
 
     def _take(self, kind: str, key: str, pair: Pair | None) -> None:
         if pair is not None:
@@ -259,13 +307,18 @@ class _Reading:
             return
         scalar = self.document.scalar(node)
         place = self.variables.place(part)
-        site = Site(kind, key, 0, scalar.line, place.old, place.value, pattern=place.pattern, hand=place.hand)
+        if kind == "path" and _REMOTE.match(place.value or part):  # an address, and who may have it
+            self.variables.leave(place)
+            return
+        site = Site(
+            kind, key, 0, scalar.line, place.old, self._told(kind, place), pattern=place.pattern, hand=place.hand
+        )
         if place.assignment is not None:
             site = replace(site, file=env_of(self.project), start=place.assignment.start, line=place.assignment.line)
             # Whether it says something else as well is known when everything is read.
-            self.sites.append(replace(site, pattern=place.assignment.name))
+            self._add(replace(site, pattern=place.assignment.name))
             return
-        self.sites.append(_in_file(site, scalar, offset, place, self.document))
+        self._add(_in_file(site, scalar, offset, place, self.document))
 
     def _is_new(self, node: yaml.Node, offset: int = 0) -> bool:
         place = (id(node), offset)
@@ -273,23 +326,34 @@ class _Reading:
         self.taken.add(place)
         return is_new
 
+    def _told(self, kind: str, place: Place) -> str:
+        """What a text means. With variables in it: only a name that is known anyway, or what plainly is a path."""
+        if not place.is_filled:
+            return place.value
+        may = place.is_plain if kind in ("path", "mount") else self._is_known(kind, place.value)
+        return place.value if may else ""
+
+    def _is_known(self, kind: str, name: str) -> bool:
+        kind = kind.removeprefix("external_").partition("_")[0]
+        return name == self.project.name if kind == "project" else name in self.known.get(kind, ())
+
     def _checked(self, site: Site) -> Site:
         """Without the value of a variable that is not what it is taken for: that may be a secret."""
-        if site.file:
-            site = replace(site, hand=site.hand or self.variables.is_shared(site.pattern), pattern="")
-        return site if self._fits(site) else replace(site, old="", value="", hand=True)
+        variable = site.pattern if site.file else ""
+        if variable:
+            site = replace(site, hand=site.hand or self.variables.is_shared(variable), pattern="")
+        return site if self._fits(site, variable) else replace(site, old="", value="", hand=True)
 
-    def _fits(self, site: Site) -> bool:
+    def _fits(self, site: Site, variable: str) -> bool:
         if site.kind in ("look", "address", "ports") or (not site.value and not site.old):
             return True
         if site.kind == "port":
             return _PORTS.fullmatch(site.value) is not None
-        if site.kind == "project":
-            return _PROJECT.fullmatch(site.value) is not None
+        if not variable:
+            return site.kind != "project" or _PROJECT.fullmatch(site.value) is not None
         if site.kind in ("path", "mount"):
-            return not site.file or site.value[:1] in ("/", ".")
-        kind = site.kind.removeprefix("external_").partition("_")[0]
-        return site.value in self.known[kind] if site.file else True
+            return site.value[:1] in ("/", ".") and is_plain(variable, site.value)
+        return self._is_known(site.kind, site.value)
 
 
 def _in_file(site: Site, scalar: Scalar, offset: int, place: Place, document: Document) -> Site:

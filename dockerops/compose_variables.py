@@ -1,7 +1,7 @@
 """Variables of Compose files: where a text that holds one is defined, and what it means. Pure.
 
 A variable's value may be a secret. It leaves here only for a text that says a name, a port or a path, and the caller
-keeps it only when it is one (`compose_reading._fits`).
+keeps it only when it is one (`compose_reading._told` and `_fits`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dockerops.compose_files import NAME, NAME_TAKEN
+from servers.remote.probes.compose_values import is_plain
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 REFERENCE = re.compile(rf"\$(?:(\$)|({_NAME})|\{{({_NAME})(?:(:?[-?+])([^${{}}]*))?\}})")
@@ -36,7 +37,10 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a part of a text is defined. `offset`: in the part itself; None: in `.env`, at `assignment`; or nowhere."""
+    """Where a part of a text is defined. `offset`: in the part itself; None: in `.env`, at `assignment`; or nowhere.
+
+    `is_filled`: variables among other letters were filled in; `is_plain`: each is plainly a piece of a path.
+    """
 
     value: str = ""  # what the part means; empty: nobody can say
     offset: int | None = None
@@ -44,6 +48,8 @@ class Place:
     assignment: Assignment | None = None
     pattern: str = ""
     hand: bool = False
+    is_filled: bool = False
+    is_plain: bool = False
 
 
 @dataclass
@@ -72,7 +78,7 @@ class Variables:
             return Place(value, pattern=REFERENCE.sub(lambda _: NAME_TAKEN, part), hand=True)
         if len(found) == 1 and found[0][0] == part and "$" not in names:
             return self._single(found[0])
-        return Place(self._meaning(part) or "", hand=True)
+        return self._filled(part)
 
     def _single(self, found: re.Match[str]) -> Place:
         name, rows = found[2] or found[3], self.rows.get(found[2] or found[3], [])
@@ -86,21 +92,29 @@ class Variables:
             return Place(found[5], found.start(5), found[5])
         return Place(hand=True)
 
-    def _meaning(self, part: str) -> str | None:
-        """With all of its variables filled in; None when one of them is not known."""
-        known = True
+    def _filled(self, part: str) -> Place:
+        """With all of its variables filled in; it means nothing when one of them is not known."""
+        known = plain = True
 
         def fill(one: re.Match[str]) -> str:
-            nonlocal known
+            nonlocal known, plain
             if one[1]:
                 return "$"
-            rows = self.rows.get(one[2] or one[3], [])
+            name = one[2] or one[3]
+            rows = self.rows.get(name, [])
             value = rows[-1].value if rows else one[5] if one[4] in ("-", ":-") else None
             known = known and value is not None and len(value) <= _MOST_LETTERS and (one[4] or "-").endswith("-")
+            plain = plain and (not value or is_plain(name, value))
             return value if value and known else ""
 
         meant = REFERENCE.sub(fill, part)
-        return meant if known and "$" not in REFERENCE.sub("", part) else None
+        known = known and "$" not in REFERENCE.sub("", part)
+        return Place(meant if known else "", hand=True, is_filled=True, is_plain=plain)
+
+    def leave(self, place: Place) -> None:
+        """This place is none of those that are changed: its variable says something else there."""
+        if place.assignment is not None:
+            self.places[place.assignment.name] -= 1
 
     def is_shared(self, name: str) -> bool:
         """Does it also stand where something else is said?"""

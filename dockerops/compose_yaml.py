@@ -9,6 +9,8 @@ import yaml
 
 MOST_BYTES = 1 << 18
 _MOST_DEPTH = 30
+# Of keys merged and words looked at: what names the same thing again and again makes much of few letters.
+_MOST_WORK = 1 << 19
 _MERGE = "tag:yaml.org,2002:merge"
 Pair = tuple[yaml.Node, yaml.Node]
 
@@ -42,6 +44,14 @@ class Document:
         if not isinstance(root, yaml.MappingNode):
             raise Odd("it is no table")
         self.root = root
+        self._tables: dict[int, dict[str, Pair]] = {}
+        self._work = 0
+
+    def spend(self, work: int) -> None:
+        """So much more is looked at. Raises Odd when that is more than a file of people asks for."""
+        self._work += work
+        if self._work > _MOST_WORK:
+            raise Odd("it names the same things too often")
 
     def byte(self, at: int) -> int:
         """The place of a letter in the file's bytes."""
@@ -52,18 +62,29 @@ class Document:
         return int(node.start_mark.line) + 1
 
     def table(self, node: yaml.Node, depth: int = 0) -> dict[str, Pair]:
-        """{key: (node of the key, node of the value)} with what is merged into it; {} for anything else."""
+        """{key: (node of the key, node of the value)} with what is merged into it; {} for anything else.
+
+        Each is made once: a table that is named twice in every one above it would double the work with each.
+        """
         if not isinstance(node, yaml.MappingNode):
             return {}
-        if depth > _MOST_DEPTH:
-            raise Odd("it is nested too deeply")
+        if id(node) not in self._tables:
+            if depth > _MOST_DEPTH:
+                raise Odd("it is nested too deeply")
+            self._tables[id(node)] = self._table(node, depth)
+        return self._tables[id(node)]
+
+    def _table(self, node: yaml.MappingNode, depth: int) -> dict[str, Pair]:
         own: dict[str, Pair] = {}
         merged: dict[str, Pair] = {}
+        self.spend(len(node.value))
         for key, value in node.value:
             if key.tag == _MERGE:
-                rows = value.value if isinstance(value, yaml.SequenceNode) else [value]
-                for row in rows:
-                    merged = {**self.table(row, depth + 1), **merged}
+                for row in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                    table = self.table(row, depth + 1)
+                    self.spend(1 + len(table))
+                    for name, pair in table.items():
+                        merged.setdefault(name, pair)
             elif not isinstance(key, yaml.ScalarNode) or key.value in own:
                 raise Odd("a key is none, or stands twice")
             else:

@@ -70,6 +70,10 @@ class Reader:
             raise problem
         return ended.stdout if problem is None else None
 
+    def check(self) -> None:
+        """Raise what the reason asks for when somebody wants the end."""
+        self._stop.check()
+
     def identity(self) -> str:
         """Borg's id of the archive that has the name now; "" for none."""
         command = commands.list_archives(settings.BORG_BINARY, str(self.view))
@@ -99,7 +103,7 @@ class Reader:
         except NothingRestored:
             return
 
-    def texts(self, paths: Iterable[str], most_bytes: int) -> dict[str, bytes | None]:
+    def texts(self, paths: Iterable[str], most_bytes: int, most_in_all: int) -> dict[str, bytes | None]:
         """Of each of these paths that the archive has: its bytes; None for what is no plain file, or is too large."""
         wanted = {os.fsencode(path).strip(b"/"): path for path in paths}
         found: dict[str, bytes | None] = {}
@@ -108,7 +112,7 @@ class Reader:
         def see(entry: listing.Entry) -> None:
             if (path := entry.path.strip(b"/")) in wanted:
                 found[wanted[path]] = None
-                if entry.kind == "-" and entry.size <= most_bytes and sum(sizes.values()) + entry.size <= MOST_BYTES:
+                if entry.kind == "-" and entry.size <= most_bytes and sum(sizes.values()) + entry.size <= most_in_all:
                     sizes[path] = entry.size
 
         if wanted:

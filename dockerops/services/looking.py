@@ -22,7 +22,7 @@ from phpborg.tasks.registry import Outcome
 from phpborg.tasks.states import Trigger
 
 KIND = "docker_look"
-# A larger Compose file is not looked into; all of them are in memory at once.
+# A larger Compose file is not looked into.
 MOST_OF_A_FILE = 1 << 18
 
 
@@ -94,5 +94,5 @@ def read(reader: Reader, archive: Archive) -> Contents:
     contents = analysis.analyse(written, archive.backup_config, listing)
     if not any((contents.projects, contents.containers, contents.volumes, contents.binds, contents.config_files)):
         raise NothingOfDocker(archive=archive.name)
-    texts = reader.texts(compose_reading.wanted(contents), MOST_OF_A_FILE)
-    return replace(contents, compose_files=compose_reading.found_in(contents, texts))
+    texts = reader.texts(compose_reading.wanted(contents), MOST_OF_A_FILE, compose_reading.MOST_BYTES)
+    return replace(contents, compose_files=compose_reading.found_in(contents, texts, reader.check))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,7 @@ from dockerops.choice import Choice
 from dockerops.compose_diff import difference
 from dockerops.compose_edits import Rewriting, rewriting
 from dockerops.compose_reading import found_in, wanted
+from dockerops.compose_yaml import Document
 from dockerops.manifest import Container, Contents, Network, Project, Volume, parse
 from dockerops.models import DockerRestore
 from dockerops.naming import names_for
@@ -191,6 +193,34 @@ def test_a_file_that_was_made_to_fill_a_memory_fills_none() -> None:
     text = f"services:\n  {'x' * 100_000}:\n    volumes:\n{many}    ports:\n{many}"
     found = contents(text, f"A=/{'a' * 200_000}\n")
     assert len(json.dumps(found.as_json())) < 3_000_000
+
+
+_DOUBLED = "x0: &x0 {a: 1}\n" + "".join(f"x{n}: &x{n} {{<<: [*x{n - 1}, *x{n - 1}]}}\n" for n in range(1, 26))
+_LONG = "y" * 60_000
+
+
+@pytest.mark.parametrize(
+    ("text", "is_read"),
+    [
+        # Each table is twice in the next one: 2^25 tables, were each made whenever it is named.
+        (_DOUBLED + "services: {web: {<<: *x25, ports: ['80:80']}}\n", True),
+        ("x: &x {" + ", ".join(f"k{n}: 1" for n in range(5000)) + f"}}\ny: {{<<: [{'*x, ' * 8_000}]}}\n"
+         "services: {web: {<<: *x}}\nname: &n {<<: [" + "*x, " * 4000 + "]}\nvolumes: *n\n", False),
+        (f"x: &x ['{_LONG}:/a']\nservices:\n" + "".join(f"  s{n}: {{volumes: *x}}\n" for n in range(1500)), False),
+        ("services: {web: {volumes: [&x '" + ":" * 60_000 + "'" + ", *x" * 10_000 + "]}}\n", False),
+        ("é: 1\nservices: {web: {volumes: [" + "./a:/b, " * 4000 + "]}}\n", False),
+    ],
+    ids=("doubled", "merged", "listed", "named", "many"),
+)  # fmt: skip
+def test_few_letters_do_not_make_much_work(text: str, is_read: bool) -> None:
+    started = time.process_time()
+    Document(text)
+    parsed = time.process_time() - started
+    found = {one.path: one for one in contents(text).compose_files}[FILE]
+    assert time.process_time() - started - 2 * parsed < 2
+    assert found.unread is not is_read
+    if is_read:
+        assert ("port", "80") in [(one.kind, one.value) for one in found.sites]
 
 
 def test_no_file_is_made_where_the_directory_may_be_a_link() -> None:

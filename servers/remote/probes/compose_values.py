@@ -34,7 +34,7 @@ def filled(value: str, variables: Dict[str, str]) -> str:
         # Empty counts as not set only with a colon; a name that is empty would be none.
         known = variables.get(name) or match.group(3)
         elsewhere = match.start() == 0 and REMOTE.match(known or "")  # then the whole is no path of this machine
-        if not known or not (elsewhere or _is_plain(name, known)):
+        if not known or not (elsewhere or is_plain(name, known)):
             raise KeyError(name)
         return known
 
@@ -44,7 +44,7 @@ def filled(value: str, variables: Dict[str, str]) -> str:
     return whole
 
 
-def _is_plain(name: str, value: str) -> bool:
+def is_plain(name: str, value: str) -> bool:
     """Is it plainly a piece of a path, a name or a number, and no secret?
 
     It has only letters of paths, no part of it looks as if it were drawn by lot, and one whose variable is called like
