@@ -199,7 +199,7 @@ class _Maker:
             return wanted
         try:
             is_text = yaml.safe_load(wanted) == wanted
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):  # "2024-13-45" is the date of no day
             is_text = False
         return wanted if is_text else f'"{wanted}"'
 

@@ -21,6 +21,7 @@ from backups.borg.explain import Where
 from backups.borg.outcome import judge_extract
 from backups.errors import NothingRestored
 from backups.models import Archive
+from dockerops.compose_files import may_be_asked
 from dockerops.errors import ManifestUnreadable
 from dockerops.manifest import FORMAT
 from dockerops.planning import MANIFEST_PATH
@@ -32,6 +33,9 @@ from recovery.services import opening
 
 MOST_BYTES = 64 << 20
 MANIFEST = MANIFEST_PATH.lstrip("/").encode()
+# Of the paths that one command is given; the system takes two megabytes with the environment.
+MOST_OF_PATHS = 1 << 20
+_BESIDE_A_PATH = 12  # its prefix, its end and its address
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,12 @@ class Reader:
         return next((fact.id for fact in facts if fact.name == self.archive.name), "")
 
     def entries(self, take: Callable[[listing.Entry], object], paths: tuple[bytes, ...] = ()) -> None:
-        """Hand over every entry (of these paths), in the archive's order. Paths that it has not are no error."""
+        """Hand over every entry (of these paths), in the archive's order. Paths that it has not are no error.
+
+        Of more paths than a command takes, every entry of the archive is handed over.
+        """
+        if sum(len(path) + _BESIDE_A_PATH for path in paths) > MOST_OF_PATHS:
+            paths = ()
         command = commands.list_files(
             settings.BORG_BINARY, str(self.view), self.archive.name, paths=paths, format=listing.FORMAT
         )
@@ -105,7 +114,7 @@ class Reader:
 
     def texts(self, paths: Iterable[str], most_bytes: int, most_in_all: int) -> dict[str, bytes | None]:
         """Of each of these paths that the archive has: its bytes; None for what is no plain file, or is too large."""
-        wanted = {os.fsencode(path).strip(b"/"): path for path in paths}
+        wanted = {os.fsencode(path).strip(b"/"): path for path in paths if may_be_asked(path)}
         found: dict[str, bytes | None] = {}
         sizes: dict[bytes, int] = {}  # in the archive's order, in which borg gives them out
 

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_noop
 
 from backups.models import Archive
 from dockerops import analysis, compose_reading
+from dockerops.compose_files import may_be_asked
 from dockerops.listing import Listing
 from dockerops.manifest import MANIFEST, Contents
 from dockerops.models import DockerRestore
@@ -86,7 +87,7 @@ def read(reader: Reader, archive: Archive) -> Contents:
     Beside a manifest only what a plan wants to know the size of is listed.
     """
     written = reader.manifest_bytes()
-    wanted = analysis.wanted_sizes(written)
+    wanted = list(filter(may_be_asked, analysis.wanted_sizes(written)))
     listing = Listing(wanted)
     if written is None or wanted:
         paths = tuple(os.fsencode(path) for path in wanted)

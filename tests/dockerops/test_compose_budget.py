@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from dockerops import compose_reading
 from dockerops.compose_reading import found_in, wanted
-from dockerops.manifest import Contents, Project
+from dockerops.manifest import MANIFEST, Contents, Project
+from dockerops.services import looking
 from phpborg.tasks.context import Cancelled, StopSignal
 from tests.dockerops.test_compose_edits import service
+from tests.dockerops.test_fake_manifest_size import reader_with
 
 
 def projects(count: int, *files: str) -> Contents:
@@ -83,3 +89,29 @@ def test_a_file_of_variables_with_many_that_are_made_of_others_takes_no_long_tim
     texts = {"/opt/0/.env": b"A=$B\n" * 50_000, "/opt/0/compose.yml": b"services: {}\n"}
     assert not any(one.unread for one in found_in(found, texts))
     assert time.process_time() - started < 5
+
+
+ODD = ["/", "", "relative", "/srv/../x", "/srv/./x", "/srv//x", "/a\0b", "/\ud800", "/" + "x" * 300, "/x" * 3000]
+
+
+def test_paths_that_no_archive_has_are_not_asked_for() -> None:
+    found = Contents(projects=(Project("a", "/opt/a", (*ODD, "/opt/a/compose.yml")), Project("b", "/opt/../b")))
+    assert wanted(found) == ["/opt/a/.env", "/opt/a/compose.yml"]
+    files = found_in(found, {"/opt/a/compose.yml": b"services: {}\n"})
+    assert [one.path for one in files if not one.unread] == ["/opt/a/compose.yml", "/opt/a/.env"]
+
+
+def test_a_look_ends_well_whatever_paths_a_manifest_says(tmp_path: Path, settings: Any) -> None:
+    """In the place of borg is a program that gives out the manifest, and has no entry."""
+    long = [f"/{number}/{'x' * 200}" for number in range(20_000)]
+    told = {"format": 1, "config_files": [*ODD[:-3], *long], "containers": [{"name": "a"}]}
+    told["projects"] = [{"name": "a", "working_dir": "/opt/../a", "config_files": [*ODD[:-3], *long]}]
+    (tmp_path / "manifest").write_text(json.dumps(told))
+    program = tmp_path / "borg"
+    program.write_text(f'#!/bin/sh\ncase "$1" in extract) exec cat {tmp_path}/manifest;; esac\n')
+    program.chmod(0o755)
+    reader, archive = reader_with(str(program), tmp_path, settings), SimpleNamespace(name="a", backup_config={})
+    reader._stop = StopSignal()
+    found = looking.read(reader, archive)  # type: ignore[arg-type]
+    assert found.origin == MANIFEST
+    assert all(one.unread for one in found.compose_files if "/../" in one.path)

@@ -254,6 +254,13 @@ def test_names_that_yaml_would_take_for_a_number_get_quotes() -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["2024-13-45", "0x_", "0b_", "0o8"])
+def test_a_name_that_begins_like_a_number_or_a_day_and_is_none(name: str) -> None:
+    options = Options(placement="other_project", project_name=name, ports="shift")
+    made = rewritten(contents("name: kiosk\n" + service("image: x")), options)
+    assert [row["edits"][0]["new"].strip('"') for row in made.files] == [f"{name}", f"{name}"]
+
+
 def test_another_path_alone_moves_paths_and_nothing_else() -> None:
     text = service("container_name: kiosk", "ports: ['80:80']", "volumes: [/opt/shared:/s]")
     options = Options(placement="other_path", path="/restored")

@@ -166,3 +166,18 @@ def test_the_script_makes_the_same_edits(stage: Path, form: str) -> None:
     done = subprocess.run(["bash", "-s", *words], input=text, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert is_rewritten(stage)
+
+
+@pytest.mark.parametrize("source", [b"", b"/", b"/srv/../x", b"../x", b"/srv/..", b"/./x"])
+def test_a_path_that_leads_elsewhere_is_refused(tmp_path: Path, source: bytes) -> None:
+    (tmp_path / "below" / "srv").mkdir(parents=True)
+    (tmp_path / "x").write_bytes(b"a")
+    (tmp_path / "below" / "x").write_bytes(b"a")
+    row = {"source": source, "sha256": hashlib.sha256(b"a").hexdigest(), "edits": []}
+    root = os.open(tmp_path / "below", os.O_RDONLY)
+    try:
+        for made in (edits.check, edits.rewrite):
+            with pytest.raises(edits.Differs):
+                made(row, root)
+    finally:
+        os.close(root)

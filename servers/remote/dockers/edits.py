@@ -102,8 +102,11 @@ def _sum(content: bytes) -> str:
 
 
 def _above(path: bytes, root: int) -> Tuple[int, bytes]:
-    """(open directory, name) below an open one; no link on the way is followed."""
-    *above, name = [part for part in path.split(b"/") if part]
+    """(open directory, name) below an open one; no link on the way is followed. Raises Differs for no such path."""
+    parts = [part for part in path.split(b"/") if part]
+    if not parts or b"." in parts or b".." in parts:
+        raise Differs("{} leads elsewhere".format(path.decode("utf-8", "replace")))
+    *above, name = parts
     current = os.dup(root)
     for part in above:
         try:
