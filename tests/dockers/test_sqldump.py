@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from servers.remote.dockers import loading
@@ -73,6 +75,20 @@ def test_a_dump_that_was_cut_is_not_whole() -> None:
     passing = Passing("postgresql")
     passed(passing, POSTGRESQL[:-80], 50)
     assert not passing.whole
+
+
+def test_a_line_of_accounts_without_an_end_goes_on_at_once() -> None:
+    passing, block = Passing("postgresql", ["postgres"]), b"x" * (1 << 18)
+    assert passing.feed(b"CREATE ROLE postgres;\n" + block) == b"\n" + block
+    assert [len(passing.feed(block)) for _ in range(64)] == [1 << 18] * 64
+    assert passing.feed(b"\nCREATE ROLE postgres;\nCREATE ROLE new;\n") == b"\n\nCREATE ROLE new;\n"
+    assert passing.statement(4) == "CREATE ROLE new"
+
+
+def test_many_short_lines_of_accounts_take_no_long_time() -> None:
+    passing, before = Passing("postgresql"), time.process_time()
+    assert passing.feed(b"\n" * (1 << 18)) == b"\n" * (1 << 18)
+    assert time.process_time() - before < 3
 
 
 MYSQL = b"""-- MariaDB dump 10.19
