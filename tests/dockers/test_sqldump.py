@@ -6,7 +6,6 @@ import time
 
 import pytest
 
-from servers.remote.dockers import loading
 from servers.remote.dockers.sqldump import Passing
 
 POSTGRESQL = b'''--
@@ -115,18 +114,3 @@ def test_tables_of_mysql_are_counted_without_its_own_and_those_of_routines(size:
     assert passed(passing, MYSQL, size) == MYSQL
     assert (passing.tables, passing.rows, passing.whole) == (2, None, True)
     assert passing.statement(9) == "INSERT INTO `t`"
-
-
-@pytest.mark.parametrize(
-    ("words", "shown"),
-    [
-        ('ERROR:  relation "t" already exists', "ERROR:  relation … already exists"),
-        (
-            'ERROR:  invalid input syntax for type integer: "a "b" c"',
-            "ERROR:  invalid input syntax for type integer: …",
-        ),
-        ("You have an error near 'it's secret' at line 1", "You have an error near … at line 1"),
-    ],
-)
-def test_words_of_a_server_lose_what_they_quote(words: str, shown: str) -> None:
-    assert loading.without_data(words) == shown

@@ -2,7 +2,8 @@
 
 Its data were copied while it ran, so what lay in its volume was not put back: the container has just initialised an
 empty database by itself. What it made of its own is taken away before, so nothing of it is in the way of the dump. A
-database that was there before its container is never touched. A refusal names the statement, and none of its data.
+database that was there before its container is never touched. A refusal names the statement and
+the number of the error, and none of the server's words: they quote rows, over several lines, in any language.
 """
 
 import re
@@ -29,6 +30,35 @@ _CLOCKS_SECONDS = 5.0
 _TRIES = 5
 _WORDS = 64000
 _SHOWN = 300
+# What the most frequent numbers mean: SQLSTATE, and those of MySQL that say more.
+_MEANINGS = {
+    "0A000": "not supported by this version",
+    "22P02": "a value has not the form of its type",
+    "23502": "a value is missing",
+    "23503": "a row that another one needs is missing",
+    "23505": "a value stands twice that may stand once",
+    "28000": "the account is not allowed in",
+    "42501": "the account is not allowed to",
+    "42601": "a statement that this version does not understand",
+    "42704": "something that it names is not there",
+    "42710": "it is there already",
+    "42883": "a function that it names is not there",
+    "42P01": "a table that it names is not there",
+    "42P04": "the database is there already",
+    "42P07": "the table is there already",
+    "53100": "no room is left",
+    "53200": "no memory is left",
+    "1007": "the database is there already",
+    "1044": "the account is not allowed to",
+    "1045": "the account is not allowed in",
+    "1050": "the table is there already",
+    "1062": "a value stands twice that may stand once",
+    "1064": "a statement that this version does not understand",
+    "1114": "no room is left",
+    "1146": "a table that it names is not there",
+    "1273": "a collation that this version does not have",
+    "1366": "a value has not the form of its type",
+}
 _SERVERS = ("postgres", "postmaster", "mysqld", "mariadbd")
 _REAPERS = ("docker-init", "tini", "dumb-init", "catatonit")
 _MYSQL = ["--user=root", "--batch", "--binary-mode", "--default-character-set=utf8mb4", "--max-allowed-packet=1G"]
@@ -58,7 +88,10 @@ _WAYS = {
             "CREATE DATABASE postgres TEMPLATE template0",
         ],
         tables="",
-        error=re.compile(r"^psql:[^:]*:(\d+): ((?:ERROR|FATAL|PANIC):.*)$", re.MULTILINE),
+        # Of the kinds 00 to 02 are notices and warnings.
+        error=re.compile(
+            r"^psql:[^:\n]{0,80}:(?P<line>[0-9]{1,12}): [^\s:]{1,40} ?: +(?P<code>(?!0[012])[0-9A-Z]{5}):", re.MULTILINE
+        ),
     ),
     "mysql": Way(
         database="",
@@ -67,7 +100,9 @@ _WAYS = {
         clear=[],
         tables="SELECT COUNT(*) FROM information_schema.tables WHERE table_type = 'BASE TABLE' AND table_schema NOT IN "
         + _NOT_SYSTEM,
-        error=re.compile(r"^ERROR \d+(?: \(\w+\))? at line (\d+)[^:]*: (.*)$", re.MULTILINE),
+        error=re.compile(
+            r"^ERROR (?P<code>[0-9]{1,5}(?: \([0-9A-Z]{5}\))?) at line (?P<line>[0-9]{1,12})\b", re.MULTILINE
+        ),
     ),
 }
 
@@ -200,7 +235,7 @@ class LoadDump(Kind):
         if self._kind == "postgresql":
             user = told.first("POSTGRES_USER", otherwise="postgres")
             words = ["psql", "--no-psqlrc", "--no-align", "--tuples-only", "--no-password", "--username=" + user]
-            words += ["--dbname=postgres", "--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse", "--file=-"]
+            words += ["--dbname=postgres", "--set=ON_ERROR_STOP=1", "--set=VERBOSITY=verbose", "--file=-"]
             return words, dict(dumping._postgresql(told).env, PGOPTIONS="")
         return [self._program(("mariadb", "mysql")), *_MYSQL], dumping._mysql(told).env
 
@@ -221,7 +256,9 @@ class LoadDump(Kind):
         match = self._way.error.search(told.words)
         if match is None:
             return "its client ended with {}".format(code)
-        line, words = int(match.group(1)), without_data(match.group(2))
+        line, number = int(match.group("line")), match.group("code")
+        meaning = _MEANINGS.get(number.partition(" ")[0])
+        words = "error {}".format(number) + (", " + meaning if meaning else "")
         return "line {} ({}): {}".format(line, passing.statement(line) or "?", words)
 
     def _check_all(self, passing: Passing, told: "_Told") -> None:
@@ -273,12 +310,6 @@ class _Told:
     def err(self, data: bytes) -> None:
         """More of its complaints; the last ones count."""
         self._words = (self._words + data)[-_WORDS:]
-
-
-def without_data(words: str) -> str:
-    """A server's words without what it quotes: that may be somebody's data."""
-    shown = re.sub(r"[\"'`«“].*[\"'`»”]", "…", words.strip())
-    return shown[:_SHOWN]
 
 
 def is_final(said: Table) -> bool:
