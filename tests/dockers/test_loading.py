@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from servers.remote.dockers import loading
+from servers.remote import wire
+from servers.remote.dockers import drilling, loading
 from servers.remote.dockers.sqldump import Passing
 
 
@@ -52,3 +57,70 @@ def test_no_words_of_a_server_take_long_to_be_looked_through(kind: str) -> None:
     for words in ('"\u201c' * 21000, "psql:" * 12000, "ERROR 1 at line " * 4000, "psql:a:1: " * 6000):
         assert why(kind, words) == "its client ended with 3"
     assert time.process_time() - before < 2
+
+
+class FakeClient:
+    """A client whose answers are given; what it was asked is in `asked`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: str | bytes) -> None:
+        self.asked: list[bytes] = []
+        self._answers = list(answers)
+        monkeypatch.setattr(drilling, "_client", self)
+
+    def __call__(
+        self, engine: Any, said: Any, database: str, stdin: bytes, more: Any
+    ) -> tuple[int, bytearray, bytearray]:
+        self.asked.append(stdin)
+        answer = self._answers.pop(0)
+        return 0, bytearray(answer if isinstance(answer, bytes) else answer.encode()), bytearray()
+
+
+def a_step(kind: str) -> loading.LoadDump:
+    step = loading.LoadDump.__new__(loading.LoadDump)
+    step._way, step._kind, step._name = loading._WAYS[kind], kind, "db"
+    step._said = {"Id": "1", "State": {"Status": "running"}, "Created": "2026-11-27T00:00:00Z"}
+    step.engine = SimpleNamespace(check=None)  # type: ignore[assignment]
+    return step
+
+
+NO_NUMBERS = ["\u00b2\n", "7" * 5000 + "\n", "", "-1\n", "\u0663\n"]
+
+
+@pytest.mark.parametrize("answer", NO_NUMBERS)
+@pytest.mark.parametrize("kind", ["postgresql", "mysql"])
+def test_an_answer_of_a_fake_client_that_is_no_number_is_none(
+    monkeypatch: pytest.MonkeyPatch, kind: str, answer: str
+) -> None:
+    step = a_step(kind)
+    FakeClient(monkeypatch, answer, answer, answer)
+    assert step._age(step._said) is None
+    with pytest.raises(wire.Refused, match="nobody can tell when"):
+        step._check_new()
+    passing = Passing("mysql")
+    passing.feed(b"-- Dump completed\n")
+    if kind == "mysql":
+        with pytest.raises(wire.Refused, match="-1 tables are there"):
+            step._check_all(passing, loading._Told())
+    told = loading._Told()
+    told.out(b"COPY " + answer.encode() + b"\nCOPY 3\n")
+    assert (told.tables, told.rows) == (1, 3)
+
+
+def test_a_database_whose_name_is_no_text_is_taken_away_by_a_fake_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = FakeClient(monkeypatch, b"\xff`\xfe\n", b"")
+    a_step("mysql")._clear()
+    assert client.asked[1] == b"DROP DATABASE `\xff``\xfe`;\n"
+
+
+def test_a_process_that_calls_itself_something_odd_is_no_server() -> None:
+    other = subprocess.Popen(
+        [sys.executable, "-c", "open('/proc/self/comm', 'wb').write(b'\\xff\\xfe'); print(flush=True); input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert other.stdout is not None
+        other.stdout.readline()
+        assert not loading.is_final({"State": {"Pid": other.pid}})
+    finally:
+        other.communicate(b"\n")

@@ -12,6 +12,7 @@ A drill's networks lead nowhere: not even this machine has an address in them.
 
 import http.client
 import os
+import re
 import socket
 from typing import Dict, List, Optional, Tuple
 
@@ -181,8 +182,13 @@ def _postgresql(engine: Engine, said: Table) -> Table:
             return found
         if asked["code"]:
             return dict(found, problem="{}: {}".format(name, asked["words"])[:_WORDS])
-        indexes += sum(int(row) for row in asked["rows"] if row.isdigit())
+        indexes += sum(_number(row) or 0 for row in asked["rows"])
     return dict(found, indexes=indexes)
+
+
+def _number(text: str) -> Optional[int]:
+    """What a container answers when a number was asked for; None when it is none, or none that could be true."""
+    return int(text) if re.fullmatch("[0-9]{1,18}", text) else None
 
 
 def _query(engine: Engine, said: Table, database: str, sql: str) -> Table:

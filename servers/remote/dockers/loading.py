@@ -173,12 +173,12 @@ class LoadDump(Kind):
                 return None
             raise
         words = (rows or [""])[0].split("\t")[-1]
-        return int(words) if words.isdigit() else None
+        return drilling._number(words)
 
     def _ask(self, sql: str, said: Optional[Table] = None) -> Optional[List[str]]:
         """The rows of an answer; None when it was refused."""
         more = {"postgresql": ["--set=ON_ERROR_STOP=1"]}
-        text = (sql + ("\n" if sql.endswith("\n") else ";\n")).encode()
+        text = wire.raw(sql + ("\n" if sql.endswith("\n") else ";\n"))
         code, out, _ = drilling._client(self.engine, said or self._said, self._way.database, text, more)
         return None if code else out.decode("utf-8", "surrogateescape").splitlines()
 
@@ -187,10 +187,10 @@ class LoadDump(Kind):
     def _check_new(self) -> None:
         """Raises Refused for data that were there before their container: they may be all that somebody has."""
         rows = self._ask(self._way.made)
-        words = (rows or [""])[0].partition(".")[0]
-        if not words.isdigit():
+        made = drilling._number((rows or [""])[0].partition(".")[0])
+        if made is None:
             raise self._refused("nobody can tell when its data were initialised")
-        if int(words) < _seconds(self._said.get("Created")) - _CLOCKS_SECONDS:
+        if made < _seconds(self._said.get("Created")) - _CLOCKS_SECONDS:
             raise self._refused("its data were there before this restore made it")
 
     def _clear(self) -> None:
@@ -267,8 +267,8 @@ class LoadDump(Kind):
             raise self._refused("its dump has no end: it was cut off")
         tables = told.tables
         if self._kind == "mysql":
-            rows = self._ask(self._way.tables) or [""]
-            tables = int(rows[0]) if rows[0].isdigit() else -1
+            counted = drilling._number((self._ask(self._way.tables) or [""])[0])
+            tables = -1 if counted is None else counted
         if tables != passing.tables:
             raise self._refused("{} tables are there, and its dump has {}".format(tables, passing.tables))
         if passing.rows is not None and told.rows != passing.rows:
@@ -303,9 +303,10 @@ class _Told:
         self._line = lines.pop()[:_SHOWN]
         for line in lines:
             head, _, count = line.partition(b" ")
-            if head == b"COPY" and count.isdigit():
+            rows = drilling._number(count.decode("ascii", "replace")) if head == b"COPY" else None
+            if rows is not None:
                 self.tables += 1
-                self.rows += int(count)
+                self.rows += rows
 
     def err(self, data: bytes) -> None:
         """More of its complaints; the last ones count."""
@@ -326,8 +327,9 @@ def is_final(said: Table) -> bool:
 
 
 def _name_of(pid: int) -> str:
+    """A process in a container calls itself as it likes."""
     try:
-        with open("/proc/{}/comm".format(pid)) as file:
-            return file.read().strip()
+        with open("/proc/{}/comm".format(pid), "rb") as file:
+            return file.read().strip().decode("ascii", "replace")
     except OSError:
         return ""
