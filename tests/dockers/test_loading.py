@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from servers.remote import wire
-from servers.remote.dockers import drilling, loading
+from servers.remote.dockers import drilling, loading, pouring
+from servers.remote.dockers.engine import Engine
 from servers.remote.dockers.sqldump import Passing
 
 
@@ -124,3 +125,45 @@ def test_a_process_that_calls_itself_something_odd_is_no_server() -> None:
         assert not loading.is_final({"State": {"Pid": other.pid}})
     finally:
         other.communicate(b"\n")
+
+
+class FakeEngine(Engine):
+    """Programs in containers are not started: what was asked for is kept, and each ends well."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self.check = None
+
+    def post(self, path: str, body: Any = None, seconds: float = 1, **query: Any) -> Any:
+        self.asked.append(body)
+        return {"Id": "made"}
+
+    def _open(self, *args: Any, **more: Any) -> Any:
+        connection = SimpleNamespace(close=lambda: None, feed=lambda data: None)
+        return connection, SimpleNamespace(read=lambda size: b"")
+
+    def _exit_status(self, made: str) -> int:
+        return 0
+
+
+def ways_in(kind: str, *environment: str) -> list[tuple[list[str], list[str]]]:
+    """(command, environment) of the question and of the load in a fake container."""
+    step, engine = a_step(kind), FakeEngine()
+    image = {"postgresql": "postgres:16", "mysql": "mysql:8"}[kind]
+    step._said.update(Config={"Image": image, "Env": list(environment)}, Name="/db")
+    step.engine = engine
+    assert step._ask("SELECT 1") == []
+    command, env = step._command()
+    pouring.pour(engine, "1", command, [], lambda data: None, lambda data: None, env)
+    return [(row["Cmd"], row["Env"]) for row in (engine.asked[0], engine.asked[-1])]
+
+
+def test_the_server_of_a_fake_container_is_meant_and_none_that_its_environment_names() -> None:
+    given = ("PGHOST=db", "PGHOSTADDR=10.0.0.1", "PGSERVICE=prod", "POSTGRES_PASSWORD=p=1")
+    for _, env in ways_in("postgresql", *given):
+        # A name without a value is taken away from what the container has; an engine takes none that it has not.
+        assert env == ["PGAPPNAME=phpborg", "PGHOST", "PGHOSTADDR", "PGOPTIONS=", "PGPASSWORD=p=1", "PGSERVICE"]
+    for _, env in ways_in("postgresql", "PGHOST=/tmp/sockets"):
+        assert not [row for row in env if row.startswith("PGHOST=") or row == "PGHOST"]
+    for command, _ in ways_in("mysql", "MYSQL_HOST=db", "MYSQL_ROOT_PASSWORD=p"):
+        assert command[1:3] == ["--protocol=socket", "--host=localhost"]

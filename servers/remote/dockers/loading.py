@@ -8,7 +8,7 @@ the number of the error, and none of the server's words: they quote rows, over s
 
 import re
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, List, NamedTuple, Optional, Tuple
 
 from .. import validate, wire
 from ..probes import docker_said as probe
@@ -230,14 +230,15 @@ class LoadDump(Kind):
             raise self._refused("its dump was refused: {}".format(self._why(code, told, passing)))
         return passing, told, stream.bytes
 
-    def _command(self) -> Tuple[List[str], Dict[str, str]]:
+    def _command(self) -> Tuple[List[str], drilling.Env]:
         told = dumping._Environment(self.engine, self._said)
         if self._kind == "postgresql":
             user = told.first("POSTGRES_USER", otherwise="postgres")
             words = ["psql", "--no-psqlrc", "--no-align", "--tuples-only", "--no-password", "--username=" + user]
             words += ["--dbname=postgres", "--set=ON_ERROR_STOP=1", "--set=VERBOSITY=verbose", "--file=-"]
-            return words, dict(dumping._postgresql(told).env, PGOPTIONS="")
-        return [self._program(("mariadb", "mysql")), *_MYSQL], dumping._mysql(told).env
+            return words, drilling._postgresql_env(told)
+        command = [self._program(("mariadb", "mysql")), *drilling.OWN_MYSQL, *_MYSQL]
+        return command, dict(dumping._mysql(told).env)
 
     def _program(self, names: Tuple[str, ...]) -> str:
         for name in names:

@@ -3,7 +3,7 @@
 import http.client
 import json
 import threading
-from typing import Any, Callable, Dict, Iterable, List, Sequence
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence
 
 from .engine import Engine, _frames, part
 
@@ -36,14 +36,15 @@ def pour(
     chunks: Iterable[bytes],
     out: Callable[[bytes], Any],
     err: Callable[[bytes], Any],
-    env: Dict[str, str],
+    env: Mapping[str, Optional[str]],
 ) -> int:
     """Its exit status; when it ended before it had read all, the rest is not asked for. Secrets go into `env`.
 
     Whatever `chunks` raises ends the program, and is raised.
     """
     asked: Dict[str, Any] = {"AttachStdin": True, "AttachStdout": True, "AttachStderr": True, "Tty": False}
-    asked.update(Cmd=list(argv), Env=["{}={}".format(*pair) for pair in sorted(env.items())])
+    variables = ["=".join(word for word in pair if word is not None) for pair in sorted(env.items())]
+    asked.update(Cmd=list(argv), Env=variables)
     made = str(engine.post("/containers/{}/exec".format(part(container)), asked)["Id"])
     start, kind = json.dumps({"Detach": False, "Tty": False}).encode(), {"Content-Type": "application/json"}
     connection, response = engine._open("POST", "/exec/{}/start".format(part(made)), start, _SILENT_SECONDS, {}, kind)
