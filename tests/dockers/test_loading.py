@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -79,6 +80,7 @@ class FakeClient:
 def a_step(kind: str) -> loading.LoadDump:
     step = loading.LoadDump.__new__(loading.LoadDump)
     step._way, step._kind, step._name = loading._WAYS[kind], kind, "db"
+    step._seconds = 60
     step._said = {"Id": "1", "State": {"Status": "running"}, "Created": "2026-11-27T00:00:00Z"}
     step.engine = SimpleNamespace(check=None)  # type: ignore[assignment]
     return step
@@ -167,3 +169,50 @@ def test_the_server_of_a_fake_container_is_meant_and_none_that_its_environment_n
         assert not [row for row in env if row.startswith("PGHOST=") or row == "PGHOST"]
     for command, _ in ways_in("mysql", "MYSQL_HOST=db", "MYSQL_ROOT_PASSWORD=p"):
         assert command[1:3] == ["--protocol=socket", "--host=localhost"]
+
+
+class FakeTrickle(FakeEngine):
+    """A program that says a byte now and then, and never ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ended = 0
+
+    def _open(self, *args: Any, **more: Any) -> Any:
+        checked, connection = self.check, SimpleNamespace(close=lambda: None, feed=lambda data: None)
+        since = time.monotonic()
+
+        def read(size: int) -> bytes:
+            time.sleep(0.01)
+            assert time.monotonic() - since < 5, "it is waited for without an end"
+            if checked is not None:
+                checked()
+            return b"\1\0\0\0\0\0\0\1"[:size] if size > 1 else b"x"
+
+        return connection, SimpleNamespace(read=read)
+
+    def _end_program(self, container: str, made: str) -> None:
+        self.ended += 1
+
+
+def test_a_fake_client_that_trickles_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "_QUESTION_SECONDS", 0.2)
+    step, engine = a_step("postgresql"), FakeTrickle()
+    step._said.update(Config={"Image": "postgres:16", "Env": []}, Name="/db")
+    step.engine, step._seconds = engine, 1
+    assert step._ask("SELECT 1", seconds=0.2) is None
+    assert (engine.ended, engine.check) == (1, None)
+    with pytest.raises(wire.Refused, match="no whole answer within"):
+        step._program(("mariadb",))
+
+
+def test_a_fake_client_that_is_silent_after_its_dump_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pouring, "_LAST_SILENCE", 0.2, raising=False)
+    engine, over = FakeTrickle(), threading.Event()
+    response = SimpleNamespace(read=lambda size: b"x" * over.wait(5) * 0)
+    connection = SimpleNamespace(close=lambda: None, feed=lambda data: None)
+    monkeypatch.setattr(engine, "_open", lambda *args, **more: (connection, response))
+    with pytest.raises(wire.Refused, match="said nothing for"):
+        pouring.pour(engine, "1", ["psql"], [], lambda data: None, lambda data: None, {})
+    over.set()
+    assert engine.ended == 1

@@ -21,12 +21,16 @@ from .pouring import pour
 from .sqldump import SYSTEM, Passing
 from .starting import _end
 from .steps import Context, Kind, Note, Table
+from .timely import Late, within
 
 ENGINES = ["postgresql", "mysql"]
 _LOOK_SECONDS = 0.5
 # Behind a shell nobody knows which server is the last one: the one for its initialisation seldom lives so long.
 _SETTLED_SECONDS = 15
 _CLOCKS_SECONDS = 5.0
+# In all, whatever is heard meanwhile; tables of MySQL are opened one by one to be counted.
+_QUESTION_SECONDS = 60.0
+_COUNT_SECONDS = 3600.0
 _TRIES = 5
 _WORDS = 64000
 _SHOWN = 300
@@ -167,7 +171,7 @@ class LoadDump(Kind):
         if containers.state_of(said) != "running":
             return None
         try:
-            rows = self._ask(self._way.age, said)
+            rows = self._ask(self._way.age, said, min(_QUESTION_SECONDS, self._seconds))
         except wire.Refused as refusal:
             if refusal.facts.get("status") in (404, 409):  # it is just ending, or starting anew
                 return None
@@ -175,11 +179,15 @@ class LoadDump(Kind):
         words = (rows or [""])[0].split("\t")[-1]
         return drilling._number(words)
 
-    def _ask(self, sql: str, said: Optional[Table] = None) -> Optional[List[str]]:
-        """The rows of an answer; None when it was refused."""
+    def _ask(self, sql: str, said: Optional[Table] = None, seconds: float = _QUESTION_SECONDS) -> Optional[List[str]]:
+        """The rows of an answer; None when it was refused, or did not come in time."""
         more = {"postgresql": ["--set=ON_ERROR_STOP=1"]}
         text = wire.raw(sql + ("\n" if sql.endswith("\n") else ";\n"))
-        code, out, _ = drilling._client(self.engine, said or self._said, self._way.database, text, more)
+        try:
+            with within(self.engine, seconds):
+                code, out, _ = drilling._client(self.engine, said or self._said, self._way.database, text, more)
+        except Late:
+            return None
         return None if code else out.decode("utf-8", "surrogateescape").splitlines()
 
     # --- nothing is in its way -----------------------------------------------------------------------
@@ -242,7 +250,9 @@ class LoadDump(Kind):
 
     def _program(self, names: Tuple[str, ...]) -> str:
         for name in names:
-            found = drilling._execute(self.engine, self._said, [name, "--version"], {}, b"", bytearray(), bytearray())
+            asked, out = [name, "--version"], bytearray()
+            with within(self.engine, _QUESTION_SECONDS):
+                found = drilling._execute(self.engine, self._said, asked, {}, b"", out, out)
             if found == 0:
                 return name
         raise self._refused("it has none of {}".format(", ".join(names)))
@@ -268,7 +278,7 @@ class LoadDump(Kind):
             raise self._refused("its dump has no end: it was cut off")
         tables = told.tables
         if self._kind == "mysql":
-            counted = drilling._number((self._ask(self._way.tables) or [""])[0])
+            counted = drilling._number((self._ask(self._way.tables, seconds=_COUNT_SECONDS) or [""])[0])
             tables = -1 if counted is None else counted
         if tables != passing.tables:
             raise self._refused("{} tables are there, and its dump has {}".format(tables, passing.tables))
