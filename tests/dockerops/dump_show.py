@@ -21,6 +21,7 @@ PASSWORD = "canary-of-the-dump"
 # As the official image: a server on its socket alone initialises, ends, and the real one takes the place of the shell.
 PG_ENTRYPOINT = """#!/bin/sh
 set -e
+unset PGHOST PGHOSTADDR PGSERVICE
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
     printf '%s' "$POSTGRES_PASSWORD" >/tmp/pw
     initdb -D "$PGDATA" -U "$POSTGRES_USER" --pwfile=/tmp/pw --locale=C -E UTF8 --no-sync >/dev/null
@@ -158,6 +159,7 @@ def images(engine: Bridged, place: Path) -> None:
 
 MARIADB_ENTRYPOINT = """#!/bin/sh
 set -e
+unset MYSQL_HOST
 data=/tmp/my socket=/run/mysqld/mysqld.sock
 if [ ! -d $data/mysql ]; then
     mkdir -p $data/mysql $data/performance_schema

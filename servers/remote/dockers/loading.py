@@ -2,12 +2,13 @@
 
 Its data were copied while it ran, so what lay in its volume was not put back: the container has just initialised an
 empty database by itself. What it made of its own is taken away before, so nothing of it is in the way of the dump. A
-database that was there before its container is never touched. A refusal names the statement, and none of its data.
+database that was there before its container is never touched. A refusal names the statement and
+the number of the error, and none of the server's words: they quote rows, over several lines, in any language.
 """
 
 import re
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, List, NamedTuple, Optional, Tuple
 
 from .. import validate, wire
 from ..probes import docker_said as probe
@@ -20,15 +21,48 @@ from .pouring import pour
 from .sqldump import SYSTEM, Passing
 from .starting import _end
 from .steps import Context, Kind, Note, Table
+from .timely import Late, within
 
 ENGINES = ["postgresql", "mysql"]
 _LOOK_SECONDS = 0.5
 # Behind a shell nobody knows which server is the last one: the one for its initialisation seldom lives so long.
 _SETTLED_SECONDS = 15
 _CLOCKS_SECONDS = 5.0
+# In all, whatever is heard meanwhile; tables of MySQL are opened one by one to be counted.
+_QUESTION_SECONDS = 60.0
+_COUNT_SECONDS = 3600.0
 _TRIES = 5
 _WORDS = 64000
 _SHOWN = 300
+# What the most frequent numbers mean: SQLSTATE, and those of MySQL that say more.
+_MEANINGS = {
+    "0A000": "not supported by this version",
+    "22P02": "a value has not the form of its type",
+    "23502": "a value is missing",
+    "23503": "a row that another one needs is missing",
+    "23505": "a value stands twice that may stand once",
+    "28000": "the account is not allowed in",
+    "42501": "the account is not allowed to",
+    "42601": "a statement that this version does not understand",
+    "42704": "something that it names is not there",
+    "42710": "it is there already",
+    "42883": "a function that it names is not there",
+    "42P01": "a table that it names is not there",
+    "42P04": "the database is there already",
+    "42P07": "the table is there already",
+    "53100": "no room is left",
+    "53200": "no memory is left",
+    "1007": "the database is there already",
+    "1044": "the account is not allowed to",
+    "1045": "the account is not allowed in",
+    "1050": "the table is there already",
+    "1062": "a value stands twice that may stand once",
+    "1064": "a statement that this version does not understand",
+    "1114": "no room is left",
+    "1146": "a table that it names is not there",
+    "1273": "a collation that this version does not have",
+    "1366": "a value has not the form of its type",
+}
 _SERVERS = ("postgres", "postmaster", "mysqld", "mariadbd")
 _REAPERS = ("docker-init", "tini", "dumb-init", "catatonit")
 _MYSQL = ["--user=root", "--batch", "--binary-mode", "--default-character-set=utf8mb4", "--max-allowed-packet=1G"]
@@ -58,7 +92,10 @@ _WAYS = {
             "CREATE DATABASE postgres TEMPLATE template0",
         ],
         tables="",
-        error=re.compile(r"^psql:[^:]*:(\d+): ((?:ERROR|FATAL|PANIC):.*)$", re.MULTILINE),
+        # Of the kinds 00 to 02 are notices and warnings.
+        error=re.compile(
+            r"^psql:[^:\n]{0,80}:(?P<line>[0-9]{1,12}): [^\s:]{1,40} ?: +(?P<code>(?!0[012])[0-9A-Z]{5}):", re.MULTILINE
+        ),
     ),
     "mysql": Way(
         database="",
@@ -67,7 +104,9 @@ _WAYS = {
         clear=[],
         tables="SELECT COUNT(*) FROM information_schema.tables WHERE table_type = 'BASE TABLE' AND table_schema NOT IN "
         + _NOT_SYSTEM,
-        error=re.compile(r"^ERROR \d+(?: \(\w+\))? at line (\d+)[^:]*: (.*)$", re.MULTILINE),
+        error=re.compile(
+            r"^ERROR (?P<code>[0-9]{1,5}(?: \([0-9A-Z]{5}\))?) at line (?P<line>[0-9]{1,12})\b", re.MULTILINE
+        ),
     ),
 }
 
@@ -132,19 +171,23 @@ class LoadDump(Kind):
         if containers.state_of(said) != "running":
             return None
         try:
-            rows = self._ask(self._way.age, said)
+            rows = self._ask(self._way.age, said, min(_QUESTION_SECONDS, self._seconds))
         except wire.Refused as refusal:
             if refusal.facts.get("status") in (404, 409):  # it is just ending, or starting anew
                 return None
             raise
         words = (rows or [""])[0].split("\t")[-1]
-        return int(words) if words.isdigit() else None
+        return drilling._number(words)
 
-    def _ask(self, sql: str, said: Optional[Table] = None) -> Optional[List[str]]:
-        """The rows of an answer; None when it was refused."""
+    def _ask(self, sql: str, said: Optional[Table] = None, seconds: float = _QUESTION_SECONDS) -> Optional[List[str]]:
+        """The rows of an answer; None when it was refused, or did not come in time."""
         more = {"postgresql": ["--set=ON_ERROR_STOP=1"]}
-        text = (sql + ("\n" if sql.endswith("\n") else ";\n")).encode()
-        code, out, _ = drilling._client(self.engine, said or self._said, self._way.database, text, more)
+        text = wire.raw(sql + ("\n" if sql.endswith("\n") else ";\n"))
+        try:
+            with within(self.engine, seconds):
+                code, out, _ = drilling._client(self.engine, said or self._said, self._way.database, text, more)
+        except Late:
+            return None
         return None if code else out.decode("utf-8", "surrogateescape").splitlines()
 
     # --- nothing is in its way -----------------------------------------------------------------------
@@ -152,10 +195,10 @@ class LoadDump(Kind):
     def _check_new(self) -> None:
         """Raises Refused for data that were there before their container: they may be all that somebody has."""
         rows = self._ask(self._way.made)
-        words = (rows or [""])[0].partition(".")[0]
-        if not words.isdigit():
+        made = drilling._number((rows or [""])[0].partition(".")[0])
+        if made is None:
             raise self._refused("nobody can tell when its data were initialised")
-        if int(words) < _seconds(self._said.get("Created")) - _CLOCKS_SECONDS:
+        if made < _seconds(self._said.get("Created")) - _CLOCKS_SECONDS:
             raise self._refused("its data were there before this restore made it")
 
     def _clear(self) -> None:
@@ -195,18 +238,21 @@ class LoadDump(Kind):
             raise self._refused("its dump was refused: {}".format(self._why(code, told, passing)))
         return passing, told, stream.bytes
 
-    def _command(self) -> Tuple[List[str], Dict[str, str]]:
+    def _command(self) -> Tuple[List[str], drilling.Env]:
         told = dumping._Environment(self.engine, self._said)
         if self._kind == "postgresql":
             user = told.first("POSTGRES_USER", otherwise="postgres")
             words = ["psql", "--no-psqlrc", "--no-align", "--tuples-only", "--no-password", "--username=" + user]
-            words += ["--dbname=postgres", "--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse", "--file=-"]
-            return words, dict(dumping._postgresql(told).env, PGOPTIONS="")
-        return [self._program(("mariadb", "mysql")), *_MYSQL], dumping._mysql(told).env
+            words += ["--dbname=postgres", "--set=ON_ERROR_STOP=1", "--set=VERBOSITY=verbose", "--file=-"]
+            return words, drilling._postgresql_env(told)
+        command = [self._program(("mariadb", "mysql")), *drilling.OWN_MYSQL, *_MYSQL]
+        return command, dict(dumping._mysql(told).env)
 
     def _program(self, names: Tuple[str, ...]) -> str:
         for name in names:
-            found = drilling._execute(self.engine, self._said, [name, "--version"], {}, b"", bytearray(), bytearray())
+            asked, out = [name, "--version"], bytearray()
+            with within(self.engine, _QUESTION_SECONDS):
+                found = drilling._execute(self.engine, self._said, asked, {}, b"", out, out)
             if found == 0:
                 return name
         raise self._refused("it has none of {}".format(", ".join(names)))
@@ -221,7 +267,9 @@ class LoadDump(Kind):
         match = self._way.error.search(told.words)
         if match is None:
             return "its client ended with {}".format(code)
-        line, words = int(match.group(1)), without_data(match.group(2))
+        line, number = int(match.group("line")), match.group("code")
+        meaning = _MEANINGS.get(number.partition(" ")[0])
+        words = "error {}".format(number) + (", " + meaning if meaning else "")
         return "line {} ({}): {}".format(line, passing.statement(line) or "?", words)
 
     def _check_all(self, passing: Passing, told: "_Told") -> None:
@@ -230,8 +278,8 @@ class LoadDump(Kind):
             raise self._refused("its dump has no end: it was cut off")
         tables = told.tables
         if self._kind == "mysql":
-            rows = self._ask(self._way.tables) or [""]
-            tables = int(rows[0]) if rows[0].isdigit() else -1
+            counted = drilling._number((self._ask(self._way.tables, seconds=_COUNT_SECONDS) or [""])[0])
+            tables = -1 if counted is None else counted
         if tables != passing.tables:
             raise self._refused("{} tables are there, and its dump has {}".format(tables, passing.tables))
         if passing.rows is not None and told.rows != passing.rows:
@@ -266,19 +314,14 @@ class _Told:
         self._line = lines.pop()[:_SHOWN]
         for line in lines:
             head, _, count = line.partition(b" ")
-            if head == b"COPY" and count.isdigit():
+            rows = drilling._number(count.decode("ascii", "replace")) if head == b"COPY" else None
+            if rows is not None:
                 self.tables += 1
-                self.rows += int(count)
+                self.rows += rows
 
     def err(self, data: bytes) -> None:
         """More of its complaints; the last ones count."""
         self._words = (self._words + data)[-_WORDS:]
-
-
-def without_data(words: str) -> str:
-    """A server's words without what it quotes: that may be somebody's data."""
-    shown = re.sub(r"[\"'`«“].*[\"'`»”]", "…", words.strip())
-    return shown[:_SHOWN]
 
 
 def is_final(said: Table) -> bool:
@@ -295,8 +338,9 @@ def is_final(said: Table) -> bool:
 
 
 def _name_of(pid: int) -> str:
+    """A process in a container calls itself as it likes."""
     try:
-        with open("/proc/{}/comm".format(pid)) as file:
-            return file.read().strip()
+        with open("/proc/{}/comm".format(pid), "rb") as file:
+            return file.read().strip().decode("ascii", "replace")
     except OSError:
         return ""

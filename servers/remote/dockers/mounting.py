@@ -10,7 +10,7 @@ import os
 from contextlib import suppress
 from typing import Any, Dict, List, Optional
 
-from .. import staging, tree, validate, wire
+from .. import policy, staging, tree, validate, wire
 from . import holding, keeping
 from .engine import Engine, part
 from .holding import Holder
@@ -27,10 +27,15 @@ class HoldVolume(Kind):
         super().__init__(context, params)
         self._volume = validate.text(params.get("volume"), "volume", limit=255)
         self._path = validate.absolute(params.get("path"), "path")
+        policy.check_restore(self._path)
 
     def prepare(self) -> Table:
-        if _inspected(self.engine, self._volume) is None:
+        found = _inspected(self.engine, self._volume)
+        if found is None:
             raise wire.Refused("missing", "there is no volume {}".format(self._volume))
+        device = str((found.get("Options") or {}).get("device") or "")
+        if device.startswith("/"):  # what is put at its path lands there
+            policy.check_restore(os.path.normpath(wire.raw(device)))
         context = self.context
         row = {"volume": self._volume, "path": wire.shown(self._path), "token": context.token, "step": context.number}
         return dict(row, holder=holding.name_of(context.token, context.number))

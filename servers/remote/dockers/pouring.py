@@ -3,13 +3,16 @@
 import http.client
 import json
 import threading
-from typing import Any, Callable, Dict, Iterable, List, Sequence
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence
 
+from .. import wire
 from .engine import Engine, _frames, part
 
 # A database may be silent for as long as it builds an index.
 _SILENT_SECONDS = 30 * 24 * 3600.0
 _LAST_WORD_SECONDS = 10.0
+# Once it has all: no single statement works for so long without a word.
+_LAST_SILENCE = 24 * 3600.0
 
 
 class _Hearing(threading.Thread):
@@ -19,14 +22,25 @@ class _Hearing(threading.Thread):
         super().__init__(daemon=True)
         self.error: List[BaseException] = []
         self._response, self._out, self._err = response, out, err
+        self._heard = 0
 
     def run(self) -> None:
         """Until the end of its streams."""
         try:
             for stream, data in _frames(self._response):
+                self._heard += len(data)
                 (self._err if stream == 2 else self._out)(data)
         except BaseException as error:  # told by the thread that waits for it
             self.error.append(error)
+
+    def end(self) -> None:
+        """Wait for its last word. Raises Refused when it says nothing for too long."""
+        heard = -1
+        while self.is_alive():
+            if heard == self._heard:
+                raise wire.Refused("engine", "it had everything, and said nothing for {:g} s".format(_LAST_SILENCE))
+            heard = self._heard
+            self.join(_LAST_SILENCE)
 
 
 def pour(
@@ -36,14 +50,15 @@ def pour(
     chunks: Iterable[bytes],
     out: Callable[[bytes], Any],
     err: Callable[[bytes], Any],
-    env: Dict[str, str],
+    env: Mapping[str, Optional[str]],
 ) -> int:
     """Its exit status; when it ended before it had read all, the rest is not asked for. Secrets go into `env`.
 
     Whatever `chunks` raises ends the program, and is raised.
     """
     asked: Dict[str, Any] = {"AttachStdin": True, "AttachStdout": True, "AttachStderr": True, "Tty": False}
-    asked.update(Cmd=list(argv), Env=["{}={}".format(*pair) for pair in sorted(env.items())])
+    variables = ["=".join(word for word in pair if word is not None) for pair in sorted(env.items())]
+    asked.update(Cmd=list(argv), Env=variables)
     made = str(engine.post("/containers/{}/exec".format(part(container)), asked)["Id"])
     start, kind = json.dumps({"Detach": False, "Tty": False}).encode(), {"Content-Type": "application/json"}
     connection, response = engine._open("POST", "/exec/{}/start".format(part(made)), start, _SILENT_SECONDS, {}, kind)
@@ -51,7 +66,7 @@ def pour(
     hearing.start()
     try:
         _send(connection, chunks, hearing)
-        hearing.join()
+        hearing.end()
         if hearing.error:
             raise hearing.error[0]
     except (OSError, http.client.HTTPException) as error:

@@ -39,6 +39,7 @@ class Passing:
         self._line = 0
         self._copying = False
         self._globals = kind == "postgresql"  # before the first database
+        self._is_long = False
         self._system = False
         self._routine = False
         self._statements: Deque[Tuple[int, bytes]] = deque(maxlen=_KEPT)
@@ -48,22 +49,33 @@ class Passing:
         if not self._globals:
             self._look(data)
             return data
-        # Accounts come in short lines.
-        lines = (self._carry + data).split(b"\n")
-        self._carry = lines.pop()
-        passed = []
-        while lines and self._globals:
-            line = lines.pop(0)
-            passed.append(b"" if self._is_there(line) else line)
-            self._line += 1
-            self._said(line)
-        out = b"".join(line + b"\n" for line in passed)
-        if self._globals:
-            return out
-        rest = b"\n".join([*lines, self._carry])
-        self._carry = b""
-        self._look(rest)
-        return out + rest
+        text, at, passed = self._carry + data, 0, []
+        while self._globals:
+            end = text.find(b"\n", at)
+            if end < 0:
+                break
+            passed += [self._passed(text[at:end]), b"\n"]
+            at = end + 1
+        rest, self._carry = text[at:], b""
+        if not self._globals:
+            self._look(rest)
+            passed.append(rest)
+        elif self._is_long or len(rest) > _HEAD:
+            # Accounts come in short lines: this is none, and nothing waits for its end.
+            passed.append(self._passed(rest))
+            self._is_long = True
+        else:
+            self._carry = rest
+        return b"".join(passed)
+
+    def _passed(self, line: bytes) -> bytes:
+        """A line before the first database, or what is there of it."""
+        if self._is_long:  # its beginning has gone on already
+            self._is_long = False
+            return line
+        self._line += 1
+        self._said(line[:_SHOWN], line[-_SHOWN:])
+        return b"" if self._is_there(line) else line
 
     def end(self) -> bytes:
         """What is still to go on when there is no more."""
