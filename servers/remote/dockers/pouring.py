@@ -51,7 +51,7 @@ def pour(
     hearing.start()
     try:
         _send(connection, chunks, hearing)
-        hearing.join()
+        hearing.join()  # it checks while it waits, and ends with a cancel
         if hearing.error:
             raise hearing.error[0]
     except (OSError, http.client.HTTPException) as error:
