@@ -176,6 +176,8 @@ CREATE DATABASE `shop`;
 USE `shop`;
 CREATE TABLE `kettle` (`n` int);
 INSERT INTO `kettle` VALUES (1),(2);
+CREATE TABLE `price` (`n` int) WITH SYSTEM VERSIONING;
+CREATE SEQUENCE `bill` start with 1;
 {more}-- Dump completed on 2026-11-27
 """
 
@@ -198,9 +200,9 @@ def test_mariadb_is_loaded_and_a_refused_statement_is_named(
         do(client, TOKEN, 0, "create_container", {"name": "db", "body": body})
         do(client, TOKEN, 1, "start", {"container": "db"})
         archived(DUMP_OF_MARIADB.format(more="INSERT INTO `kettle` VALUES ('canary-row');\n"))
-        with pytest.raises(wire.Refused, match=r"line 6 \(INSERT INTO `kettle`\): Incorrect integer value") as told:
+        with pytest.raises(wire.Refused, match=r"line 8 \(INSERT INTO `kettle`\): Incorrect integer value") as told:
             load(client, 2, "mysql")
         assert "canary" not in told.value.message
         archived(DUMP_OF_MARIADB.format(more=""))
-        assert load(client, 3, "mysql")["tables"] == 1
+        assert load(client, 3, "mysql")["tables"] == 2
     assert restoring.rollback(str(one.socket), TOKEN)["problems"] == []
