@@ -121,9 +121,11 @@ def test_a_refused_statement_is_named_without_data_and_the_dump_can_be_loaded_ag
         with pytest.raises(wire.Refused, match=r"line 6 \(COPY public\.t\): ERROR:  invalid input syntax") as told:
             load(client, 2)
         assert "canary" not in told.value.message
+        assert told.value.code == "bad-dump"
         archived(CUT)
-        with pytest.raises(wire.Refused, match="db: its dump"):
+        with pytest.raises(wire.Refused, match="db: its dump") as told:
             load(client, 3)
+        assert told.value.code == "bad-dump"
         archived(GOOD)
         facts = load(client, 4)
         assert (facts["tables"], facts["rows"]) == (1, 2)
@@ -141,8 +143,9 @@ def test_what_this_restore_did_not_make_is_never_touched(
         archived(GOOD)
         # As if its data had been there a minute before their container.
         monkeypatch.setattr(loading, "_CLOCKS_SECONDS", -3600.0)
-        with pytest.raises(wire.Refused, match="its data were there before this restore made it"):
+        with pytest.raises(wire.Refused, match="its data were there before this restore made it") as told:
             load(client, 2)
+        assert told.value.code == "engine"
         one.docker("rename", "db", "ours")
         one.docker("run", "--detach", "--name", "db", "--network", "none", "phpborg-test/plain:1", "sleep", "600")
         with pytest.raises(wire.Refused, match="db was not made by this restore"):

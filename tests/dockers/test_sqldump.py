@@ -114,3 +114,21 @@ def test_tables_of_mysql_are_counted_without_its_own_and_those_of_routines(size:
 )
 def test_words_of_a_server_lose_what_they_quote(words: str, shown: str) -> None:
     assert loading.without_data(words) == shown
+
+
+@pytest.mark.parametrize(
+    ("words", "lacks"),
+    [
+        ('ERROR:  could not extend file "base/5/16384": No space left on device', True),
+        ("ERROR:  out of memory", True),
+        ("FATAL:  terminating connection due to administrator command", True),
+        ("The table 'kettle' is full", True),
+        ("Error writing file '/tmp/x' (Errcode: 28 \"No space left on device\")", True),
+        ("Lost connection to server during query", True),
+        ('ERROR:  invalid input syntax for type integer: "no space left"', False),
+        ("You have an error in your SQL syntax; check near 'disk full' at line 1", False),
+        ('ERROR:  relation "public.t" already exists', False),
+    ],
+)
+def test_what_the_machine_lacks_is_no_fault_of_a_dump(words: str, lacks: bool) -> None:
+    assert loading.lacks_something(words) is lacks

@@ -32,6 +32,13 @@ _SHOWN = 300
 _SERVERS = ("postgres", "postmaster", "mysqld", "mariadbd")
 _REAPERS = ("docker-init", "tini", "dumb-init", "catatonit")
 _MYSQL = ["--user=root", "--batch", "--binary-mode", "--default-character-set=utf8mb4", "--max-allowed-packet=1G"]
+_LACKING = re.compile(
+    r"no space left|disk full|disk quota|table .* is full|out of (shared )?memory|errcode: (12|28|122)\b"
+    r"|error (12|28|122)\b|too many (connections|clients)|could not (extend|write)|shutting down|shutdown in progress"
+    r"|terminating connection|connection .*(lost|closed)|lost connection|gone away|recovery mode|starting up"
+    r"|input/output error|read-only file ?system|lock wait timeout|statement timeout|canceling statement",
+    re.IGNORECASE,
+)
 _NOT_SYSTEM = "({})".format(", ".join("'{}'".format(name) for name in SYSTEM))
 
 
@@ -193,7 +200,7 @@ class LoadDump(Kind):
 
             code = pour(self.engine, str(self._said["Id"]), command, chunks(), told.out, told.err, env)
         if code:
-            raise self._refused("its dump was refused: {}".format(self._why(code, told, passing)))
+            raise self._why(code, told, passing)
         return passing, told, stream.bytes
 
     def _command(self) -> Tuple[List[str], Dict[str, str]]:
@@ -218,28 +225,36 @@ class LoadDump(Kind):
             words += " / {} MiB".format(self._bytes >> 20)
         self.context.tell(step="load_dump", container=self._name, text=words, bytes=size, tables=passing.tables)
 
-    def _why(self, code: int, told: "_Told", passing: Passing) -> str:
+    def _why(self, code: int, told: "_Told", passing: Passing) -> wire.Refused:
+        words = "its dump was refused: {}"
         match = self._way.error.search(told.words)
         if match is None:
-            return "its client ended with {}".format(code)
-        line, words = int(match.group(1)), without_data(match.group(2))
-        return "line {} ({}): {}".format(line, passing.statement(line) or "?", words)
+            return self._refused(words.format("its client ended with {}".format(code)))
+        line, said = int(match.group(1)), without_data(match.group(2))
+        words = words.format("line {} ({}): {}".format(line, passing.statement(line) or "?", said))
+        return self._refused(words) if lacks_something(match.group(2)) else self._bad(words)
 
     def _check_all(self, passing: Passing, told: "_Told") -> None:
         """The dump was whole, and as much is there as it announced. Raises Refused."""
         if not passing.whole:
-            raise self._refused("its dump has no end: it was cut off")
+            raise self._bad("its dump has no end: it was cut off")
         tables = told.tables
         if self._kind == "mysql":
             rows = self._ask(self._way.tables) or [""]
-            tables = int(rows[0]) if rows[0].isdigit() else -1
+            if not rows[0].isdigit():
+                raise self._refused("its tables could not be counted")
+            tables = int(rows[0])
         if tables != passing.tables:
-            raise self._refused("{} tables are there, and its dump has {}".format(tables, passing.tables))
+            raise self._bad("{} tables are there, and its dump has {}".format(tables, passing.tables))
         if passing.rows is not None and told.rows != passing.rows:
-            raise self._refused("{} rows were taken, and its dump has {}".format(told.rows, passing.rows))
+            raise self._bad("{} rows were taken, and its dump has {}".format(told.rows, passing.rows))
 
-    def _refused(self, words: str) -> wire.Refused:
-        return wire.Refused("engine", "{}: {}".format(self._name, words))
+    def _refused(self, words: str, code: str = "engine") -> wire.Refused:
+        return wire.Refused(code, "{}: {}".format(self._name, words))
+
+    def _bad(self, words: str) -> wire.Refused:
+        """The dump itself is not good; all other refusals say nothing of it."""
+        return self._refused(words, "bad-dump")
 
     @staticmethod
     def undo(engine: Engine, record: Record) -> Optional[str]:
@@ -274,6 +289,11 @@ class _Told:
     def err(self, data: bytes) -> None:
         """More of its complaints; the last ones count."""
         self._words = (self._words + data)[-_WORDS:]
+
+
+def lacks_something(words: str) -> bool:
+    """Did a statement fail for what its server or the machine lacks? Another one may well take it."""
+    return _LACKING.search(re.sub(r"[\"'`«“][^\"'`»”]*[\"'`»”]", "…", words)) is not None
 
 
 def without_data(words: str) -> str:
