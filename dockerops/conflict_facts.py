@@ -143,16 +143,18 @@ def _torn(
     paths = [target.source for target in whole if not target.volume]
     # As plain files below another path.
     volumes |= {one.name for one in contents.volumes if one.path and any(inside(one.path, path) for path in paths)}
-    starts = options.start == "former"
-    return from_dumps.decide(contents, made, frozenset(volumes), paths, starts=starts, as_it_lay=options.as_it_lay)
+    around = frozenset(target.volume or target.source for target in whole if not target.whole)
+    starts, lay = options.start == "former", options.as_it_lay
+    return from_dumps.decide(contents, made, frozenset(volumes), paths, starts=starts, as_it_lay=lay, around=around)
 
 
 def _without(target: Target, torn: tuple[Torn, ...]) -> Target:
     """The same, but for the data of databases that come back from their dumps."""
     loaded = [one for one in torn if one.is_loaded]
     if target.volume:
-        empty = any(target.volume in one.volumes for one in loaded)
-        return replace(target, without=(target.source,)) if empty else target
+        below = {one.below.get(target.volume, "") for one in loaded if target.volume in one.volumes}
+        part = () if "" in below else tuple(sorted(posixpath.join(target.source, one) for one in below))
+        return replace(target, without=part or (target.source,)) if below else target
     places = sorted({path for one in loaded for path in one.paths if inside(path, target.source)})
     outermost = [path for path in places if not any(path != other and inside(path, other) for other in places)]
     return replace(target, without=tuple(outermost)) if outermost else target

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from dockerops import conflicts, ordering
+from dockerops import conflicts, from_dumps, ordering
 from dockerops.choice import Choice
 from dockerops.compose_edits import Rewriting, rewriting
 from dockerops.conflict_facts import ALWAYS, Situation, Target, situation
@@ -349,7 +349,7 @@ def _why_exchanged(target: Target) -> str:
         return "path"
     if target.items is not None:
         return "files"
-    if target.without:
+    if target.without == (target.source,):
         return "new_empty" if target.made else "empty"
     return "held" if target.held else "new" if target.made else "volume"
 
@@ -376,10 +376,12 @@ def _notes(facts: Situation, files: Rewriting) -> Iterator[Note]:
     if left and any(one.container in facts.selected.container_names for one in facts.contents.dumps):
         yield Note("dumps", {"count": left, "path": f"{PLACE}/dumps"})
     for torn in facts.torn:
-        name, lies = facts.names.container(torn.dump.container), ", ".join((*torn.volumes, *torn.paths)) or "–"
+        name, lies = facts.names.container(torn.dump.container), ", ".join(torn.places) or "–"
         yield Note(
             f"torn_{torn.reason or 'loaded'}", {"name": name, "places": lies, "path": f"{PLACE}/{torn.dump.path}"}
         )
+    for failed in from_dumps.undumped(facts.contents, facts.created):
+        yield Note("torn_not_dumped", {"name": facts.names.container(failed)})
     for one in facts.created:
         if one.state not in _STARTED and options.start == "former":
             yield Note("not_started", {"name": facts.names.container(one.name), "state": one.state})

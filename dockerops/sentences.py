@@ -150,7 +150,8 @@ NOTES = {
     "dumps": gettext_noop("The archive also holds {count} database dumps below {path}; this plan does not load them."),
     "torn_loaded": gettext_noop(
         "The database of {name} comes back from its dump: its data ({places}) were copied while it was running, so "
-        "only the dump is consistent. They are not put back."
+        "only the dump is consistent. They are not put back, nor are configuration files among them (postgresql.conf, "
+        "pg_hba.conf, what ALTER SYSTEM set): those are not in a dump."
     ),
     "torn_chosen": gettext_noop(
         "The database of {name} gets its data ({places}) as they lay, as was chosen. They were copied while it was "
@@ -174,6 +175,15 @@ NOTES = {
     ),
     "torn_kept": gettext_noop(
         "The dump {path} of {name} is not loaded: {places} would have to begin empty, and are not wholly restored."
+    ),
+    "torn_inside": gettext_noop(
+        "The database of {name} gets its data ({places}) as they lay, copied while it was running: what they replace "
+        "is kept in the same directory, and no database is initialised where something lies. Its dump is {path} in the "
+        "archive."
+    ),
+    "torn_not_dumped": gettext_noop(
+        "There is no dump of the database of {name}: it failed when the archive was made. What is put back of "
+        "its data was copied while it was running: it may not start from it."
     ),
     "torn_other_engine": gettext_noop(
         "The database of {name} gets its data ({places}) as they lay, copied while it was running. phpBorg does not "

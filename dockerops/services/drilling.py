@@ -38,7 +38,7 @@ from dockerops.services.restore_run import PHASES, _words
 from phpborg.errors import PhpBorgError
 from phpborg.tasks.leases import new_token
 from recovery.services import drills
-from servers.errors import DockerRefused, RemotePathMissing
+from servers.errors import DockerRefused, DumpRefused, RemotePathMissing
 from servers.services.ways import open_way
 from servers.transport.base import Link
 
@@ -226,16 +226,16 @@ class DrillRun:
             raise WrongImage(error.detail, container=sentences.shown(user), image=image) from error
         if step.op == "create_container" and isinstance(error, RemotePathMissing):
             raise NotWhole(str(error), count=1, subjects=name) from error
-        if step.op == "load_dump" and isinstance(error, DockerRefused):
-            self._last(new)
-            disproved = drill_judging.reading_disproves(error.detail)
-            raise (DumpNotLoaded if disproved else NotJudged)(error.detail[:8000], container=name) from error
-        if step.op not in ("start", "healthy") or not isinstance(error, DockerRefused):
+        if step.op not in ("start", "load_dump", "healthy") or not isinstance(error, DockerRefused):
             raise error
         row = self._last(new)
         if one is not None and self._needs_left(one):
             self.excused.add(new)
             return
+        if step.op == "load_dump":
+            # Only what its own server says of the dump: an end for want of memory or room is the machine's.
+            kind = DumpNotLoaded if isinstance(error, DumpRefused) else NotJudged
+            raise kind(error.detail[:8000], container=name) from error
         raise self._end_of(one, name, error.detail, row) from error
 
     def _end_of(

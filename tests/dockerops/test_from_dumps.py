@@ -155,7 +155,43 @@ def test_the_directory_that_postgresql_is_told_goes_before_the_usual_one():
     raw = dumped()
     raw["containers"][0]["create"]["Env"].append("PGDATA=/data/pg")
     raw["containers"][0]["mounts"][0]["destination"] = "/data"
-    assert steps(plan(PROJECT, raw=raw), "load_dump")
+    made = plan(PROJECT, raw=raw)
+    assert steps(made, "load_dump")
+    # What lies beside it is in no dump.
+    (extract,) = [step for step in made.steps if step.params.get("without")]
+    assert extract.params["without"] == [f"{DATA}/pg"]
+    assert torn(made)["torn_loaded"]["places"] == "kiosk_data/pg"
+    (back,) = [step for step in made.steps if step.op == "exchange" and step.params["target"] == DATA]
+    assert back.why == "volume"
+    mount = {"type": "bind", "name": None, "source": "/opt/app/data", "destination": "/data", "writable": True}
+    raw["containers"][0]["mounts"] = [mount]
+    (extract,) = [step for step in plan(PROJECT, raw=raw).steps if step.params.get("without")]
+    assert extract.params["without"] == ["/opt/app/data/pg"]
+
+
+def test_no_database_is_initialised_in_a_volume_in_whose_top_something_else_lies():
+    raw, there = dumped(), sample.there()
+    nfs = {"type": "nfs", "device": ":/export/data", "o": "addr=192.0.2.4,rw"}
+    next(one for one in raw["volumes"] if one["name"] == "kiosk_data").update(options=nfs)
+    known = next(one for one in there["volumes"] if one["name"] == "kiosk_data")
+    known.update(options=nfs, option_names=sorted(nfs))
+    made = plan(PROJECT, there=there, raw=raw)
+    assert "hold_volume" in [step.op for step in made.steps]
+    assert list(torn(made)) == ["torn_inside"]
+    assert not steps(made, "load_dump")
+    # In a directory below the top it is alone.
+    raw["containers"][0]["create"]["Env"].append("PGDATA=/var/lib/postgresql/data/pg")
+    made = plan(PROJECT, there=there, raw=raw)
+    assert list(torn(made)) == ["torn_loaded"]
+
+
+def test_a_dump_that_failed_is_told_unless_its_container_rested():
+    raw = dumped()
+    raw["dumps"] = []
+    raw["not_included"] = [{"kind": "dump", "name": "kiosk_db_1", "reason": "exit 1"}]
+    assert list(torn(plan(PROJECT, raw=raw))) == ["torn_not_dumped"]
+    raw["quiesced"] = sample.manifest()["quiesced"]
+    assert torn(plan(PROJECT, raw=raw)) == {}
 
 
 def test_what_comes_empty_counts_as_its_directory_alone():

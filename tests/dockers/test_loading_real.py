@@ -124,9 +124,11 @@ def test_a_refused_statement_is_named_without_data_and_the_dump_can_be_loaded_ag
         with pytest.raises(wire.Refused, match=r"line 6 \(COPY public\.t\): error 22P02, a value has not") as told:
             load(client, 2)
         assert "canary" not in told.value.message
+        assert told.value.code == "bad-dump"
         archived(CUT)
-        with pytest.raises(wire.Refused, match="db: its dump"):
+        with pytest.raises(wire.Refused, match="db: its dump") as told:
             load(client, 3)
+        assert told.value.code == "bad-dump"
         archived(GOOD)
         facts = load(client, 4)
         assert (facts["tables"], facts["rows"]) == (1, 2)
@@ -159,8 +161,9 @@ def test_what_this_restore_did_not_make_is_never_touched(
         archived(GOOD)
         # As if its data had been there a minute before their container.
         monkeypatch.setattr(loading, "_CLOCKS_SECONDS", -3600.0)
-        with pytest.raises(wire.Refused, match="its data were there before this restore made it"):
+        with pytest.raises(wire.Refused, match="its data were there before this restore made it") as told:
             load(client, 2)
+        assert told.value.code == "engine"
         one.docker("rename", "db", "ours")
         one.docker("run", "--detach", "--name", "db", "--network", "none", "phpborg-test/plain:1", "sleep", "600")
         with pytest.raises(wire.Refused, match="db was not made by this restore"):
@@ -194,6 +197,8 @@ CREATE DATABASE `shop`;
 USE `shop`;
 CREATE TABLE `kettle` (`n` int);
 INSERT INTO `kettle` VALUES (1),(2);
+CREATE TABLE `price` (`n` int) WITH SYSTEM VERSIONING;
+CREATE SEQUENCE `bill` start with 1;
 {more}-- Dump completed on 2026-11-27
 """
 
@@ -217,10 +222,10 @@ def test_mariadb_is_loaded_and_a_refused_statement_is_named(
         do(client, TOKEN, 1, "start", {"container": "db"})
         archived(DUMP_OF_MARIADB.format(more="INSERT INTO `kettle` VALUES ('canary-row');\n"))
         with pytest.raises(
-            wire.Refused, match=r"line 6 \(INSERT INTO `kettle`\): error 1366 \(\w{5}\), a value has not"
+            wire.Refused, match=r"line 8 \(INSERT INTO `kettle`\): error 1366 \(\w{5}\), a value has not"
         ) as told:
             load(client, 2, "mysql")
         assert "canary" not in told.value.message
         archived(DUMP_OF_MARIADB.format(more=""))
-        assert load(client, 3, "mysql")["tables"] == 1
+        assert load(client, 3, "mysql")["tables"] == 2
     assert restoring.rollback(str(one.socket), TOKEN)["problems"] == []

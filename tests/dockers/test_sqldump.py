@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from servers.remote.dockers import loading
 from servers.remote.dockers.sqldump import Passing
 
 POSTGRESQL = b'''--
@@ -114,3 +115,12 @@ def test_tables_of_mysql_are_counted_without_its_own_and_those_of_routines(size:
     assert passed(passing, MYSQL, size) == MYSQL
     assert (passing.tables, passing.rows, passing.whole) == (2, None, True)
     assert passing.statement(9) == "INSERT INTO `t`"
+
+
+@pytest.mark.parametrize(
+    ("number", "lacks"),
+    [("53100", True), ("53200", True), ("57P01", True), ("1114", True), ("2013", True), ("28", True)]
+    + [("22P02", False), ("42P07", False), ("1064", False), ("1062", False), ("28000", False)],
+)
+def test_what_the_machine_lacks_is_no_fault_of_a_dump(number: str, lacks: bool) -> None:
+    assert loading.lacks_something(number) is lacks

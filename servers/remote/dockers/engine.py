@@ -73,7 +73,9 @@ class _Socket(socket.socket):
         view = memoryview(data)
         while view:
             self._until(write=True)
-            view = view[self.send(view[:_CHUNK]) :]
+            # There is room for something, but maybe not for all of it: the rest is not waited for in the kernel.
+            with suppress(BlockingIOError):
+                view = view[self.send(view[:_CHUNK], socket.MSG_DONTWAIT) :]
 
 
 class _Connection(http.client.HTTPConnection):

@@ -66,6 +66,9 @@ _MEANINGS = {
 _SERVERS = ("postgres", "postmaster", "mysqld", "mariadbd")
 _REAPERS = ("docker-init", "tini", "dumb-init", "catatonit")
 _MYSQL = ["--user=root", "--batch", "--binary-mode", "--default-character-set=utf8mb4", "--max-allowed-packet=1G"]
+# Room, memory, connections, locks, a server that ends: SQLSTATE's classes, and MySQL's own numbers.
+_LACKING_CLASSES = ("08", "53", "57", "55P03", "58030", "25006")
+_LACKING = frozenset("3 20 28 1021 1030 1037 1038 1040 1041 1053 1114 1205 1206 1290 1317 2006 2013".split())
 _NOT_SYSTEM = "({})".format(", ".join("'{}'".format(name) for name in SYSTEM))
 
 
@@ -102,8 +105,9 @@ _WAYS = {
         age="SHOW GLOBAL STATUS LIKE 'Uptime'",
         made="SELECT UNIX_TIMESTAMP(MIN(create_time)) FROM information_schema.tables WHERE table_schema = 'mysql'",
         clear=[],
-        tables="SELECT COUNT(*) FROM information_schema.tables WHERE table_type = 'BASE TABLE' AND table_schema NOT IN "
-        + _NOT_SYSTEM,
+        # A sequence is none: its dump makes it by a statement of its own.
+        tables="SELECT COUNT(*) FROM information_schema.tables "
+        "WHERE table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND table_schema NOT IN " + _NOT_SYSTEM,
         error=re.compile(
             r"^ERROR (?P<code>[0-9]{1,5}(?: \([0-9A-Z]{5}\))?) at line (?P<line>[0-9]{1,12})\b", re.MULTILINE
         ),
@@ -235,7 +239,7 @@ class LoadDump(Kind):
 
             code = pour(self.engine, str(self._said["Id"]), command, chunks(), told.out, told.err, env)
         if code:
-            raise self._refused("its dump was refused: {}".format(self._why(code, told, passing)))
+            raise self._why(code, told, passing)
         return passing, told, stream.bytes
 
     def _command(self) -> Tuple[List[str], drilling.Env]:
@@ -263,30 +267,38 @@ class LoadDump(Kind):
             words += " / {} MiB".format(self._bytes >> 20)
         self.context.tell(step="load_dump", container=self._name, text=words, bytes=size, tables=passing.tables)
 
-    def _why(self, code: int, told: "_Told", passing: Passing) -> str:
+    def _why(self, code: int, told: "_Told", passing: Passing) -> wire.Refused:
+        words = "its dump was refused: {}"
         match = self._way.error.search(told.words)
         if match is None:
-            return "its client ended with {}".format(code)
-        line, number = int(match.group("line")), match.group("code")
-        meaning = _MEANINGS.get(number.partition(" ")[0])
-        words = "error {}".format(number) + (", " + meaning if meaning else "")
-        return "line {} ({}): {}".format(line, passing.statement(line) or "?", words)
+            return self._refused(words.format("its client ended with {}".format(code)))
+        line, number = int(match.group("line")), match.group("code").partition(" ")[0]
+        meaning = _MEANINGS.get(number)
+        said = "error {}".format(match.group("code")) + (", " + meaning if meaning else "")
+        words = words.format("line {} ({}): {}".format(line, passing.statement(line) or "?", said))
+        return self._refused(words) if lacks_something(number) else self._bad(words)
 
     def _check_all(self, passing: Passing, told: "_Told") -> None:
         """The dump was whole, and as much is there as it announced. Raises Refused."""
         if not passing.whole:
-            raise self._refused("its dump has no end: it was cut off")
+            raise self._bad("its dump has no end: it was cut off")
         tables = told.tables
         if self._kind == "mysql":
             counted = drilling._number((self._ask(self._way.tables, seconds=_COUNT_SECONDS) or [""])[0])
-            tables = -1 if counted is None else counted
+            if counted is None:
+                raise self._refused("its tables could not be counted")
+            tables = counted
         if tables != passing.tables:
-            raise self._refused("{} tables are there, and its dump has {}".format(tables, passing.tables))
+            raise self._bad("{} tables are there, and its dump has {}".format(tables, passing.tables))
         if passing.rows is not None and told.rows != passing.rows:
-            raise self._refused("{} rows were taken, and its dump has {}".format(told.rows, passing.rows))
+            raise self._bad("{} rows were taken, and its dump has {}".format(told.rows, passing.rows))
 
-    def _refused(self, words: str) -> wire.Refused:
-        return wire.Refused("engine", "{}: {}".format(self._name, words))
+    def _refused(self, words: str, code: str = "engine") -> wire.Refused:
+        return wire.Refused(code, "{}: {}".format(self._name, words))
+
+    def _bad(self, words: str) -> wire.Refused:
+        """The dump itself is not good; all other refusals say nothing of it."""
+        return self._refused(words, "bad-dump")
 
     @staticmethod
     def undo(engine: Engine, record: Record) -> Optional[str]:
@@ -322,6 +334,11 @@ class _Told:
     def err(self, data: bytes) -> None:
         """More of its complaints; the last ones count."""
         self._words = (self._words + data)[-_WORDS:]
+
+
+def lacks_something(number: str) -> bool:
+    """Did a statement fail for what its server or the machine lacks? Another one may well take it."""
+    return number in _LACKING or (len(number) == 5 and number.startswith(_LACKING_CLASSES))
 
 
 def is_final(said: Table) -> bool:
