@@ -20,11 +20,13 @@ from servers.remote.dockers.sqldump import Passing
 def why(kind: str, words: str) -> str:
     """The reason that is told when the client ended with 3 after these words."""
     step = loading.LoadDump.__new__(loading.LoadDump)
-    step._way = loading._WAYS[kind]
+    step._way, step._name = loading._WAYS[kind], "db"
     told, passing = loading._Told(), Passing(kind)
     told.err(words.encode())
     passing.feed(b"CREATE TABLE t (n int);\n")
-    return step._why(3, told, passing)
+    message = step._why(3, told, passing).message
+    assert message.startswith("db: its dump was refused: ")
+    return message.partition("refused: ")[2]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +104,7 @@ def test_an_answer_of_a_fake_client_that_is_no_number_is_none(
     passing = Passing("mysql")
     passing.feed(b"-- Dump completed\n")
     if kind == "mysql":
-        with pytest.raises(wire.Refused, match="-1 tables are there"):
+        with pytest.raises(wire.Refused, match="its tables could not be counted"):
             step._check_all(passing, loading._Told())
     told = loading._Told()
     told.out(b"COPY " + answer.encode() + b"\nCOPY 3\n")
