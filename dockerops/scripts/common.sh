@@ -218,6 +218,12 @@ hold_volume() {
     for one in /usr /lib /lib32 /lib64 /libx32; do
         [ ! -d "$one" ] || words+=(--mount "type=bind,source=$one,target=$one,readonly")
     done
+    # What is there already is not ours to remove: somebody else's, or this script's that runs twice.
+    if d container inspect "$holder" >/dev/null 2>&1 || { [ ${#HELD[@]} = 0 ] && d image inspect "$HOLDER" >/dev/null 2>&1; }; then
+        printf 'A container %s or an image %s is there already: this script runs, or was ended in the middle. Remove them when it does not run.\n' \
+            "$holder" "$HOLDER" >&2
+        return 1
+    fi
     # One image for all of them: another of its name would leave the first without one.
     if [ ${#HELD[@]} = 0 ]; then
         remember remove image "$HOLDER"

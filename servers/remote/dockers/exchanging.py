@@ -98,12 +98,12 @@ class Exchange(Kind):
         ours = {staging.staging_name(self.context.token), keeping.name_of(self.context.token)}
         source = below.opened_below(self._source, staged)
         try:
-            coming = set(tree.names(source)) - ours
+            coming = {name for name in tree.names(source) if name not in ours and not keeping.is_of_a_restore(name)}
         finally:
             os.close(source)
         target, _ = tree.walk_to(self._target)
         try:
-            there = set(tree.names(target)) - ours
+            there = {name for name in tree.names(target) if name not in ours and not keeping.is_of_a_restore(name)}
         finally:
             os.close(target)
         # An own directory of a filesystem stays where it is.

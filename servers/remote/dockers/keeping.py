@@ -6,6 +6,7 @@ descriptors, so that no link on the way is followed.
 
 import errno
 import os
+import re
 import stat
 from contextlib import suppress
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
@@ -15,6 +16,7 @@ from ..snapshots.tools import is_own
 from . import owners
 
 PREFIX = b".phpborg-"
+_OF_RESTORES = re.compile(rb"\.phpborg-(?:restore-[0-9a-f]{16}|[0-9a-f]{16}|kept-[0-9a-f]{8})")
 NEW, OLD, OTHER = b".new", b".old", b".other"
 Table = Dict[str, Any]
 
@@ -39,6 +41,11 @@ class Mark(NamedTuple):
 def name_of(token: str) -> bytes:
     """The name of a restore's keeping directory."""
     return PREFIX + token.encode("ascii")
+
+
+def is_of_a_restore(name: bytes) -> bool:
+    """Does some restore keep or extract under this name, by the worker or by a script? It is no content of a place."""
+    return _OF_RESTORES.fullmatch(name) is not None
 
 
 def split(path: bytes) -> Tuple[bytes, bytes]:
