@@ -246,7 +246,7 @@ class OptionsForm(forms.Form):
         widget=forms.RadioSelect,
         choices=[
             ("aside", gettext_lazy("Keep it aside: can be rolled back by one click, until the time below is over")),
-            ("archive", gettext_lazy("Keep it aside, and put its files into an archive first, which stays")),
+            ("archive", gettext_lazy("Keep it aside, and put its files into an archive first, which goes with it")),
             ("none", gettext_lazy("None: gone after success")),
         ],
         help_text=gettext_lazy("A restore that fails is undone in any case."),
