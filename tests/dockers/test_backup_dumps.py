@@ -364,6 +364,7 @@ def test_a_dump_by_a_fake_that_is_not_waited_for_is_ended(backup: Backup, engine
 
 
 def test_a_dump_by_a_fake_never_fills_the_disk(backup: Backup, engine, liar, place):
+    """Case 111: a failure after the stop brings all back."""
     (place / "do").write_text("exec dd if=/dev/zero bs=1M count=100 status=none\n")
     run(engine, "app")
     backing.KEPT.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -377,3 +378,4 @@ def test_a_dump_by_a_fake_never_fills_the_disk(backup: Backup, engine, liar, pla
     finally:
         subprocess.run(["umount", str(backing.KEPT)], check=True)
     assert status(engine, "app") == "running"
+    assert inspected(engine, "app")["State"]["FinishedAt"] > "2000"  # it was stopped

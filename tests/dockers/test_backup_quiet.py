@@ -103,17 +103,6 @@ def test_a_task_of_swarm_is_refused_with_the_reason_before_anything_is_touched(b
     backup.is_gone()
 
 
-def test_a_failure_after_the_stop_brings_all_back(backup: Backup, engine):
-    """Case 111: here the dump fails, which comes after it."""
-    run(engine, "app")
-    run(engine, "db", "--env", "POSTGRES_PASSWORD=x")
-    with pytest.raises(errors.SnapshotFailed, match="db has none of pg_dumpall"):
-        backup.make(quiesce=[quiet("app", "stop")], dumps=[{"container": "db", "engine": "postgresql"}])
-    assert status(engine, "app") == "running"
-    assert inspected(engine, "app")["State"]["FinishedAt"] > "2000"  # it was stopped
-    backup.is_gone()
-
-
 def test_a_container_made_anew_meanwhile_is_told_and_left_alone(backup: Backup, engine, place: Path):
     """Case 113."""
     (place / "docker-compose.yml").write_text(
