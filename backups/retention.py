@@ -221,7 +221,8 @@ def _standing(ordered: Sequence[Candidate], rule: Rule, zone: ZoneInfo) -> list[
 
 def _oldest(ordered: Sequence[Candidate]) -> Candidate | None:
     good = [one for one in ordered if one.is_good]
-    return (good or list(ordered) or [None])[-1]
+    among = good or ordered
+    return among[-1] if among else None
 
 
 def _shielded(ordered: Sequence[Candidate]) -> Iterator[tuple[Candidate, Shield]]:

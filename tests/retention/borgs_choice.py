@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections import namedtuple
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from borg.helpers import misc
 
@@ -29,7 +29,7 @@ class Clock(datetime):
 
 def moment(seconds):
     """As this version of Borg writes its times: 1.2 without a zone, later with one."""
-    aware = datetime.fromtimestamp(seconds, timezone.utc)
+    aware = datetime.fromtimestamp(seconds, UTC)
     return aware if AWARE else aware.replace(tzinfo=None)
 
 
@@ -52,7 +52,7 @@ def aware():
     """Does it compare aware times?"""
     misc.datetime = Clock
     try:
-        misc.prune_within([One("x", datetime.now(timezone.utc))], 1, {})
+        misc.prune_within([One("x", datetime.now(UTC))], 1, {})
     except TypeError:
         return False
     return True
