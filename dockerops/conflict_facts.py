@@ -5,9 +5,11 @@ from __future__ import annotations
 import ipaddress
 import posixpath
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from dockerops import from_dumps
 from dockerops.choice import Choice
+from dockerops.from_dumps import Torn
 from dockerops.inventory import Inventory, NetworkThere, Place, Running, VolumeThere
 from dockerops.manifest import MANIFEST, Container, Contents, Network, Volume
 from dockerops.naming import Names, base_of, files_only, names_for
@@ -24,7 +26,9 @@ class Target:
     """One thing that is put in place: `source` of the archive at `path`, by way of a private directory in `stage`.
 
     `volume` is the volume's name in the archive, empty for files outside of volumes. `whole`, `items`: see
-    docs/docker-plan.md. `made`: the volume is created first.
+    docs/docker-plan.md. `made`: the volume is created first. `held`: it has to be held mounted meanwhile. `without`:
+    directories of the archive, itself or inside of it, that are put back empty. `bytes` counts what is in them: a
+    database will need about as much.
     """
 
     source: str
@@ -35,6 +39,8 @@ class Target:
     items: tuple[str, ...] | None = None
     made: bool = False
     bytes: int | None = None
+    held: bool = False
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,7 @@ class Situation:
     created: tuple[Container, ...] = ()  # containers that are made anew
     replaced: tuple[Running, ...] = ()  # those that are set aside for them
     users: tuple[tuple[Running, Target], ...] = field(default=())  # active ones that use what is replaced
+    torn: tuple[Torn, ...] = ()  # databases that were dumped while their data were read
     own: bool = False  # by our records, not by the manifest's: the archive is of the server that it goes to
 
     @property
@@ -97,6 +104,8 @@ def situation(
         *_volume_targets(contents, there, selected, names, options, volumes),
         *_paths(contents, there, selected, names),
     )
+    torn = _torn(contents, options, made, targets, volumes)
+    targets = tuple(_without(target, torn) for target in targets)
     new_names = {names.container(one.name) for one in made}
     replaced = tuple(one for one in there.containers if one.name in new_names)
     return Situation(
@@ -115,8 +124,40 @@ def situation(
         created=made,
         replaced=replaced,
         users=tuple(_users(there, names, targets, new_names)),
+        torn=torn,
         own=own,
     )
+
+
+def _torn(
+    contents: Contents,
+    options: Options,
+    made: tuple[Container, ...],
+    targets: tuple[Target, ...],
+    new: tuple[Volume, ...],
+) -> tuple[Torn, ...]:
+    """What becomes of databases that were dumped while they ran."""
+    whole = [target for target in targets if target.items is None]
+    volumes = {target.volume for target in whole if target.volume}
+    volumes |= {one.name for one in new if not one.path and not one.is_elsewhere}
+    paths = [target.source for target in whole if not target.volume]
+    # As plain files below another path.
+    volumes |= {one.name for one in contents.volumes if one.path and any(inside(one.path, path) for path in paths)}
+    around = frozenset(target.volume or target.source for target in whole if not target.whole)
+    starts, lay = options.start == "former", options.as_it_lay
+    return from_dumps.decide(contents, made, frozenset(volumes), paths, starts=starts, as_it_lay=lay, around=around)
+
+
+def _without(target: Target, torn: tuple[Torn, ...]) -> Target:
+    """The same, but for the data of databases that come back from their dumps."""
+    loaded = [one for one in torn if one.is_loaded]
+    if target.volume:
+        below = {one.below.get(target.volume, "") for one in loaded if target.volume in one.volumes}
+        part = () if "" in below else tuple(sorted(posixpath.join(target.source, one) for one in below))
+        return replace(target, without=part or (target.source,)) if below else target
+    places = sorted({path for one in loaded for path in one.paths if inside(path, target.source)})
+    outermost = [path for path in places if not any(path != other and inside(path, other) for other in places)]
+    return replace(target, without=tuple(outermost)) if outermost else target
 
 
 def _freed(contents: Contents, there: Inventory, agreed: frozenset[str]) -> list[str]:
@@ -228,7 +269,42 @@ def _volume_targets(
     rows = [one for one in contents.volumes if one.name in wanted and one.path]
     if files_only(selected, options):
         return [_as_files(one, selected, options) for one in rows]
-    return [_volume_target(one, there, selected, names, one.name in made) for one in rows if not one.is_elsewhere]
+    return [
+        _held_target(one, there, selected, names, one.name in made)
+        if one.is_elsewhere
+        else _volume_target(one, there, selected, names, one.name in made)
+        for one in rows
+        if not one.is_elsewhere or not why_unfilled(one, there, names)
+    ]
+
+
+def why_unfilled(one: Volume, there: Inventory, names: Names) -> str:
+    """Why the content of a volume that is elsewhere is not put back; "" for one that is held mounted and filled.
+
+    "memory": it is lost anyway. "read_only". "shared": under another name it leads to the same place as the original.
+    "plugin": its driver tells only while it is mounted where it is, and a plan names that before.
+    """
+    if one.is_in_memory:
+        return "memory"
+    if one.read_only:
+        return "read_only"
+    if names.volume(one.name) != one.name:
+        return "shared"
+    return "" if _held_path(one, there, names) else "plugin"
+
+
+def _held_path(one: Volume, there: Inventory, names: Names) -> str:
+    known = there.volume(names.volume(one.name))
+    if one.driver == "local":
+        return (known.mountpoint if known else "") or f"{data_root(there)}/volumes/{names.volume(one.name)}/_data"
+    return known.mountpoint if known and known.mountpoint.startswith("/") else ""
+
+
+def _held_target(one: Volume, there: Inventory, selected: Selected, names: Names, made: bool) -> Target:
+    """What is extracted, and what was there, lies in the volume itself: it is a filesystem of its own."""
+    path = _held_path(one, there, names)
+    items = selected.files.get(one.name)
+    return Target(one.path or "", path, path, one.name, False, items, made, one.size_bytes, held=True)
 
 
 def _as_files(one: Volume, selected: Selected, options: Options) -> Target:

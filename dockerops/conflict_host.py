@@ -66,7 +66,7 @@ def _is_restored(facts: Situation, path: str) -> bool:
 
 
 def _is_filled(facts: Situation, volume: Volume) -> bool:
-    return any(target.volume == volume.name and target.items is None for target in facts.targets)
+    return any(target.volume == volume.name and target.items is None and not target.held for target in facts.targets)
 
 
 def volumes(facts: Situation) -> Iterator[Conflict]:

@@ -148,6 +148,10 @@ def reserve_of(needed: int, total: int | None) -> int:
 
 def room(facts: Situation, target: Target) -> tuple[str, int | None]:
     """(the filesystem, its free bytes) where this one is extracted."""
+    if target.held:
+        now = facts.place(target.path)
+        # Unless somebody has it mounted now, what is there is another filesystem.
+        return (now.device, now.free_bytes) if now.mountpoint == target.path else (target.path, None)
     for path in (target.path, target.stage):
         place = facts.there.paths.get(path)
         if place is not None and place.free_bytes is not None:

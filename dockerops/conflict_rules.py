@@ -7,7 +7,16 @@ from collections.abc import Iterable, Iterator
 
 from dockerops import ordering
 from dockerops.conflict import Conflict
-from dockerops.conflict_facts import Situation, Target, network_names, network_there, overlap, uses, volume_there
+from dockerops.conflict_facts import (
+    Situation,
+    Target,
+    network_names,
+    network_there,
+    overlap,
+    uses,
+    volume_there,
+    why_unfilled,
+)
 from dockerops.inventory import Listening, NetworkThere, Published, Running, VolumeThere
 from dockerops.manifest import MANIFEST, Container, Network, Volume
 from dockerops.naming import BESIDE, files_only, problems
@@ -228,6 +237,8 @@ def volumes(facts: Situation) -> Iterator[Conflict]:
             words: Words = {"name": there.name, "count": len(target.items or ())}
             yield Conflict(kind, "stop", there.name, words, f"volume:{there.name}")
             yield from _shared(facts, target, there.name, there.project)
+        if target.held:
+            yield _held(facts, target)
     for name, container in facts.missing_volumes:
         yield Conflict("volume_missing", "block", name, {"name": name, "container": container})
     for one in facts.contents.volumes:
@@ -249,8 +260,29 @@ def _volume(facts: Situation, one: Volume) -> Iterator[Conflict]:
         yield Conflict("volume_device", "block", name, found)
     if one.path is None:
         yield Conflict("volume_empty", "warn", name, {"name": name, "reason": one.problem or "…"})
-    elif one.is_elsewhere and not any(target.source == one.path for target in facts.targets):
-        yield Conflict("volume_elsewhere", "stop", name, {"name": name, "path": one.path}, f"unfilled:{name}")
+    elif one.is_elsewhere and not files_only(facts.selected, facts.options):
+        kind = _UNFILLED.get(why_unfilled(one, facts.there, facts.names))
+        if kind is not None:
+            yield Conflict(kind, "stop", name, {"name": name, "driver": one.driver}, f"unfilled:{name}")
+
+
+# Content that is not put back, by the reason.
+_UNFILLED = {
+    "memory": "volume_memory",
+    "read_only": "volume_read_only",
+    "shared": "volume_same_place",
+    "plugin": "volume_elsewhere",
+}
+
+
+def _held(facts: Situation, target: Target) -> Conflict:
+    """Filled while a container of ours holds it mounted. What lies there is replaced, also of a volume that is new."""
+    known = facts.contents.volume(target.volume) or Volume("")
+    name = facts.shown_volume(target)
+    words: Words = {"name": name, "kind": known.filesystem or known.driver}
+    if target.made:
+        return Conflict("volume_behind", "stop", name, words, f"volume:{name}")
+    return Conflict("volume_held", "warn", name, words)
 
 
 def _lies_elsewhere(facts: Situation, one: Volume, there: VolumeThere) -> bool:

@@ -54,8 +54,24 @@ CONFLICTS = {
     "volume_device": gettext_noop("The volume {name} is here, but its files lie in {there} instead of {wanted}."),
     "volume_empty": gettext_noop("The archive does not hold the content of the volume {name}: {reason}"),
     "volume_elsewhere": gettext_noop(
-        "The content of the volume {name} lies behind its driver and is not put back: the volume is created if it is "
-        "missing, and holds what its driver shows."
+        "The content of the volume {name} is not put back: its driver {driver} tells where it is only while it is "
+        "mounted. The volume is created if it is missing, and holds what its driver shows."
+    ),
+    "volume_memory": gettext_noop(
+        "The volume {name} is in memory: what it held is not put back, since it is empty whenever it is used anew."
+    ),
+    "volume_read_only": gettext_noop("The volume {name} can only be read: its content is not put back."),
+    "volume_same_place": gettext_noop(
+        "The volume {name} would lead to the same place as the original, so its content is not put back: the copy "
+        "and the original would share it."
+    ),
+    "volume_behind": gettext_noop(
+        "The volume {name} leads to a place of its own ({kind}), also when it is created: what lies there would be "
+        "replaced, for everybody who uses it, on other machines, too."
+    ),
+    "volume_held": gettext_noop(
+        "The volume {name} ({kind}) is mounted by a container of ours while it is filled, and what it holds is kept "
+        "aside inside it. If it cannot be mounted or written, the restore ends before anything is stopped."
     ),
     "volume_shared": gettext_noop("The volume {name} is also used by {other} (container {container})."),
     "shared_with_original": gettext_noop("{name} would use {used} together with what uses it now."),
@@ -135,8 +151,17 @@ REMEDIES = {
     "volume_differs": gettext_noop("Restore under another project name, or remove the volume first."),
     "volume_device": gettext_noop("Restore under another project name, or remove the volume first; its files stay."),
     "volume_elsewhere": gettext_noop(
-        "Agree that it is not filled; restore {path} to another path and copy it into the volume."
+        "Agree that it is not filled, restore its content to another path and copy it in while it is mounted."
     ),
+    "volume_memory": gettext_noop("Agree that it begins empty."),
+    "volume_read_only": gettext_noop("Agree that it is not filled: put its content where it comes from."),
+    "volume_same_place": gettext_noop(
+        "Agree that it is not filled, or give the volume another place by hand after the restore."
+    ),
+    "volume_behind": gettext_noop(
+        "Agree that it is replaced, or leave the volume out. What was there is kept aside inside it."
+    ),
+    "volume_held": gettext_noop("If its place cannot be reached now, leave the volume out."),
     "volume_shared": gettext_noop("Agree that it is replaced for all who use it."),
     "shared_with_original": gettext_noop("Choose it too, so that it gets a place of its own."),
     "container_missing": gettext_noop("Choose that container, too."),

@@ -108,5 +108,16 @@ class NotJudged(PhpBorgError):
     )
 
 
+class DumpNotLoaded(PhpBorgError):
+    """A database refuses the dump that was made of it; fact `container`, the detail names the statement."""
+
+    code = "DRL-12"
+    title = _("The dump of “{container}” in this archive cannot be loaded.")
+    advice = _(
+        "It was loaded into a new database of the same container, as a restore does it. Do not rely on this archive "
+        "for that database; the detail names the statement that was refused, or what is missing."
+    )
+
+
 # What says that the archive is not what it should be.
-DISPROVED = (NotWhole, WrongImage, DoesNotComeUp, DatabaseUnreadable)
+DISPROVED = (NotWhole, WrongImage, DoesNotComeUp, DatabaseUnreadable, DumpNotLoaded)

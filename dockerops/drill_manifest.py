@@ -95,7 +95,7 @@ def _isolated(manifest: Table, token: str, nested: dict[str, Said]) -> Isolated:
             "projects": [_project(row, left) for row in manifest.get("projects") or []],
             "images": [{**row, "tags": [], "digests": []} for row in manifest.get("images") or []],
             "config_files": [],
-            "dumps": [],
+            "dumps": [one for one in manifest.get("dumps") or [] if one.get("container") not in left],
         },
         left=tuple(left.values()),
         remarks=(*making.remarks, *further),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, cast
 from urllib.parse import quote_from_bytes
 
 from django import forms
@@ -11,12 +12,12 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from dockerops import typed
+from dockerops import sentences, typed
 from dockerops.choice import Choice
-from dockerops.manifest import Contents
+from dockerops.manifest import Contents, Dump
 from dockerops.naming import PROJECT_NAME, SUFFIX
 from dockerops.options import MOST_HOURS, MOST_SHIFT, Options
-from dockerops.scripts.filling import MARK
+from dockerops.scripts.texts import MARK
 from servers.models import Server
 
 FILES = "files"
@@ -264,6 +265,15 @@ class OptionsForm(forms.Form):
             ("none", gettext_lazy("Start nothing that is restored")),
         ],
     )
+    dumps = forms.MultipleChoiceField(
+        label=gettext_lazy("Databases that come back from their dump"),
+        widget=forms.CheckboxSelectMultiple,
+        required=False,
+        help_text=gettext_lazy(
+            "Their data were copied while they were running: only the dump is consistent. Without the tick a database "
+            "gets its volume as it lay, and may not start from it."
+        ),
+    )
     images = forms.ChoiceField(
         label=gettext_lazy("Images that are missing"),
         widget=forms.RadioSelect,
@@ -295,8 +305,14 @@ class OptionsForm(forms.Form):
         ("window_hours", "protect", ("aside", "archive")),
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, torn: Iterable[Dump] = (), **kwargs: Any) -> None:
+        """`torn`: dumps of databases that ran while their volumes were read."""
         super().__init__(*args, **kwargs)
+        self._torn = [one.container for one in torn]
+        words = [(typed.stored(one), sentences.shown(one)) for one in self._torn]
+        cast(forms.MultipleChoiceField, self.fields["dumps"]).choices = words
+        lay = self.initial.get("as_it_lay") or ()
+        self.initial["dumps"] = [typed.stored(one) for one in self._torn if one not in lay]
         for name, _question, _answers in self.ASKED:
             self.fields[name].required = name != "name_suffix" and (not self.is_bound or self._asks(name))
         if self.is_bound and self.data.get("placement") == "other_project":
@@ -330,11 +346,12 @@ class OptionsForm(forms.Form):
             images=data["images"],
             create_missing=data["create_missing"],
             wait_minutes=data["wait_minutes"] or usual.wait_minutes,
+            as_it_lay=tuple(one for one in self._torn if typed.stored(one) not in data["dumps"]),
         )
 
     @staticmethod
     def initial_of(options: Options) -> dict[str, Any]:
         """The answers that a draft keeps, as the form has them."""
         names = ("placement", "path", "project_name", "name_suffix", "ports", "port_shift")
-        more = ("protect", "window_hours", "start", "images", "create_missing", "wait_minutes")
+        more = ("protect", "window_hours", "start", "images", "create_missing", "wait_minutes", "as_it_lay")
         return {name: getattr(options, name) for name in (*names, *more)}

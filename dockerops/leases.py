@@ -20,6 +20,12 @@ def remove_kept(data: dict[str, Any]) -> None:
     protection.let_go(data)
 
 
+@lease_kind("docker_safety")
+def remove_safety(data: dict[str, Any]) -> None:
+    """The archive of what a restore has replaced, after its window."""
+    protection.let_go_archive(data)
+
+
 @lease_kind("docker_drill")
 def remove_drill(data: dict[str, Any]) -> None:
     """A drill: after any end nothing of it is left."""

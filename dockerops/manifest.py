@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dockerops import host_access, sentences, typed
+from dockerops.compose_files import ComposeFile
 from dockerops.errors import ManifestUnreadable
 from dockerops.shape import Shape, shape_of, table
 from dockerops.written import cleaned, no_names
@@ -114,12 +115,19 @@ class Volume:
     option_names: tuple[str, ...] = ()
     device: str | None = None  # the directory that a local volume really is (o=bind)
     host_device: str = ""  # what of the machine it is, by its options; empty: nothing
+    filesystem: str = ""  # what a local one mounts while it is used, by its options: nfs, ext4, tmpfs
+    read_only: bool = False  # its options say so
     origin: str = MANIFEST
 
     @property
     def is_elsewhere(self) -> bool:
         """Is its content on a filesystem that is mounted only while a container uses it, or behind a plugin?"""
         return self.driver != "local" or (bool(self.option_names) and self.device is None)
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Is it empty whenever it is used anew?"""
+        return self.driver == "local" and self.filesystem in ("tmpfs", "ramfs")
 
 
 @dataclass(frozen=True)
@@ -204,6 +212,7 @@ class Contents:
     dumps: tuple[Dump, ...] = ()
     binds: tuple[Bind, ...] = ()
     config_files: tuple[str, ...] = ()
+    compose_files: tuple[ComposeFile, ...] = ()  # what Compose files say of names, ports and paths
     sizes: dict[str, int] = field(default_factory=dict)  # bytes below paths of the archive, where they are known
     quiesced: tuple[Quiesced, ...] = ()
     not_included: tuple[Left, ...] = ()
@@ -285,12 +294,15 @@ def _volume(one: Volume) -> Volume:
     if not one.options:
         return one
     device = one.options.get("device") or ""
-    bound = device.startswith("/") and "bind" in (one.options.get("o") or "").split(",")
+    told = (one.options.get("o") or "").split(",")
+    bound = device.startswith("/") and "bind" in told
     return replace(
         one,
         option_names=tuple(sorted(one.options)),
         device=device if bound else None,
         host_device=host_access.device(one.driver, dict(one.options)),
+        filesystem=one.options.get("type") or "" if one.driver == "local" and not bound else "",
+        read_only=one.driver == "local" and "ro" in told,
     )
 
 

@@ -95,7 +95,7 @@ def names_for(contents: Contents, selected: Selected, options: Options, freed: I
     """The new names of everything that is restored. `freed`: networks (old names) that get other addresses."""
     other = options.placement in BESIDE
     project = _projects(selected, options) if other else {}
-    suffix = options.name_suffix or (f"-{options.project_name}" if other else "")
+    suffix = _suffix(options)
     free = set(freed) | ({one.name for one in selected.networks if not one.external} if other else set())
     # Beside the originals, their static addresses are taken: also in networks that both are in.
     given_up = free | ({one.name for one in contents.networks} if other else set())
@@ -109,6 +109,20 @@ def names_for(contents: Contents, selected: Selected, options: Options, freed: I
         addresses=dict.fromkeys(_addresses(selected, given_up), ""),
         freed=frozenset(free),
     )
+
+
+def _suffix(options: Options) -> str:
+    return options.name_suffix or (f"-{options.project_name}" if options.placement in BESIDE else "")
+
+
+def declared_name(kind: str, name: str, owner: str, contents: Contents, names: Names, options: Options) -> str:
+    """What a file of the project `owner` has to say for a name of it, also of what the archive does not have."""
+    if kind == "container":
+        return _container_name(Container(name, project=owner, service=owner), names.project, _suffix(options))
+    known = contents.volume(name) if kind == "volume" else contents.network(name)
+    if known is not None or owner not in names.project:
+        return names.volume(name) if kind == "volume" else names.network(name)
+    return _own_name(name, owner, names.project, options)
 
 
 def _projects(selected: Selected, options: Options) -> dict[str, str]:

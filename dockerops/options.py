@@ -25,6 +25,7 @@ class Options:
     `images`: where one that is not there comes from; with `present` it must be there. `stop`: containers whose stop
     was agreed to. `protect`: what is replaced is kept beside it for `window_hours`; with “archive” its files are also
     archived before; with “none” it is dropped after success. Whatever is chosen, a restore that fails is undone.
+    `as_it_lay`: containers whose database gets what lay in its volume, though it was in use, and not its dump.
     """
 
     placement: str = "in_place"
@@ -39,6 +40,7 @@ class Options:
     start: str = "former"
     images: str = "archive"
     create_missing: bool = False
+    as_it_lay: tuple[str, ...] = ()
     wait_minutes: int = 15  # so long a container has at least to become well
 
     def as_json(self) -> dict[str, Any]:

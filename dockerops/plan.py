@@ -15,6 +15,17 @@ from typing import Any
 from dockerops import sentences, typed
 
 FORMAT = 1
+# What only adds, and takes its time: everything else touches what is there.
+BEFORE = (
+    "load_image",
+    "pull_image",
+    "need_image",
+    "create_network",
+    "create_volume",
+    "hold_volume",
+    "extract",
+    "rewrite_files",
+)
 
 
 @dataclass(frozen=True)

@@ -6,19 +6,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from dockerops import conflicts, ordering
+from dockerops import conflicts, from_dumps, ordering
 from dockerops.choice import Choice
+from dockerops.compose_edits import Rewriting, rewriting
 from dockerops.conflict_facts import ALWAYS, Situation, Target, situation
 from dockerops.conflict_machine import image_of, names_to_give
 from dockerops.errors import NotPlanned
 from dockerops.inventory import Inventory, Running
-from dockerops.manifest import MANIFEST, Container, Contents
+from dockerops.manifest import MANIFEST, Container, Contents, Dump
 from dockerops.naming import base_of, files_only
 from dockerops.options import Options
 from dockerops.plan import DockerPlan, Note, Protected, Step
+from dockerops.selecting import inside
+from servers.remote.dockers.patience import MOST_SECONDS
 
-# The helper waits no longer (servers/remote/dockers/starting.py).
-MOST_SECONDS = 4 * 3600
 PLACE = "/var/lib/phpborg/docker"
 MANIFEST_PATH = f"{PLACE}/manifest.json"
 _STARTED = {"running": "running", "restarting": "running", "paused": "paused"}
@@ -53,7 +54,8 @@ def plan_docker(
     in_the_way = conflicts.open_ones(conflicts.find_in(facts), facts.consents)
     if in_the_way:
         raise NotPlanned(in_the_way)
-    builder = _Builder(facts, about)
+    files = rewriting(contents, facts.selected, facts.names, options)
+    builder = _Builder(facts, about, files)
     builder.build()
     return DockerPlan(
         archive_name=about.archive_name,
@@ -63,7 +65,7 @@ def plan_docker(
         socket=about.socket,
         steps=tuple(builder.steps),
         renames=facts.names.as_renames(),
-        notes=(*_notes(facts), *_kept(builder.steps, options)),
+        notes=(*_notes(facts, files), *_kept(builder.steps, options)),
         protected=tuple(builder.protected),
         manifest=MANIFEST_PATH if contents.origin == MANIFEST else "",
         manifest_sha256=contents.manifest_sha256 if contents.origin == MANIFEST else "",
@@ -77,6 +79,7 @@ def plan_docker(
 class _Builder:
     facts: Situation
     about: About
+    files: Rewriting
     steps: list[Step] = field(default_factory=list)
     protected: list[Protected] = field(default_factory=list)
 
@@ -85,11 +88,14 @@ class _Builder:
         self._images()
         self._networks()
         self._volumes()
+        self._hold()
         self._extract()
+        self._rewrite()
         stopped = self._stop()
         self._archive_former()
         self._set_aside()
         self._exchange()
+        self._release()
         self._containers(stopped)
         self._compose()
 
@@ -146,6 +152,20 @@ class _Builder:
             user = ", ".join(map(self.facts.names.container, one.used_by)) or "–"
             self._add("create_volume", params, why, name=name, container=user, touches=(name,))
 
+    def _hold(self) -> None:
+        """Before anything is extracted or stopped: what cannot be mounted or written ends it here."""
+        for target in self._held():
+            name = self.facts.shown_volume(target)
+            self._add("hold_volume", {"volume": name, "path": target.path}, name=name, touches=(name,))
+
+    def _release(self) -> None:
+        for target in self._held():
+            name = self.facts.shown_volume(target)
+            self._add("release_volume", {"volume": name, "path": target.path}, name=name, touches=(name,))
+
+    def _held(self) -> list[Target]:
+        return sorted((target for target in self.facts.targets if target.held), key=lambda one: one.volume)
+
     def _extract(self) -> None:
         stages: dict[str, list[Target]] = {}
         for target in self.facts.targets:
@@ -153,9 +173,11 @@ class _Builder:
         for directory in sorted(stages):
             rows = stages[directory]
             sources = sorted(path for row in rows for path in _sources(row))
-            sizes = [row.bytes for row in rows]
+            sizes = [0 if row.without == (row.source,) else row.bytes for row in rows]
             total = None if None in sizes else sum(size or 0 for size in sizes)
-            params = {"directory": directory, "sources": sources}
+            params: dict[str, Any] = {"directory": directory, "sources": sources}
+            if without := sorted(path for row in rows for path in row.without):
+                params["without"] = without
             self._add("extract", params, directory=directory, touches=(directory,), bytes=total)
 
     def _stop(self) -> list[Running]:
@@ -171,15 +193,15 @@ class _Builder:
     def _archive_former(self) -> None:
         paths = sorted(target.path for target in self.facts.targets if self._is_there(target))
         if self.facts.options.protect == "archive" and paths:
-            name = f"before-{self.about.token[:8]}"
+            name = f"before-{self.about.token[:8]}"  # services/safety_end.py knows it by this
             self._add("archive_former", {"archive": name, "paths": paths}, name=name)
 
     def _set_aside(self) -> None:
         for one in sorted(self.facts.replaced, key=lambda row: row.name):
             kept = f"{one.name}.phpborg-{self.about.token[:8]}"
-            self._add(
-                "rename_container", {"container": one.name, "to": kept}, name=one.name, to=kept, touches=(one.name,)
-            )
+            # Whoever agreed meant this very one.
+            params = {"container": one.name, "to": kept, "id": one.id}
+            self._add("rename_container", params, name=one.name, to=kept, touches=(one.name,))
             for network in sorted(set(one.networks) - ALWAYS):
                 params = {"network": network, "container": kept}
                 self._add("disconnect", params, name=kept, network=network, touches=(kept, network))
@@ -189,9 +211,10 @@ class _Builder:
         for target in sorted(self.facts.targets, key=lambda one: (one.path, one.volume)):
             items = None if target.items is None else sorted(target.items)
             params = {"target": target.path, "stage": target.stage, "source": target.source}
-            why = "path" if not target.volume else "files" if items is not None else "new" if target.made else "volume"
+            why = _why_exchanged(target)
             name = self.facts.shown_volume(target) if target.volume else target.path
             touched = [target.path] if items is None else [f"{target.path}/{item}" for item in items]
+            empty = target.without == (target.source,)
             self._add(
                 "exchange",
                 {**params, "whole": target.whole, "items": items},
@@ -199,12 +222,27 @@ class _Builder:
                 name=name,
                 path=target.path,
                 touches=touched,
-                bytes=target.bytes,
+                bytes=None if empty else target.bytes,
             )
             if self._is_there(target):
                 self.protected.append(Protected("path", target.path, self._how(), "", target.bytes))
 
+    def _rewrite(self) -> None:
+        """In the private directories: a file that cannot be changed ends the restore before anything is touched."""
+        stages = [(one.source, one.stage) for one in self.facts.targets if not one.volume and one.items is None]
+        rows = [
+            {**row, "stage": stage}
+            for row in self.files.files
+            for stage in [next((stage for source, stage in stages if inside(row["source"], source)), "")]
+            if stage
+        ]
+        if rows:
+            count = sum(len(row["edits"]) for row in rows)
+            self._add("rewrite_files", {"files": rows}, count=count, touches=[row["path"] for row in rows])
+
     def _is_there(self, target: Target) -> bool:
+        if target.held:  # also behind a volume that is made anew something may lie
+            return True
         if target.volume and not target.made and self.facts.there.volume(self.facts.shown_volume(target)):
             return True
         return self.facts.place(target.path).exists
@@ -215,7 +253,7 @@ class _Builder:
 
     def _containers(self, stopped: list[Running]) -> None:
         made = {one.name: one for one in self.facts.created}
-        order = ordering.in_order(ordering.needs(made.values()))
+        order = self._in_order(made)
         for old in order:
             name = self.facts.names.container(old)
             image = made[old].image
@@ -233,6 +271,17 @@ class _Builder:
             if state == "running":
                 self._healthy(name, 0, "again")
 
+    def _in_order(self, made: dict[str, Container]) -> list[str]:
+        """What others depend on first; databases that are loaded, and what they need, before anybody uses them."""
+        needed = ordering.needs(made.values())
+        order, first = ordering.in_order(needed), {one.dump.container for one in self.facts.torn if one.is_loaded}
+        way = list(first)
+        while way:
+            further = needed[way.pop()] - first
+            first |= further
+            way += further
+        return [*(name for name in order if name in first), *(name for name in order if name not in first)]
+
     def _start(self, one: Container) -> None:
         state = _STARTED.get(one.state)
         if state is None:
@@ -240,13 +289,26 @@ class _Builder:
         name = self.facts.names.container(one.name)
         why = "paused" if state == "paused" else ""
         self._add("start", {"container": name, "state": state}, why, name=name, touches=(name,))
+        for torn in self.facts.torn:
+            if torn.is_loaded and torn.dump.container == one.name:
+                self._load(one, torn.dump)
         # What was not well when the archive was made is not asked to be well now.
         if state == "running" and not is_unwell(one):
             self._healthy(name, one.shape.health_seconds)
 
+    def _load(self, one: Container, dump: Dump) -> None:
+        """Before it has to be well: its own health check may ask for what is in the dump."""
+        name = self.facts.names.container(one.name)
+        params = {"container": name, "engine": dump.engine, "stream": f"{PLACE}/{dump.path}", "bytes": dump.bytes}
+        params["seconds"] = self._seconds(one.shape.health_seconds)
+        self._add("load_dump", params, name=name, touches=(name,), bytes=dump.bytes)
+
+    def _seconds(self, own: int) -> int:
+        return min(max(self.facts.options.wait_minutes * 60, own), MOST_SECONDS)
+
     def _healthy(self, name: str, own: int, why: str = "") -> None:
         """`own`: the seconds that its health check asks for itself."""
-        seconds = min(max(self.facts.options.wait_minutes * 60, own), MOST_SECONDS)
+        seconds = self._seconds(own)
         self._add("healthy", {"container": name, "seconds": seconds}, why, name=name, seconds=seconds)
 
     def _compose(self) -> None:
@@ -281,6 +343,17 @@ def _labels(project: str | None, logical: str | None) -> dict[str, str]:
     return {"com.docker.compose.project": project, "com.docker.compose.volume": logical}
 
 
+def _why_exchanged(target: Target) -> str:
+    """Which sentence says it."""
+    if not target.volume:
+        return "path"
+    if target.items is not None:
+        return "files"
+    if target.without == (target.source,):
+        return "new_empty" if target.made else "empty"
+    return "held" if target.held else "new" if target.made else "volume"
+
+
 def _sources(target: Target) -> list[str]:
     """What is extracted for a target: nothing that was not chosen."""
     if target.items is None:
@@ -288,17 +361,27 @@ def _sources(target: Target) -> list[str]:
     return [f"{target.source.rstrip('/')}/{item}" for item in target.items]
 
 
-def _notes(facts: Situation) -> Iterator[Note]:
+def _notes(facts: Situation, files: Rewriting) -> Iterator[Note]:
     options = facts.options
     yield Note("no_secret")
     if files_only(facts.selected, options):
         yield Note("files_only", {"path": base_of(options)})
     elif facts.names.as_renames():
-        yield Note("environment_kept")
+        yield Note("others_kept" if files.known else "environment_kept")
+        yield from files.notes
     if any(path in facts.selected.paths for path in facts.contents.config_files):
         yield Note("engine_config")
-    if facts.contents.dumps and any(one.container in facts.selected.container_names for one in facts.contents.dumps):
-        yield Note("dumps", {"count": len(facts.contents.dumps), "path": f"{PLACE}/dumps"})
+    loaded = [one for one in facts.torn if one.is_loaded]
+    left = len(facts.contents.dumps) - len(loaded)
+    if left and any(one.container in facts.selected.container_names for one in facts.contents.dumps):
+        yield Note("dumps", {"count": left, "path": f"{PLACE}/dumps"})
+    for torn in facts.torn:
+        name, lies = facts.names.container(torn.dump.container), ", ".join(torn.places) or "–"
+        yield Note(
+            f"torn_{torn.reason or 'loaded'}", {"name": name, "places": lies, "path": f"{PLACE}/{torn.dump.path}"}
+        )
+    for failed in from_dumps.undumped(facts.contents, facts.created):
+        yield Note("torn_not_dumped", {"name": facts.names.container(failed)})
     for one in facts.created:
         if one.state not in _STARTED and options.start == "former":
             yield Note("not_started", {"name": facts.names.container(one.name), "state": one.state})

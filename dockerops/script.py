@@ -16,23 +16,30 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from dockerops.errors import PlanTooOld
-from dockerops.plan import DockerPlan, Step
+from dockerops.options import Options
+from dockerops.plan import BEFORE, DockerPlan, Step
+from servers.remote.dockers.patience import STEADY_SECONDS, STOP_SECONDS
 
 FORMS = ("simple", "advanced")
-SHARED = ("common.sh", "files.sh")
+SHARED = ("common.sh", "projects.sh", "files.sh", "rewrite.sh", "dumps.sh")
 _HERE = Path(__file__).parent / "scripts"
+_EDITS = Path(__file__).parents[1] / "servers/remote/dockers/edits.py"
 _BODIES = Path(__file__).parents[1] / "servers/remote/dockers/bodies.py"
 _FUNCTION = re.compile(
     r"^(?:# [^\n]*\n)*([a-z_]+)\(\) \{\n.*?^\}\n|^(?:# [^\n]*\n)*([a-z_]+)\(\) \{[^\n]*\}\n", re.M | re.S
 )
 # Notes that are about the worker: a script keeps nothing for a while.
 _OTHERWISE = ("kept_hours", "archived", "not_archived", "dropped")
+# Of plans that do not say how long Compose has.
+_SECONDS = Options.wait_minutes * 60
 # Letters that a reader, or shellcheck, could take for what they are not.
 _TAKEN_WRONG = "$`‘’‚“”„"
 _TYPEWRITER = str.maketrans("‘’‚“”„", "'''\"\"\"")
 # Bytes are bytes, and every program says the same everywhere.
 _ALWAYS = ("set -euo pipefail", "umask 022", "export LC_ALL=C")
-_RUN = "main(sys.argv[1:], from_inspect, rewrite, fill, restored)\n"
+_LOOK = 'if sys.argv[1] == "look":\n    look(sys.argv[1:], restored)\n'
+_ASK = "else:\n    main(sys.argv[1:], from_inspect, rewrite, fill, restored)\n"
+_RUN_EDITS = "sys.exit(change(sys.argv[1:], restored, check, rewrite))\n"
 
 
 def script(plan: DockerPlan, form: str = "simple") -> str:
@@ -44,9 +51,12 @@ def script(plan: DockerPlan, form: str = "simple") -> str:
     main = "\n".join(_main(plan, calls, advanced))
     needed = _needed(main, [(_HERE / name).read_text() for name in (*SHARED, f"{form}.sh")])
     body = "\n".join((*needed, main))
-    parts = [_header(plan, form), _settings(plan, advanced, body), body]
+    # What is done comes first; what it is made of can be read after it.
+    parts = [_header(plan, form), _settings(plan, advanced, body), main, *needed]
     if re.search(r"\bPYTHON_CODE\b", body):
-        parts.append(_data("PYTHON_CODE", "PHPBORG_PYTHON", _python()))
+        parts.append(_data("PYTHON_CODE", "PHPBORG_PYTHON", _python(body)))
+    if re.search(r"\bPYTHON_EDITS\b", body):
+        parts.append(_data("PYTHON_EDITS", "PHPBORG_EDITS", _editing_python()))
     return "\n".join([*parts, _data("PLAN", "PHPBORG_PLAN", plan.canonical), 'main "$@"\n'])
 
 
@@ -100,12 +110,15 @@ def _settings(plan: DockerPlan, advanced: bool, body: str) -> str:
         "MANIFEST_PATH": plan.manifest,
         "MANIFEST_SUM": plan.manifest_sha256,
         "PROTECT": plan.protect,
+        "STOP_SECONDS": str(STOP_SECONDS),
+        "STEADY_SECONDS": str(STEADY_SECONDS),
         "STAGING": f".phpborg-restore-{plan.token}",
         "KEPT": f".phpborg-kept-{plan.token[:8]}",
+        "HOLDER": f"phpborg-holder:{plan.token[:8]}",
     }
     words = {name: f"readonly {name}={quoted(value)}" for name, value in names.items()}
-    words |= {name: f"declare -A {name}=()" for name in ("STOPPED_POLICY", "KEPT_PLACES", "PLACES")}
-    words |= {name: f"{name}=()" for name in ("KEPT_CONTAINERS", "STAGINGS")}
+    words |= {name: f"declare -A {name}=()" for name in ("STOPPED_POLICY", "KEPT_PLACES", "PLACES", "HELD_AT", "MADE")}
+    words |= {name: f"{name}=()" for name in ("KEPT_CONTAINERS", "STAGINGS", "HELD")}
     if advanced:
         words |= {"UNDO": "UNDO=()", "DRY_RUN": "DRY_RUN=no", "AGREED": "AGREED=no", "FINISHED": "FINISHED=no"}
         words |= {"STEP": "STEP=0", "LOG": "LOG="}
@@ -122,8 +135,12 @@ def _main(plan: DockerPlan, calls: list[tuple[Step, str]], advanced: bool) -> It
         yield "    trap stopped_early EXIT"
     yield "    check_plan"
     yield from _checks(plan, advanced)
+    looked = False
     for step, call in calls:
         sentence = _comment(step.sentence)
+        if step.op not in BEFORE and not looked:
+            looked = True
+            yield '    [ "$DRY_RUN" = yes ] || look again' if advanced else "\n    look again"
         if advanced:
             yield f"    step {step.number} {_spoken(step.sentence)} {call}"
         else:
@@ -138,7 +155,9 @@ def _main(plan: DockerPlan, calls: list[tuple[Step, str]], advanced: bool) -> It
 def _checks(plan: DockerPlan, advanced: bool) -> list[str]:
     """What happens before the first step; a dry run needs no repository."""
     creates = plan.manifest and any(step.op.startswith("create_") for step in plan.steps)
-    checks = ["check_tools", "ask_passphrase", *(["read_manifest"] if creates else [])]
+    loaded = [quoted(str(step.params["container"])) for step in plan.steps if step.op == "load_dump"]
+    refused = [f"refuse_dumps {' '.join(loaded)}"] if loaded else []
+    checks = [*refused, "check_tools", "look first", "ask_passphrase", *(["read_manifest"] if creates else [])]
     if not advanced:
         return [f"    {check}" for check in checks]
     return ['    if [ "$DRY_RUN" != yes ]; then', *(f"        {check}" for check in (*checks, "agree")), "    fi"]
@@ -148,7 +167,8 @@ def _call(step: Step) -> str:
     """The function of a step with its words."""
     params = step.params
     words = _WORDS[step.op](step, params)
-    return " ".join(quoted("" if word is None else str(word)) for word in words)
+    call = " ".join(quoted("" if word is None else str(word)) for word in words)
+    return f"or_tell {call}" if step.is_of_others else call
 
 
 def _exchange(step: Step, params: dict[str, object]) -> list[object]:
@@ -173,16 +193,22 @@ _WORDS: dict[str, Callable[[Step, dict[str, Any]], list[Any]]] = {
     "create_volume": lambda step, params: ["create_volume", step.number, params["name"]],
     "create_container": lambda step, params: ["create_container", step.number, params["name"]],
     "extract": lambda step, params: ["extract", params["directory"], *_listed(params["sources"])],
+    "hold_volume": lambda step, params: ["hold_volume", params["volume"], params["path"]],
+    "release_volume": lambda step, params: ["release_volume", params["volume"]],
     "stop_container": lambda step, params: ["stop_container", params["container"], params["seconds"]],
     "archive_former": lambda step, params: ["archive_former", params["archive"], *_listed(params["paths"])],
     "rename_container": lambda step, params: ["rename_container", params["container"], params["to"]],
     "disconnect": lambda step, params: ["disconnect", params["network"], params["container"]],
     "exchange": _exchange,
+    "rewrite_files": lambda step, params: [
+        "rewrite_files", step.number, *sorted({row["stage"] for row in params["files"]}),
+    ],
     "start": lambda step, params: ["start_container", params["container"], params["state"]],
     "healthy": lambda step, params: ["healthy", params["container"], params["seconds"]],
+    "load_dump": lambda step, params: ["load_dump", params["container"]],
     "compose_up": lambda step, params: [
-        "compose_up", params["project"], params["working_dir"], *_listed(params["files"]), "--",
-        *_listed(params["env_files"]),
+        "compose_up", params["project"], params.get("seconds", _SECONDS), params["working_dir"],
+        *_listed(params["files"]), "--", *_listed(params["env_files"]),
     ],
 }  # fmt: skip
 
@@ -209,9 +235,17 @@ def _needed(main: str, texts: list[str]) -> list[str]:
     return [text for name, text in known.items() if name in wanted]
 
 
-def _python() -> str:
-    texts = (_BODIES, _HERE / "filling.py", _HERE / "asking.py")
-    return "\n".join(path.read_text() for path in texts) + "\n" + _RUN
+def _python(body: str) -> str:
+    """What the functions of a script need of it."""
+    asks = re.search(r"\bPYTHON_CODE\" (ask|reconnect)\b", body)
+    paths = [_HERE / "texts.py", _HERE / "looking.py"]
+    paths += [_BODIES, _HERE / "filling.py", _HERE / "asking.py"] if asks else []
+    return "\n".join(path.read_text() for path in paths) + "\n" + _LOOK + (_ASK if asks else "")
+
+
+def _editing_python() -> str:
+    texts = (_HERE / "texts.py", _EDITS, _HERE / "changing.py")
+    return "\n".join(path.read_text() for path in texts) + "\n" + _RUN_EDITS
 
 
 def _data(name: str, mark: str, text: str) -> str:

@@ -50,6 +50,9 @@ class Shape:
     rights: tuple[str, ...] = ()
     host_paths: tuple[str, ...] = ()
     volume_names: tuple[str, ...] = ()
+    # Where PostgreSQL is told to keep its data; where a database's own command line says so.
+    pgdata: str = ""
+    told_data: str = ""
 
 
 def shape_of(create: dict[str, Any], networks: dict[str, Any]) -> Shape:
@@ -73,6 +76,8 @@ def shape_of(create: dict[str, Any], networks: dict[str, Any]) -> Shape:
         rights=host_access.rights(create),
         host_paths=host_access.paths(create),
         volume_names=host_access.volumes(create),
+        pgdata=_variable(create, "PGDATA"),
+        told_data=_told_data((*_texts(create.get("Entrypoint")), *_texts(create.get("Cmd")))),
     )
 
 
@@ -96,6 +101,23 @@ def table(raw: Any) -> dict[str, Any]:
 
 def _texts(raw: Any) -> tuple[str, ...]:
     return tuple(one for one in raw if isinstance(one, str)) if isinstance(raw, list) else ()
+
+
+def _variable(create: dict[str, Any], name: str) -> str:
+    """An absolute path that its environment says; "" for anything else."""
+    found = next((row.partition("=")[2] for row in _texts(create.get("Env")) if row.startswith(f"{name}=")), "")
+    return found if found.startswith("/") else ""
+
+
+def _told_data(words: tuple[str, ...]) -> str:
+    """What `-D`, `--datadir` or `--dbpath` name; "" when nothing does."""
+    for word, following in zip(words, [*words[1:], ""] if words else [], strict=True):
+        option, _, value = word.partition("=")
+        if option in ("-D", "--datadir", "--dbpath", "--pgdata"):
+            return value or following
+        if word.startswith("-D/"):
+            return word[2:]
+    return ""
 
 
 def _ports(bindings: dict[str, Any]) -> list[Port]:

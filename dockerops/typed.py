@@ -12,8 +12,8 @@ from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
 from urllib.parse import quote_from_bytes
 
-from dockerops.scripts import filling
-from dockerops.scripts.filling import MARK
+from dockerops.scripts import texts
+from dockerops.scripts.texts import MARK
 
 
 def read(kind: Any, raw: Any) -> Any:
@@ -35,7 +35,7 @@ def stored(value: Any) -> Any:
 
 def restored(value: Any) -> Any:
     """What `stored` was given."""
-    return filling.restored(value)
+    return texts.restored(value)
 
 
 def _each(value: Any, change: Any) -> Any:

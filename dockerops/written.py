@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 # What we find out ourselves (`manifest.with_facts`, analysis.py): a manifest that says it is not believed.
-_OURS = {"origin", "notes", "sizes", "manifest_sha256", "shape", "option_names", "device", "host_device"}
+_OURS = {"origin", "notes", "sizes", "manifest_sha256", "shape", "option_names", "device", "host_device"} | {
+    *("filesystem", "read_only", "compose_files"),
+}
 _OF_NETWORKS = {"driver", "subnets", "internal"}
 # As the engine itself wants names of containers and of its own volumes; those of networks and plugins are freer.
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", re.ASCII)

@@ -294,6 +294,17 @@ class DockerRefused(PhpBorgError):
     advice = _("The detail is what its engine said. Correct the cause there, and start again.")
 
 
+class DumpRefused(DockerRefused):
+    """A new database does not take a dump of it, or not as much as it holds; fact `address`."""
+
+    code = "HLP-25"
+    title = _("A database in a container on {address} could not be loaded from its dump.")
+    advice = _(
+        "The detail names the statement that was refused, or what is missing. Take an older archive, or have the "
+        "database's volume put back as it lay."
+    )
+
+
 # What phpborg-remote calls it, and what it is for us.
 REFUSALS: dict[str, type[PhpBorgError]] = {
     "invalid": RequestRefused,
@@ -318,6 +329,7 @@ REFUSALS: dict[str, type[PhpBorgError]] = {
     "room": LayersFull,
     "carrier": CarrierEnded,
     "engine": DockerRefused,
+    "bad-dump": DumpRefused,
     "docker-missing": DockerAway,
     "docker-away": DockerAway,
     "mounts-hidden": MountsHidden,

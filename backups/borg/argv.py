@@ -8,6 +8,7 @@ expands placeholders in it. Every builder works with borg 1.2 and 1.4.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,6 +153,11 @@ def list_files(
     return (binary, "list", *flags, "--", _target(repository, archive), *map(exact, paths))
 
 
+def below(path: bytes) -> str:
+    """The pattern that matches everything in this directory of an archive, and not the directory."""
+    return "re:^" + re.escape(os.fsdecode(exact(path)[3:])) + "/"
+
+
 def info(binary: str, repository: str, archive: str | None = None, *, lock_wait: int = LOCK_WAIT_SECONDS) -> Argv:
     """Sizes of a repository or of one archive; needs borg's chunk cache (made when missing)."""
     return (binary, "info", *_common(lock_wait), "--json", "--", _target(repository, archive))
@@ -180,19 +186,21 @@ def extract(
     dry_run: bool = False,
     list_files: bool = False,
     to_stdout: bool = False,
+    empty: Sequence[bytes] = (),
     lock_wait: int = LOCK_WAIT_SECONDS,
     bypass_lock: bool = False,
 ) -> Argv:
     """Restore below the current directory. `paths` None means everything; an empty list is refused.
 
     Everything but the entry “.”, which an archive has that was made from inside a directory: borg would give its
-    owner and mode to the directory that is current.
+    owner and mode to the directory that is current. `empty`: directories that come without what is in them.
     """
     if paths is not None and not paths:
         raise ValueError("no path chosen: borg would restore everything")
     flags: list[str | bytes] = [*_common(lock_wait, bypass_lock)]
     if paths is None:
         flags.append("--exclude=pf:.")
+    flags += [f"--exclude={below(path)}" for path in empty]
     if strip_components:
         flags.append(f"--strip-components={_whole('strip_components', strip_components, 0)}")
     chosen = {

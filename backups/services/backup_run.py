@@ -48,7 +48,7 @@ _LOST = (e.ConnectionLost, server_errors.ConnectionLost, server_errors.TimedOut)
 _PROOF_OUTWEIGHS = (*_LOST, e.Killed, e.TimeLimit, e.ArchiveExists)
 _REFUSED = re.compile(r"Host key verification failed|IDENTIFICATION HAS CHANGED|Permission denied")
 # Notes that say that the archive may not be whole.
-_UNPROVEN = ("freeze_unknown", "unproven")
+_UNPROVEN = ("freeze_unknown", "unproven", "docker_dump_failed")
 _REASONS = {"cancel": StoppedFor.CANCEL, "deadline": StoppedFor.TIME_LIMIT}
 
 

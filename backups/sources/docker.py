@@ -12,7 +12,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from backups.sources import docker_config, docker_words
+from backups.sources import docker_config, docker_words, own_names
 from backups.sources import paths as spelling
 from backups.sources.base import Freeze, SourceFacts, SourcePlan, View
 from backups.sources.databases import Row, listed
@@ -147,12 +147,12 @@ class Reading:
 
 
 def _excludes(paths: Sequence[str], config: DockerConfig, keep_out: Iterable[bytes]) -> tuple[str, ...]:
-    """What lies inside a path that is read, and is not wanted: places that were left out, and phpBorg's own."""
+    """What lies inside a path that is read, and is not wanted: places that were left out, phpBorg's own, restores'."""
     ours = [spelling.to_wire(place) for place in keep_out]
     inside = [
         place for place in (*config.without_binds, *ours) if any(holds(path, place) and path != place for path in paths)
     ]
-    return tuple(f"pp:{place}" for place in inside)
+    return (*(f"pp:{place}" for place in inside), *own_names.of_restores())
 
 
 def _freeze(config: DockerConfig, docker: Docker, chosen: Chosen, paths: Sequence[str]) -> Freeze:

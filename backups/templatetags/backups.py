@@ -36,6 +36,7 @@ FINDINGS = {
     "docker_left_out": _("Was not read"),
     "docker_swarm": _("A task of a Swarm: it was left running"),
     "docker_not_running": _("It did not run, so it was not dumped"),
+    "docker_dump_failed": _("The database in this container was not dumped"),
     "docker_not_still": _("Was not kept still"),
     "docker_shared": _("Containers outside of this job went on writing to this volume"),
     "docker_unclear": _("Its Compose files are not understood in all"),

@@ -16,6 +16,8 @@ from backups.models import Archive
 from dockerops.choice import MODES, Choice
 from dockerops.conflict import Conflict
 from dockerops.forms import MOST_WAIT
+from dockerops.from_dumps import torn_dumps
+from dockerops.manifest import Contents
 from dockerops.models import DockerRestore
 from dockerops.options import IMAGES, MOST_HOURS, MOST_SHIFT, PORTS, PROTECTIONS, STARTS, Options
 from dockerops.plan import DockerPlan
@@ -77,6 +79,9 @@ class Command(commands.Command):
         parser.add_argument("--protect", choices=PROTECTIONS, default=usual.protect)
         parser.add_argument("--hours", type=int, default=usual.window_hours, help="so long it can be rolled back")
         parser.add_argument("--start", choices=STARTS, default=usual.start)
+        parser.add_argument(
+            "--as-it-lay", action="append", default=[], metavar="CONTAINER", help="its data, not its dump; repeatable"
+        )
         parser.add_argument("--images", choices=IMAGES, default=usual.images)
         parser.add_argument(
             "--wait-minutes", type=int, default=usual.wait_minutes, metavar="MIN", help="until each is well"
@@ -120,6 +125,8 @@ class Command(commands.Command):
         try:
             drafts.set_server(restore=restore, server=server)
             self._ended(looking.start(restore=restore, trigger=Trigger.COMMAND))
+            restore.refresh_from_db()
+            _check_dumped(looking.contents_of(restore), how.as_it_lay)
             drafts.set_choice(restore=restore, choice=chosen.as_json())
             drafts.set_options(restore=restore, options=how.as_json())
             if not options["contents"]:
@@ -229,10 +236,22 @@ def _options(options: dict[str, Any]) -> Options:
         protect=options["protect"],
         window_hours=_bounded("--hours", options["hours"], MOST_HOURS),
         start=options["start"],
+        as_it_lay=tuple(options["as_it_lay"]),
         images=options["images"],
         create_missing=options["create_missing"],
         wait_minutes=_bounded("--wait-minutes", options["wait_minutes"], MOST_WAIT),
     )
+
+
+def _check_dumped(contents: Contents, names: Iterable[str]) -> None:
+    """Each is a container that a dump would be loaded into. Raises CommandError."""
+    known = {dump.container for dump in torn_dumps(contents)}
+    for name in names:
+        if name not in known:
+            words = _("The archive has no dump of “{container}” that would be loaded.").format(
+                container=_printable(name)
+            )
+            raise CommandError(words, returncode=ExitCode.USAGE)
 
 
 def _bounded(name: str, value: int, most: int) -> int:

@@ -20,6 +20,12 @@ borg() {
     LC_ALL=C.UTF-8 command borg "$@"
 }
 
+# NAME: an archive for borg, which would take braces for placeholders.
+at() {
+    local name=${1//\{/\{\{}
+    printf '::%s' "${name//\}/\}\}}"
+}
+
 check_tools() {
     local tool
     for tool in borg docker curl python3 sha256sum; do
@@ -55,10 +61,22 @@ ask_passphrase() {
     check_archive
 }
 
+# FIRST or AGAIN: hours may have gone by since somebody agreed to the plan, or since this script began.
+look() {
+    local ids seen
+    ids=$(d ps --all --quiet --no-trunc) || die "The containers cannot be looked at."
+    # shellcheck disable=SC2086  # ids are words
+    seen=$({
+        printf '%s\n' "$PLAN"
+        [ -z "$ids" ] || d inspect --type container $ids
+    } | python3 -I -c "$PYTHON_CODE" look "$1") || die "The containers cannot be looked at."
+    [ -z "$seen" ] || die "This is not as it was when the plan was made: make a new plan."$'\n'"$seen"
+}
+
 # Bodies of containers hold secrets: they are kept in a variable, and go from pipe to pipe.
 read_manifest() {
     local seen
-    MANIFEST=$(borg extract --stdout "::$ARCHIVE" "pp:${MANIFEST_PATH#/}" && printf x) ||
+    MANIFEST=$(borg extract --stdout "$(at "$ARCHIVE")" "pp:${MANIFEST_PATH#/}" && printf x) ||
         die "The archive's manifest cannot be read."
     MANIFEST=${MANIFEST%x}
     [ -n "$MANIFEST" ] || die "The archive has no manifest."
@@ -110,7 +128,7 @@ load_image() {
         note_name "$tag"
     done
     if ! d image inspect "${id:-$reference}" >/dev/null 2>&1; then
-        borg extract --stdout "::$ARCHIVE" "pp:${stream#/}" | d load || return 1
+        borg extract --stdout "$(at "$ARCHIVE")" "pp:${stream#/}" | d load || return 1
     fi
     d image inspect "${id:-$reference}" >/dev/null || return 1
     for tag in "$@"; do
@@ -140,8 +158,13 @@ create_network() {
 # KIND NAME: an undo; what was never made is gone already.
 remove() {
     local words=()
-    [ "$1" != container ] || words=(--force)
-    ! d "$1" inspect "$2" >/dev/null 2>&1 || d "$1" rm "${words[@]}" "$2" >/dev/null
+    d "$1" inspect "$2" >/dev/null 2>&1 || return 0
+    if [ "$1" = container ]; then
+        words=(--force)
+        # With what it made for itself without a name; what it has of others stays.
+        [ "$(said "$2" '{{len .HostConfig.VolumesFrom}}')" != 0 ] || words+=(--volumes)
+    fi
+    d "$1" rm "${words[@]}" "$2" >/dev/null
 }
 
 create_volume() {
@@ -153,20 +176,91 @@ create_volume() {
     create "$1"
 }
 
+# NAME FORMAT: what the engine says of a container.
+said() {
+    d inspect --type container --format "$2" "$1"
+}
+
+# An engine leaves alone what was stopped by hand, with these policies.
+is_left_alone() {
+    case $1 in '' | no | unless-stopped) return 0 ;; esac
+    return 1
+}
+
+# NAME: its engine does not start it by itself any more; what it was is noted, also for its undo.
+calm() {
+    local policy
+    # shellcheck disable=SC2016  # words for the engine
+    policy=$(said "$1" '{{with $one := .HostConfig.RestartPolicy}}{{.Name}}{{if .MaximumRetryCount}}:{{.MaximumRetryCount}}{{end}}{{end}}') || return 1
+    remember give_back_policy "$1" "$policy"
+    STOPPED_POLICY[$1]=${STOPPED_POLICY[$1]:-$policy}
+    is_left_alone "$policy" || d update --restart no "$1" >/dev/null
+}
+
+give_back_policy() {
+    is_left_alone "$2" || d update --restart "$2" "$1" >/dev/null
+}
+
+# NAME SECONDS: without a number it has the time that it asks for itself, or enough for a database.
+end_container() {
+    local name=$1 seconds=$2
+    [ -n "$seconds" ] || seconds=$(said "$name" '{{or .Config.StopTimeout 0}}') || return 1
+    [ -n "$2" ] || [ "$seconds" -gt 0 ] || seconds=$STOP_SECONDS
+    [ "$(said "$name" '{{.State.Status}}')" != paused ] || d unpause "$name" >/dev/null || return 1
+    d stop -t "$seconds" "$name" >/dev/null || return 1
+    [ "$(said "$name" '{{.State.ExitCode}}')" != 137 ] ||
+        say "$name did not end within $seconds s and was killed: its files may be as after a power cut."
+}
+
+# A volume that is mounted only while a container uses it: held by one that does nothing, of an image without a file.
+hold_volume() {
+    local name=$1 path=$2 one words=() holder="phpborg-${HOLDER#*:}-$1" seen
+    for one in /usr /lib /lib32 /lib64 /libx32; do
+        [ ! -d "$one" ] || words+=(--mount "type=bind,source=$one,target=$one,readonly")
+    done
+    # What is there already is not ours to remove: somebody else's, or this script's that runs twice.
+    if d container inspect "$holder" >/dev/null 2>&1 || { [ ${#HELD[@]} = 0 ] && d image inspect "$HOLDER" >/dev/null 2>&1; }; then
+        printf 'A container %s or an image %s is there already: this script runs, or was ended in the middle. Remove them when it does not run.\n' \
+            "$holder" "$HOLDER" >&2
+        return 1
+    fi
+    # One image for all of them: another of its name would leave the first without one.
+    if [ ${#HELD[@]} = 0 ]; then
+        remember remove image "$HOLDER"
+        head -c 1024 /dev/zero | d import - "$HOLDER" >/dev/null || return 1
+    fi
+    remember remove container "$holder"
+    HELD+=("$holder")
+    HELD_AT[$path]=$name
+    d run --detach --name "$holder" --label "phpborg.docker=${HOLDER#*:}" --network none --read-only --cap-drop ALL \
+        --user 65534:65534 --security-opt no-new-privileges --log-driver none --entrypoint /usr/bin/sleep \
+        "${words[@]}" --mount "type=volume,source=$name,target=/volume,volume-nocopy" "$HOLDER" 2147483647 >/dev/null || return 1
+    # shellcheck disable=SC2016  # words for the engine
+    seen=$(d inspect --type container --format '{{range .Mounts}}{{if eq .Destination "/volume"}}{{.Source}}{{end}}{{end}}' "$holder")
+    if [ "$seen" != "$path" ]; then
+        printf 'The volume %s is mounted at %s and not at %s.\n' "$name" "$seen" "$path" >&2
+        return 1
+    fi
+    if ! is_roots "$path"; then
+        printf 'The volume %s belongs to another account: a script cannot keep its content aside safely. Restore it from the pages of phpBorg.\n' "$name" >&2
+        return 1
+    fi
+}
+
+# To put things back the volume has to be there: it is held until the end.
+release_volume() {
+    say "The volume $1 is let go at the end."
+}
+
 stop_container() {
-    local name=$1 state policy seconds=()
-    state=$(d inspect --type container --format '{{.State.Status}}' "$name") || return 1
-    policy=$(d inspect --type container --format '{{.HostConfig.RestartPolicy.Name}}' "$name") || return 1
-    [ -z "$2" ] || seconds=(--time "$2")
-    remember bring_back "$name" "$state" "$policy"
-    [ "$policy" != always ] || d update --restart no "$name" >/dev/null || return 1
-    [ "$state" != paused ] || d unpause "$name" >/dev/null || return 1
-    d stop "${seconds[@]}" "$name" >/dev/null || return 1
-    STOPPED_POLICY[$name]=$policy
+    local state
+    state=$(said "$1" '{{.State.Status}}') || return 1
+    remember bring_back "$1" "$state"
+    calm "$1" || return 1
+    end_container "$1" "$2"
 }
 
 bring_back() {
-    [ "$3" != always ] || d update --restart always "$1" >/dev/null || return 1
     case $2 in
         running | restarting) d start "$1" >/dev/null ;;
         paused) d start "$1" >/dev/null && d pause "$1" >/dev/null ;;
@@ -174,15 +268,25 @@ bring_back() {
 }
 
 archive_former() {
-    local name=$1
+    local name=$1 path place left=()
     shift
-    borg create --numeric-ids --stats "::$name" "$@"
+    # What was extracted lies in a volume that is held, and in a mount point: it is not what was there.
+    for place in "${STAGINGS[@]}" "${!KEPT_PLACES[@]}"; do
+        for path in "$@"; do
+            [[ $place != "${path%/}"/* ]] || left+=(--exclude "pp:${place#/}")
+        done
+    done
+    borg create --numeric-ids --stats "${left[@]}" "$(at "$name")" "$@"
 }
 
 rename_container() {
+    calm "$1" || return 1
     remember rename_back "$2" "$1"
-    d rename "$1" "$2"
+    d rename "$1" "$2" || return 1
     KEPT_CONTAINERS+=("$2")
+    # It is the policy of the one that is kept, not of the new one of its name.
+    STOPPED_POLICY[$2]=${STOPPED_POLICY[$1]}
+    STOPPED_POLICY[$1]=
 }
 
 rename_back() {
@@ -218,52 +322,47 @@ create_container() {
 
 start_container() {
     local name=$1 state=$2
-    remember d stop "$name"
-    [ "${STOPPED_POLICY[$name]:-}" != always ] || d update --restart always "$name" >/dev/null || return 1
+    remember stop_again "$name"
+    give_back_policy "$name" "${STOPPED_POLICY[$name]:-}" || return 1
     d start "$name" >/dev/null || return 1
     [ "$state" != paused ] || d pause "$name" >/dev/null
 }
 
-# Running and, where it has a health check, healthy; without one: still the same run after three seconds.
+stop_again() {
+    ! d container inspect "$1" >/dev/null 2>&1 || end_container "$1" ''
+}
+
+# Running and, where it has a health check, healthy; without one: still the same run after some seconds. One that is
+# made to end, by its restart policy, and has ended with 0 is well, too.
 healthy() {
-    local name=$1 last=$((SECONDS + $2)) seen health first='' since=$SECONDS
-    while [ "$SECONDS" -le "$last" ]; do
-        seen=$(d inspect --type container --format '{{.State.Status}} {{.State.StartedAt}}' "$name") || return 1
-        health=$(d inspect --type container --format '{{if .State.Health}}{{.State.Health.Status}}{{end}}' "$name") || return 1
-        [ "$seen" = "$first" ] || since=$SECONDS
-        first=$seen
-        case "$seen:$health" in
-            running*:healthy) return 0 ;;
-            running*:) [ $((SECONDS - since)) -lt 4 ] || return 0 ;;
-            exited* | dead*) break ;;
+    local name=$1 last=$((SECONDS + $2 + STEADY_SECONDS)) first='' since=$SECONDS status run code health policy error
+    local form='{{.State.Status}} {{.State.StartedAt}}/{{.RestartCount}} {{.State.ExitCode}}'
+    form+=' {{if .State.Health}}{{or .State.Health.Status "none"}}{{else}}none{{end}}'
+    form+=' {{or .HostConfig.RestartPolicy.Name "no"}} {{.State.Error}}'
+    while true; do
+        read -r status run code health policy error < <(said "$name" "$form") || return 1
+        [ "$run" = "$first" ] || since=$SECONDS
+        first=$run
+        case "$status:$health" in
+            paused:* | running:healthy) return 0 ;;
+            running:none) [ $((SECONDS - since)) -le "$STEADY_SECONDS" ] || return 0 ;;
+            running:* | restarting:*) ;;
+            *) break ;;
         esac
-        sleep 0.5
+        [ "$SECONDS" -le "$last" ] || break
+        sleep 0.3
     done
-    printf '%s is not healthy after %s s.\n' "$name" "$2" >&2
+    case "$status:$code:$error:$policy" in
+        exited:0::no | exited:0::on-failure) return 0 ;;
+        running:* | restarting:*) say "$name is not well after $2 s: it is $status, its health check says $health." >&2 ;;
+        *) say "$name has ended with exit $code. $error" >&2 ;;
+    esac
     return 1
 }
 
-compose() {
-    if d compose version >/dev/null 2>&1; then
-        d compose "$@"
-    else
-        LC_ALL=C.UTF-8 DOCKER_HOST="unix://$SOCKET" docker-compose "$@"
-    fi
-}
-
-# PROJECT DIRECTORY FILES… -- ENVIRONMENT FILES…
-compose_up() {
-    local project=$1 directory=$2 words=() option=--file word
-    shift 2
-    for word in "$@"; do
-        if [ "$word" = -- ]; then
-            option=--env-file
-        else
-            words+=("$option" "$word")
-        fi
-    done
-    remember compose --project-name "$project" --project-directory "$directory" "${words[@]}" down
-    compose --project-name "$project" --project-directory "$directory" "${words[@]}" up --detach --no-recreate
+# COMMAND…, of others: what was restored is good, and is not taken away because somebody else's container is not well.
+or_tell() {
+    "$@" || say "This one was only stopped meanwhile, and is not as it was: look after it."
 }
 
 # What was replaced goes when everything is back; otherwise the script says where it is.
@@ -276,15 +375,19 @@ finish() {
         if [ "$PROTECT" = none ]; then
             rm -rf --one-file-system -- "$place"
         elif ! rmdir -- "$place" 2>/dev/null; then
-            say "Kept: $place"
+            say "Kept: $place${HELD_AT[${place%/*}]:+, inside the volume ${HELD_AT[${place%/*}]}}"
         fi
     done
     for place in "${KEPT_CONTAINERS[@]}"; do
         if [ "$PROTECT" = none ]; then
             d rm "$place" >/dev/null
         else
-            say "Kept: container $place"
+            say "Kept: container $place, whose restart policy was ${STOPPED_POLICY[$place]:-no}"
         fi
     done
+    for place in "${HELD[@]}"; do
+        remove container "$place"
+    done
+    [ ${#HELD[@]} = 0 ] || remove image "$HOLDER"
     say "Everything is back."
 }

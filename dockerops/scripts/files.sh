@@ -1,5 +1,5 @@
 # How a script puts files in place, and back, below directories that may be another account's. See common.sh.
-# Before: STAGING, KEPT, ARCHIVE, PLACES, STAGINGS, KEPT_PLACES.
+# Before: STAGING, KEPT, ARCHIVE, PLACES, STAGINGS, KEPT_PLACES, MADE.
 
 # A directory by its own parts, in a subshell: what is missing is made, and a link on the way is refused. From then on
 # it is `.`: whoever owns one above can no longer put another in its place.
@@ -57,6 +57,8 @@ settle() {
     remember rm -rf --one-file-system -- "$path/${STAGING:?}"
     remember remove_empty "$path/$KEPT"
     mkdir -m 700 -- "$path/$STAGING" "$path/$KEPT" || return 1
+    MADE[$path/$STAGING]=$(stat --format %d:%i -- "$path/$STAGING") || return 1
+    MADE[$path/$KEPT]=$(stat --format %d:%i -- "$path/$KEPT") || return 1
     STAGINGS+=("$path/$STAGING")
     KEPT_PLACES[$path/$KEPT]=1
 }
@@ -72,24 +74,57 @@ check_place() {
     done
 }
 
-# Everything of this restore in one directory is extracted beside it first: nothing is replaced yet.
+# Containers give all that they find in their volume to their own account, these directories too when they lie in it. To
+# undo, root takes them back: the same ones that `settle` made, and no others.
+take_back() {
+    local one
+    for one in "$1/$STAGING" "$1/$KEPT"; do
+        [ ! -d "$one" ] || (
+            cd -P -- "$one" && [ "$(stat --format %d:%i -- .)" = "${MADE[$one]}" ] || exit 0
+            [ "$(stat --format '%u %a' -- .)" = '0 700' ] || { chown 0:0 -- . && chmod 700 -- .; }
+        ) || return 1
+    done
+    check_place "$1"
+}
+
+# Which entry it is, and whose.
+owner_of() {
+    { [ ! -e "$1" ] && [ ! -L "$1" ]; } || stat --format '%d:%i %u:%g' -- "$1"
+}
+
+# KEPT FORMER: what is kept is again its former owner's, as `owner_of` said it, before it goes back.
+give_back_owner() {
+    local now
+    now=$(owner_of "$1") || return 1
+    [ "$now" = "$2" ] || [ "${now% *}" != "${2% *}" ] || chown --no-dereference "${2#* }" -- "$1"
+}
+
+# Everything of this restore in one directory is extracted beside it first: nothing is replaced yet. All that the
+# archive has of it has to arrive: a warning of borg's is about something that would not be as it was.
 extract() {
-    local directory=$1 source staging wanted=() status=0
+    local directory=$1 source staging expected arrived wanted=() places=() status=0
     shift
     for source in "$@"; do
         wanted+=("pp:${source#/}")
+        places+=("./${source#/}")
     done
+    expected=$(borg list --format x "$(at "$ARCHIVE")" "${wanted[@]}" | wc -c) || return 1
     (enter "$directory") || return 1
     settle "$directory" || return 1
     staging=${PLACES[$directory]}/$STAGING
-    (enter "$staging" && borg extract --progress --numeric-ids --sparse "::$ARCHIVE" "${wanted[@]}") || status=$?
-    [ "$status" -le 1 ] || return "$status"
+    (enter "$staging" && borg extract --progress --numeric-ids --sparse "$(at "$ARCHIVE")" "${wanted[@]}") || status=$?
     for source in "$@"; do
         if [ ! -e "$staging/${source#/}" ] && [ ! -L "$staging/${source#/}" ]; then
             printf 'Not in the archive: %s\n' "$source" >&2
             return 1
         fi
     done
+    arrived=$(enter "$staging" && find "${places[@]}" -printf x | wc -c) || return 1
+    if [ "$status" != 0 ] || [ "$arrived" != "$expected" ]; then
+        printf 'Not everything arrived below %s: %s of %s entries; borg ended with %s.\n' \
+            "$directory" "$arrived" "$expected" "$status" >&2
+        return 1
+    fi
 }
 
 # TARGET STAGE SOURCE: the entry itself is exchanged by a rename; what was there is kept.
@@ -103,13 +138,14 @@ remove_empty() {
 
 # TARGET PLACE ENTRY: in the target's own directory, not by its path.
 exchange_entry() {
-    local target=$1 staged="$2/$STAGING/$3" kept="$2/$KEPT/$3"
+    local target=$1 staged="$2/$STAGING/$3" kept="$2/$KEPT/$3" former
     check_place "$2" || return 1
     if [ -e "$kept" ] || [ -L "$kept" ]; then
         printf '%s is there already.\n' "$kept" >&2
         return 1
     fi
-    remember exchange_back "$target" "$2" "$3"
+    former=$(enter "${target%/*}" && owner_of "./${target##*/}") || return 1
+    remember exchange_back "$target" "$2" "$3" "$former"
     (
         enter "${target%/*}" || exit 1
         name=./${target##*/}
@@ -121,8 +157,8 @@ exchange_entry() {
 }
 
 exchange_back() {
-    local target=$1 staged="$2/$STAGING/$3" kept="$2/$KEPT/$3"
-    check_place "$2" || return 1
+    local target=$1 staged="$2/$STAGING/$3" kept="$2/$KEPT/$3" former=$4
+    take_back "$2" || return 1
     (
         enter "${target%/*}" || exit 1
         name=./${target##*/}
@@ -130,7 +166,7 @@ exchange_back() {
             mv -T -- "$name" "$staged" || exit 1
         fi
         if [ -e "$kept" ] || [ -L "$kept" ]; then
-            mv -T -- "$kept" "$name" || exit 1
+            give_back_owner "$kept" "$former" && mv -T -- "$kept" "$name" || exit 1
         fi
     ) && remove_empties "$2/$KEPT" "$3"
 }
@@ -181,12 +217,14 @@ exchange_entries() {
         if [ "$name" = "$STAGING" ] || [ "$name" = "$KEPT" ] || { [ ! -e "$entry" ] && [ ! -L "$entry" ]; }; then
             continue
         fi
-        remember move_back "$kept/$name" "$entry" "$place"
+        # An own directory of a filesystem stays where it is.
+        [ "$name" != lost+found ] || [ -e "$staged/$name" ] || continue
+        remember move_back "$kept/$name" "$entry" "$place" "$(owner_of "$entry")"
         mv -T -- "$entry" "$kept/$name" || return 1
     done
     for entry in "$staged"/* "$staged"/.[!.]* "$staged"/..?*; do
         if [ -e "$entry" ] || [ -L "$entry" ]; then
-            remember move_back "$target/${entry##*/}" "$entry" "$place"
+            remember move_back "$target/${entry##*/}" "$entry" "$place" ''
             mv -T -- "$entry" "$target/${entry##*/}" || return 1
         fi
     done
@@ -200,6 +238,8 @@ dress() {
 }
 
 move_back() {
-    check_place "$3" || return 1
-    { [ ! -e "$1" ] && [ ! -L "$1" ]; } || [ -e "$2" ] || [ -L "$2" ] || mv -T -- "$1" "$2"
+    take_back "$3" || return 1
+    { [ ! -e "$1" ] && [ ! -L "$1" ]; } || [ -e "$2" ] || [ -L "$2" ] || {
+        { [ -z "$4" ] || give_back_owner "$1" "$4"; } && mv -T -- "$1" "$2"
+    }
 }

@@ -6,10 +6,7 @@ helper's verb gets. Raises LookupError when the manifest does not know the name.
 """
 
 from typing import Any, Callable, Dict
-from urllib.parse import unquote_to_bytes
 
-# Begins a text that no database would take: its bytes follow percent-encoded (see dockerops/typed.py).
-MARK = "\ufffd%:"
 _PROJECT = "com.docker.compose.project"
 # Two bridges of one machine cannot have the same name.
 _BRIDGE_NAME = "com.docker.network.bridge.name"
@@ -74,20 +71,3 @@ def _network(params: Dict[str, Any], row: Dict[str, Any], renames: Dict[str, Any
     if params.get("free"):
         body["IPAM"] = {key: value for key, value in (body.get("IPAM") or {}).items() if key != "Config"}
     return {"name": params["name"], "body": body}
-
-
-def restored(value: Any) -> Any:
-    """JSON of a stored plan with its real texts."""
-    if isinstance(value, str):
-        return _restored_text(value)
-    if isinstance(value, dict):
-        return {restored(key): restored(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [restored(one) for one in value]
-    return value
-
-
-def _restored_text(text: str) -> str:
-    if not text.startswith(MARK):
-        return text
-    return unquote_to_bytes(text[len(MARK) :]).decode("utf-8", "surrogateescape")

@@ -6,6 +6,7 @@ The manifest holds environments and passwords of drivers: it stays in the memory
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,8 +18,10 @@ from django.conf import settings
 from backups.borg import argv as commands
 from backups.borg import listing, results, runner, specs
 from backups.borg.explain import Where
+from backups.borg.outcome import judge_extract
 from backups.errors import NothingRestored
 from backups.models import Archive
+from dockerops.compose_files import may_be_asked
 from dockerops.errors import ManifestUnreadable
 from dockerops.manifest import FORMAT
 from dockerops.planning import MANIFEST_PATH
@@ -30,6 +33,9 @@ from recovery.services import opening
 
 MOST_BYTES = 64 << 20
 MANIFEST = MANIFEST_PATH.lstrip("/").encode()
+# Of the paths that one command is given; the system takes two megabytes with the environment.
+MOST_OF_PATHS = 1 << 20
+_BESIDE_A_PATH = 12  # its prefix, its end and its address
 
 
 @dataclass(frozen=True)
@@ -55,24 +61,22 @@ class Reader:
     def manifest_bytes(self) -> bytes | None:
         """The manifest as it was written; None for an archive without one. It holds secrets.
 
-        Raises ManifestUnreadable for one that is larger than any engine's: it is read into memory.
+        It is read once, and into memory: raises ManifestUnreadable for one that is larger than any engine's.
         """
-        told = self.count([MANIFEST])
-        if not told.entries:
-            return None
-        if told.bytes > MOST_BYTES:
-            raise ManifestUnreadable(f"{told.bytes} > {MOST_BYTES}")
         command = commands.extract(settings.BORG_BINARY, str(self.view), self.archive.name, [MANIFEST], to_stdout=True)
         access, where = self._access, self._where
         try:  # an archive says of its files what whoever made it likes
-            ended, _report = runner.run(command, access, where, stop=self._stop, timeout=None, most_bytes=MOST_BYTES)
+            ended, report = runner.run(command, access, where, stop=self._stop, timeout=None, most_bytes=MOST_BYTES)
         except TooMuchOutput as error:
             raise ManifestUnreadable(str(error)) from None
-        return ended.stdout
+        problem = judge_extract(ended, report, asked=1, where=where).error
+        if problem is not None and not isinstance(problem, NothingRestored):
+            raise problem
+        return ended.stdout if problem is None else None
 
-    def manifest(self) -> dict[str, Any]:
-        """The same, read; {} for an archive without one. Raises ManifestUnreadable."""
-        return read_manifest(self.manifest_bytes())
+    def check(self) -> None:
+        """Raise what the reason asks for when somebody wants the end."""
+        self._stop.check()
 
     def identity(self) -> str:
         """Borg's id of the archive that has the name now; "" for none."""
@@ -82,7 +86,12 @@ class Reader:
         return next((fact.id for fact in facts if fact.name == self.archive.name), "")
 
     def entries(self, take: Callable[[listing.Entry], object], paths: tuple[bytes, ...] = ()) -> None:
-        """Hand over every entry (of these paths), in the archive's order. Paths that it has not are no error."""
+        """Hand over every entry (of these paths), in the archive's order. Paths that it has not are no error.
+
+        Of more paths than a command takes, every entry of the archive is handed over.
+        """
+        if sum(len(path) + _BESIDE_A_PATH for path in paths) > MOST_OF_PATHS:
+            paths = ()
         command = commands.list_files(
             settings.BORG_BINARY, str(self.view), self.archive.name, paths=paths, format=listing.FORMAT
         )
@@ -102,6 +111,40 @@ class Reader:
             )
         except NothingRestored:
             return
+
+    def texts(self, paths: Iterable[str], most_bytes: int, most_in_all: int) -> dict[str, bytes | None]:
+        """Of each of these paths that the archive has: its bytes; None for what is no plain file, or is too large."""
+        wanted = {os.fsencode(path).strip(b"/"): path for path in paths if may_be_asked(path)}
+        found: dict[str, bytes | None] = {}
+        sizes: dict[bytes, int] = {}  # in the archive's order, in which borg gives them out
+
+        def see(entry: listing.Entry) -> None:
+            if (path := entry.path.strip(b"/")) in wanted:
+                found[wanted[path]] = None
+                if entry.kind == "-" and entry.size <= most_bytes and sum(sizes.values()) + entry.size <= most_in_all:
+                    sizes[path] = entry.size
+
+        if wanted:
+            self.entries(see, tuple(wanted))
+        if not sizes:
+            return found
+        try:
+            content = self._content(list(sizes))
+        except TooMuchOutput:  # more than the archive's own list says: it is not believed
+            return found
+        if len(content) == sum(sizes.values()):
+            at = 0
+            for path, size in sizes.items():
+                found[wanted[path]] = content[at : at + size]
+                at += size
+        return found
+
+    def _content(self, paths: list[bytes]) -> bytes:
+        """Of plain files, one after the other."""
+        command = commands.extract(settings.BORG_BINARY, str(self.view), self.archive.name, paths, to_stdout=True)
+        access, where = self._access, self._where
+        ended, _report = runner.run(command, access, where, stop=self._stop, timeout=None, most_bytes=MOST_BYTES)
+        return ended.stdout
 
     def count(self, paths: list[bytes]) -> Count:
         """What the archive holds of these paths."""

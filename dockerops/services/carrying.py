@@ -21,7 +21,7 @@ from servers.remote.dockers.bodies import rewrite
 from servers.transport.base import Link
 
 _FILLED = {"create_container": "container", "create_volume": "volume", "create_network": "network"}
-_OUT_OF_THE_ARCHIVE = ("load_image", "borrow_image")
+_OUT_OF_THE_ARCHIVE = ("load_image", "borrow_image", "load_dump")
 Way = Callable[[], Link]
 
 
@@ -110,5 +110,8 @@ def _detail(step: Step, facts: Said) -> str:
     """A few numbers and names for the page, in no language; never a body, an environment or an option."""
     if step.op == "extract":
         return f"{facts['entries']} · {byte_size(facts['bytes'])}"
+    if step.op == "load_dump":
+        counts = [str(facts[name]) for name in ("tables", "rows") if facts.get(name) is not None]
+        return " · ".join([*counts, byte_size(facts["bytes"])])
     words = [facts[name] for name in ("archive", "image") if isinstance(facts.get(name), str)]
     return " · ".join(words)[:500]

@@ -16,6 +16,7 @@ from dockerops.choice import Choice
 from dockerops.drill_errors import (
     DoesNotComeUp,
     DrillUnsafe,
+    DumpNotLoaded,
     ImageNotHere,
     NothingDescribed,
     NothingToDrill,
@@ -28,16 +29,16 @@ from dockerops.manifest import Container, Contents, parse
 from dockerops.plan import DockerPlan, Step
 from dockerops.planning import About
 from dockerops.services import drill_removing
-from dockerops.services.archive_reading import Reader
+from dockerops.services.archive_reading import Reader, read_manifest
 from dockerops.services.carrying import Carrier
 from dockerops.services.drill_asking import Asking
 from dockerops.services.engine_at import EngineAt, socket_of
-from dockerops.services.extracting import Extraction, Portion, portion_of
+from dockerops.services.extracting import Extraction, Portion, paths_of, portion_of
 from dockerops.services.restore_run import PHASES, _words
 from phpborg.errors import PhpBorgError
 from phpborg.tasks.leases import new_token
 from recovery.services import drills
-from servers.errors import DockerRefused, RemotePathMissing
+from servers.errors import DockerRefused, DumpRefused, RemotePathMissing
 from servers.services.ways import open_way
 from servers.transport.base import Link
 
@@ -70,6 +71,7 @@ class DrillRun:
         self.excused: set[str] = set()  # what needs something that is left out, and did not come up
         self._ways = ExitStack()
         self._way: Link | None = None
+        self._written: bytes | None = None  # the manifest; it holds secrets and stays in this process
 
     def run(self) -> bool:
         """False: not all of it could be started. Raises what the archive is not, and what kept us from looking."""
@@ -104,7 +106,8 @@ class DrillRun:
 
     def _read(self, _row: dict[str, Any]) -> dict[str, Any]:
         self.context.phase("planning")
-        manifest = self.reader.manifest()
+        self._written = self.reader.manifest_bytes()
+        manifest = read_manifest(self._written)
         if not manifest:
             raise NothingDescribed()
         return manifest
@@ -112,8 +115,7 @@ class DrillRun:
     def _whole(self, row: dict[str, Any]) -> None:
         """Raises NotWhole with all that is missing."""
         self.context.phase("verifying")
-        data = self.reader.manifest_bytes()
-        contents = parse(data or b"")
+        contents = parse(self._written or b"")
         tally = drill_checks.Tally.of(contents)
         self.reader.entries(lambda entry: tally.take(entry.kind, entry.size, entry.path))
         missing = drill_checks.missing(contents, tally)
@@ -163,10 +165,8 @@ class DrillRun:
 
     def _up(self) -> None:
         wanted = {step.number: step.params for step in self.plan.steps if step.op == "extract"}
-        counts = self.reader.count_each(os.fsencode(path) for params in wanted.values() for path in params["sources"])
-        portions: dict[int, Portion] = {
-            number: portion_of(params["directory"], params["sources"], counts) for number, params in wanted.items()
-        }
+        counts = self.reader.count_each(map(os.fsencode, paths_of(wanted.values())))
+        portions: dict[int, Portion] = {number: portion_of(params, counts) for number, params in wanted.items()}
         total = sum(one.expected.bytes for one in portions.values())
         extraction = Extraction(self.context, self.archive, self.engine, total)
         made, way = self.isolated.manifest, self._open_way
@@ -226,12 +226,16 @@ class DrillRun:
             raise WrongImage(error.detail, container=sentences.shown(user), image=image) from error
         if step.op == "create_container" and isinstance(error, RemotePathMissing):
             raise NotWhole(str(error), count=1, subjects=name) from error
-        if step.op not in ("start", "healthy") or not isinstance(error, DockerRefused):
+        if step.op not in ("start", "load_dump", "healthy") or not isinstance(error, DockerRefused):
             raise error
         row = self._last(new)
         if one is not None and self._needs_left(one):
             self.excused.add(new)
             return
+        if step.op == "load_dump":
+            # Only what its own server says of the dump: an end for want of memory or room is the machine's.
+            kind = DumpNotLoaded if isinstance(error, DumpRefused) else NotJudged
+            raise kind(error.detail[:8000], container=name) from error
         raise self._end_of(one, name, error.detail, row) from error
 
     def _end_of(

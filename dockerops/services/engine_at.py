@@ -120,7 +120,7 @@ class EngineAt:
         return int(said.get("entries") or 0)
 
     def compare(self, bodies: list[Mapping[str, Any]], stop: Stop | None = None) -> Said:
-        """{"differs": {container: [field]}} of containers and the bodies that they were made of; no value is told."""
+        """{"differs": {container: [field]}, "left"} of containers and the bodies that they were made of; no values."""
         return self.host.call(
             "docker",
             {"action": "compare", "socket": self.socket},

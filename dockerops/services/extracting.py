@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,12 @@ class Portion:
     directory: str
     sources: tuple[str, ...]
     expected: Count
+    without: tuple[str, ...] = ()  # directories of which only themselves are extracted
+
+    @property
+    def empty(self) -> tuple[bytes, ...]:
+        """`without`, as borg is told."""
+        return tuple(map(os.fsencode, self.without))
 
     def batches(self) -> list[tuple[bytes, ...]]:
         """The paths, in as many command lines as they need."""
@@ -89,7 +95,7 @@ class Extraction:
             if time.monotonic() - self._spoken > 0.5:
                 self._say(report.progress.current or 0, report.progress.path)
 
-        words = commands.extract("borg", way.repository, self.archive.name, batch)[1:]
+        words = commands.extract("borg", way.repository, self.archive.name, batch, empty=portion.empty)[1:]
         repository = self.archive.repository
         result = self.host.run(
             "borg",
@@ -125,11 +131,20 @@ class Extraction:
         self.context.progress(**self._meter.measure(current), original_bytes=current, **more)
 
 
-def portion_of(directory: str, sources: Sequence[str], counts: Mapping[bytes, Count]) -> Portion:
-    """What the archive holds of these paths. Raises NotAllExtracted for one that it does not hold."""
+def paths_of(steps: Iterable[Mapping[str, Any]]) -> list[str]:
+    """All that has to be counted for these extractions (their parameters)."""
+    return [path for params in steps for path in (*params["sources"], *params.get("without", ()))]
+
+
+def portion_of(params: Mapping[str, Any], counts: Mapping[bytes, Count]) -> Portion:
+    """What the archive holds for the parameters of one extraction. Raises NotAllExtracted for what it does not hold."""
+    directory, sources = str(params["directory"]), list(params["sources"])
     rows = {source: counts[os.fsencode(source).strip(b"/")] for source in sources}
     for source, row in rows.items():
         if not row.entries:
             raise NotAllExtracted(path=source, placed=0, expected=1)
-    expected = Count(sum(row.entries for row in rows.values()), sum(row.bytes for row in rows.values()))
-    return Portion(directory, tuple(sources), expected)
+    without = tuple(params.get("without", ()))
+    left = [counts[os.fsencode(path).strip(b"/")] for path in without]
+    entries = sum(row.entries for row in rows.values()) - sum(max(row.entries - 1, 0) for row in left)
+    size = sum(row.bytes for row in rows.values()) - sum(row.bytes for row in left)
+    return Portion(directory, tuple(sources), Count(entries, size), without)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 from django.utils.translation import gettext_noop
 
 from backups.models import Archive
-from dockerops import analysis
+from dockerops import analysis, compose_reading
+from dockerops.compose_files import may_be_asked
 from dockerops.listing import Listing
 from dockerops.manifest import MANIFEST, Contents
 from dockerops.models import DockerRestore
@@ -21,6 +23,8 @@ from phpborg.tasks.registry import Outcome
 from phpborg.tasks.states import Trigger
 
 KIND = "docker_look"
+# A larger Compose file is not looked into.
+MOST_OF_A_FILE = 1 << 18
 
 
 def start(*, restore: DockerRestore, by: Any = None, trigger: Trigger = Trigger.MANUAL) -> Task:
@@ -83,7 +87,7 @@ def read(reader: Reader, archive: Archive) -> Contents:
     Beside a manifest only what a plan wants to know the size of is listed.
     """
     written = reader.manifest_bytes()
-    wanted = analysis.wanted_sizes(written)
+    wanted = list(filter(may_be_asked, analysis.wanted_sizes(written)))
     listing = Listing(wanted)
     if written is None or wanted:
         paths = tuple(os.fsencode(path) for path in wanted)
@@ -91,4 +95,5 @@ def read(reader: Reader, archive: Archive) -> Contents:
     contents = analysis.analyse(written, archive.backup_config, listing)
     if not any((contents.projects, contents.containers, contents.volumes, contents.binds, contents.config_files)):
         raise NothingOfDocker(archive=archive.name)
-    return contents
+    texts = reader.texts(compose_reading.wanted(contents), MOST_OF_A_FILE, compose_reading.MOST_BYTES)
+    return replace(contents, compose_files=compose_reading.found_in(contents, texts, reader.check))

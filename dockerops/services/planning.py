@@ -128,4 +128,10 @@ def _difference(shown: DockerPlan, now: DockerPlan) -> str:
     after = {(step.op, step.sentence) for step in now.steps}
     gone = [f"- {step.sentence}" for step in shown.steps if (step.op, step.sentence) not in after]
     new = [f"+ {step.sentence}" for step in now.steps if (step.op, step.sentence) not in before]
-    return "\n".join([*gone[:SHOWN], *new[:SHOWN]]) or f"{shown.hash[:12]} → {now.hash[:12]}"
+    # A container that was made anew has the same name.
+    known = [step.params for step in shown.steps]
+    other = [
+        f"± {step.sentence}" for step in now.steps if (step.op, step.sentence) in before and step.params not in known
+    ]
+    lines = [*gone[:SHOWN], *new[:SHOWN], *other[:SHOWN]]
+    return "\n".join(lines) or f"{shown.hash[:12]} → {now.hash[:12]}"

@@ -14,6 +14,7 @@ from backups.services import docker_turns
 from dockerops.models import DockerRestore
 from dockerops.plan import DockerPlan
 from dockerops.run_errors import ForgetFailed, NothingKept, StillUndoing
+from dockerops.services import safety_end
 from dockerops.services.engine_at import EngineAt
 from phpborg.tasks import leases
 from phpborg.tasks.context import TaskContext
@@ -42,6 +43,7 @@ def keep(context: TaskContext, restore: DockerRestore, plan: DockerPlan) -> date
         return None
     until = timezone.now() + timedelta(hours=plan.window_hours)
     context.hold(KEPT, keep_until=until, **data)
+    safety_end.keep_until(restore, until)
     return until
 
 
@@ -90,6 +92,7 @@ def carry_out(context: TaskContext) -> Outcome:
         for lease in found:
             let_go(lease.data)
             leases.cross_out(lease)
+        safety_end.end(restore)
     return Outcome(State.SUCCESS, result={"docker_restore": str(restore.pk)})
 
 
@@ -103,3 +106,11 @@ def let_go(data: Mapping[str, Any]) -> None:
         if problems := [str(one) for one in said.get("problems") or []]:
             raise ForgetFailed("\n".join(problems[:50]), server=server.name)
     DockerRestore.objects.filter(pk=data["restore"]).update(protected_until=None)
+
+
+def let_go_archive(data: Mapping[str, Any]) -> None:
+    """The safety archive, once its window has ended. Raises StillUndoing while its restore goes on."""
+    restore = DockerRestore.objects.filter(pk=data["restore"]).first()
+    if restore is not None:
+        check_idle(restore)
+    safety_end.let_go(data)

@@ -18,14 +18,18 @@ _NAMED = 30
 
 def prove(
     plan: DockerPlan, engine: EngineAt, carrier: Carrier, portions: Mapping[int, Portion], stop: Stop | None
-) -> dict[str, int]:
-    """Counts of what was compared. Raises NotAsInArchive for the first thing that is not as it has to be."""
+) -> dict[str, Any]:
+    """Counts of what was compared; "left": limits that the engine does not have, by container.
+
+    Raises NotAsInArchive for the first thing that is not as it has to be.
+    """
     there = engine.inventory([], stop)
     states = _states(plan, there, carrier.done)
     _made_things(plan, there)
-    compared = _bodies(plan, engine, carrier, stop)
+    compared, left = _bodies(plan, engine, carrier, stop)
     return {
         "containers": compared,
+        "left": left,
         "states": states,
         "volumes": sum(step.op == "create_volume" for step in plan.steps),
         "networks": sum(step.op == "create_network" for step in plan.steps),
@@ -72,13 +76,16 @@ def _made_things(plan: DockerPlan, there: Inventory) -> None:
             raise NotAsInArchive("it is not there", subject=name)
 
 
-def _bodies(plan: DockerPlan, engine: EngineAt, carrier: Carrier, stop: Stop | None) -> int:
+def _bodies(
+    plan: DockerPlan, engine: EngineAt, carrier: Carrier, stop: Stop | None
+) -> tuple[int, dict[str, list[str]]]:
     """What the engine says of each new container is what the archive says, in every field; values stay there."""
     bodies: list[Mapping[str, Any]] = [carrier.filled(step) for step in plan.steps if step.op == "create_container"]
     if not bodies:
-        return 0
+        return 0, {}
     said = engine.compare(bodies, stop)
     for name, fields in sorted((said.get("differs") or {}).items()):
         if fields:
             raise NotAsInArchive(", ".join(map(str, fields[:_NAMED])), subject=name)
-    return len(bodies)
+    left = {str(name): [str(one) for one in fields[:_NAMED]] for name, fields in (said.get("left") or {}).items()}
+    return len(bodies), left

@@ -15,12 +15,12 @@ from backups.services import docker_turns
 from dockerops import sentences
 from dockerops.inventory import Inventory
 from dockerops.models import DockerRestore
-from dockerops.plan import DockerPlan, Step
+from dockerops.plan import BEFORE, DockerPlan, Step
 from dockerops.services import detecting, planning, protection, proving, undoing
 from dockerops.services.archive_reading import Count, Reader, read_manifest, reading
 from dockerops.services.carrying import Carrier
 from dockerops.services.engine_at import EngineAt
-from dockerops.services.extracting import Extraction, Portion, portion_of
+from dockerops.services.extracting import Extraction, Portion, paths_of, portion_of
 from dockerops.services.safety import Safety
 from phpborg.tasks.context import TaskContext
 from phpborg.tasks.registry import Finding, Outcome
@@ -30,9 +30,14 @@ from servers.errors import DockerRefused
 from servers.services.ways import open_way
 from servers.transport.base import Link
 
-# What only adds, and takes its time: everything else touches what is there.
-BEFORE = ("load_image", "pull_image", "need_image", "create_network", "create_volume", "extract")
-PHASES = {"extract": "extracting", "load_image": "loading", "pull_image": "fetching", "healthy": "verifying"}
+_MOST, _LONGEST = 20, 1000  # of an engine's warnings
+PHASES = {
+    "extract": "extracting",
+    "load_image": "loading",
+    "pull_image": "fetching",
+    "load_dump": "loading",
+    "healthy": "verifying",
+}
 
 
 class DockerRestoreRun:
@@ -118,9 +123,9 @@ class DockerRestoreRun:
 
     def _count(self, reader: Reader, row: dict[str, Any]) -> None:
         wanted = {step.number: step.params for step in self.plan.steps if step.op == "extract"}
-        counts = reader.count_each(os.fsencode(path) for params in wanted.values() for path in params["sources"])
+        counts = reader.count_each(map(os.fsencode, paths_of(wanted.values())))
         for number, params in wanted.items():
-            self.portions[number] = portion_of(params["directory"], params["sources"], counts)
+            self.portions[number] = portion_of(params, counts)
         total = self._expected()
         row["detail"] = f"{total.entries} · {byte_size(total.bytes)}"
         self.context.progress(expected_bytes=total.bytes)
@@ -131,7 +136,7 @@ class DockerRestoreRun:
 
     def _carrier(self, manifest: dict[str, Any]) -> Carrier:
         extraction = Extraction(self.context, self.archive, self.engine, self._expected().bytes)
-        safety = Safety(self.context, self.restore, self.engine)
+        safety = Safety(self.context, self.restore, self.engine, self.plan.window_hours)
         way = self._open_way
         return Carrier(self.context, self.plan, self.engine, manifest, extraction, self.portions, way, safety)
 
@@ -158,12 +163,20 @@ class DockerRestoreRun:
         self.engine.begin(self.context.stop)
 
     def _carry_all(self, carrier: Carrier) -> None:
-        for step in self.plan.steps:
+        last = max((place for place, step in enumerate(self.plan.steps) if step.op == "exchange"), default=-1)
+        for place, step in enumerate(self.plan.steps):
             if step.op not in BEFORE and not self._asked_again:
                 self._take_turn()
                 words = gettext_noop("Look once more: who uses what is about to change?")
                 self._step("again", words, self._look_again)
             self._carry(carrier, step)
+            if place == last:
+                self._unstage()
+
+    def _unstage(self) -> None:
+        """Before any container starts: one may give all that lies among its data to its own user."""
+        for lease in undoing.held(self.context, undoing.STAGING):
+            self.context.release(lease)
 
     def _carry(self, carrier: Carrier, step: Step) -> None:
         self.context.phase(self._phases.get(step.op, "placing"))
@@ -185,8 +198,9 @@ class DockerRestoreRun:
         """Raises NotAsInArchive: an end that is not what the plan says is a failure."""
         self.context.phase("verifying")
         self.proof = proving.prove(self.plan, self.engine, carrier, self.portions, self.context.stop)
-        for lease in undoing.held(self.context, undoing.STAGING):
-            self.context.release(lease)
+        for name, fields in self.proof["left"].items():
+            self.findings.append(Finding("docker_limits", ", ".join(fields), name))
+        self._unstage()
         self.kept_bytes = int(self.engine.state().get("kept_bytes") or 0)
 
     # --- the record ------------------------------------------------------------------------------
@@ -219,6 +233,9 @@ def _findings(step: Step, facts: dict[str, Any]) -> list[Finding]:
     """What somebody should know of a step that was carried out."""
     if step.op == "stop_container" and facts.get("killed"):
         return [Finding("docker_killed", str(facts["killed"]), str(step.params["container"]))]
+    if step.op == "create_container":
+        words = facts.get("warnings") or []
+        return [Finding("docker_engine", str(one)[:_LONGEST], str(step.params["name"])) for one in words[:_MOST]]
     if step.op == "pull_image" and facts.get("same") is False:
         wanted, got = str(step.params.get("id") or "–"), str(facts.get("id") or "–")
         return [Finding("docker_other_image", f"{wanted} → {got}", str(step.params.get("tag") or ""))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 
 from django.utils import timezone
 
@@ -14,9 +15,11 @@ from backups.borg.outcome import StoppedFor, Verdict, judge_create
 from backups.borg.report import Report
 from backups.models import Archive
 from backups.services import repositories
+from backups.sources import own_names
 from dockerops.models import DockerRestore
 from dockerops.plan import Step
 from dockerops.run_errors import SafetyArchiveMissing
+from dockerops.services import safety_end
 from dockerops.services.engine_at import EngineAt, Said
 from phpborg.errors import PhpBorgError
 from phpborg.tasks.context import TaskContext
@@ -33,14 +36,15 @@ def safety_of(restore: DockerRestore) -> Archive | None:
 class Safety:
     """Makes the archive that a plan asks for. Its turn at the repository has come (restore_run.py)."""
 
-    def __init__(self, context: TaskContext, restore: DockerRestore, engine: EngineAt) -> None:
+    def __init__(self, context: TaskContext, restore: DockerRestore, engine: EngineAt, hours: int) -> None:
         assert restore.archive is not None
-        self.context, self.restore, self.engine = context, restore, engine
+        self.context, self.restore, self.engine, self.hours = context, restore, engine, hours
         self.repository = restore.archive.repository
 
     def make(self, step: Step) -> Said:
         """{"archive": name, "files", "bytes"}. Raises SafetyArchiveMissing unless the archive is proven and whole."""
         name = str(step.params["archive"])
+        safety_end.hold(self.context, self.restore, name, timezone.now() + timedelta(hours=self.hours))
         report = Report()
         verdict = self._run(name, [os.fsencode(path) for path in step.params["paths"]], report)
         self.context.stop.check()
@@ -54,7 +58,9 @@ class Safety:
     def _run(self, name: str, paths: list[bytes], report: Report) -> Verdict:
         server, host, path = self.engine.server, self.engine.host, str(self.repository.path)
         with open_way(self.context, server, host, path, mode="tunnel", token=new_token()) as way:
-            words = commands.create("borg", way.repository, name, CreateOptions(sources=tuple(paths)))[1:]
+            # In what is a filesystem of its own, or held, lies what was extracted for it: that is not former content.
+            options = CreateOptions(sources=tuple(paths), excludes=own_names.of_restore(self.restore.token))
+            words = commands.create("borg", way.repository, name, options)[1:]
             result = host.run(
                 "borg",
                 {
@@ -84,7 +90,7 @@ class Safety:
             self.context.progress(path=report.progress.path)
 
     def _record(self, name: str, verdict: Verdict) -> Archive:
-        """Of no job: no retention of one ever removes it."""
+        """Of no job: no retention of one ever removes it. It goes with its window (safety_end.py)."""
         assert verdict.archive is not None
         result, now = verdict.result, timezone.now()
         made, _created = Archive.objects.update_or_create(

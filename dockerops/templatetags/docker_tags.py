@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 from django import template
-from django.utils.translation import gettext, ngettext, pgettext_lazy
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from dockerops import typed
+from dockerops import sentences, typed
 from dockerops.choice import Choice
+from dockerops.compose_diff import difference
 from dockerops.options import Options
+from dockerops.plan import Step
 from recovery.paths import shown as shown_bytes
 
 register = template.Library()
@@ -20,14 +23,6 @@ ORIGINS = {
     "record": _("from the record of the backup"),
     "selection": _("from what the job was told to take"),
     "listing": _("from the archive's list of files"),
-}
-STATES = {
-    "running": pgettext_lazy("a container", "running"),
-    "paused": pgettext_lazy("a container", "paused"),
-    "exited": pgettext_lazy("a container", "stopped"),
-    "created": pgettext_lazy("a container", "never started"),
-    "restarting": pgettext_lazy("a container", "restarting"),
-    "dead": pgettext_lazy("a container", "dead"),
 }
 SEVERITIES = {
     "block": (_("Forbids it"), "bad", "cross"),
@@ -48,6 +43,7 @@ PROOF = {
     "places": _("Places filled"),
     "entries": _("Files and folders that arrived"),
 }
+_UNDO = re.compile(r"step (\d+)(?: \((\w+)\)|( waits)): (.*)", re.DOTALL)
 NAMED = 6  # more than that are not told one by one
 
 
@@ -84,8 +80,21 @@ def origin(word: str) -> str:
 
 @register.filter
 def container_state(word: str) -> str:
-    """The state of a container when it was backed up."""
-    return str(STATES.get(word, word))
+    """The state of a container."""
+    return str(sentences.STATES.get(word, word or ""))
+
+
+@register.filter
+def undo_problem(text: str) -> str:
+    """What kept a step from being undone: the helper's number and kind of the step in the reader's words."""
+    found = _UNDO.fullmatch(text)
+    if found is None:
+        return shown(text)
+    number, op, waits, words = found.groups()
+    if waits:
+        return gettext("Step {number} waits for it: {words}").format(number=number, words=shown(words))
+    title = sentences.title(op) if op in sentences.TITLES else op
+    return gettext("Step {number}, “{title}”: {words}").format(number=number, title=title, words=shown(words))
 
 
 @register.filter
@@ -113,6 +122,12 @@ def choice_words(choice: Choice | dict[str, Any]) -> str:
     if not named:
         return str(WHOLE_KINDS.get(what.mode, _("Everything")))
     return all_shown(named[:NAMED]) + (", …" if len(named) > NAMED else "")
+
+
+@register.filter
+def changes_of(step: Step) -> str:
+    """What a step changes in Compose files, as a difference; empty for other steps."""
+    return difference(step)
 
 
 @register.filter

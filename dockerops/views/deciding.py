@@ -10,8 +10,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from dockerops.forms import OptionsForm
+from dockerops.from_dumps import torn_dumps
 from dockerops.options import Options
-from dockerops.services import detecting, drafts
+from dockerops.services import detecting, drafts, looking
 from dockerops.views.colliding import ask_when_stale
 from dockerops.views.frame import Step, draft_of, forward, frame, missing_before, to_step
 from phpborg.accounts.rights import Right, permission
@@ -26,7 +27,8 @@ def docker_options(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     if (missing := missing_before(row, Step.OPTIONS)) is not None:
         return to_step(row, missing)
     before = Options.from_json(row.options)
-    form = OptionsForm(request.POST or None, initial=OptionsForm.initial_of(before))
+    torn = torn_dumps(looking.contents_of(row))
+    form = OptionsForm(request.POST or None, torn=torn, initial=OptionsForm.initial_of(before))
     if request.method == "POST" and form.is_valid():
         drafts.set_options(restore=row, options=form.options().as_json())
         if "leave" in request.POST:

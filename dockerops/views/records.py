@@ -16,7 +16,7 @@ from dockerops.choice import Choice
 from dockerops.models import DockerRestore
 from dockerops.options import Options
 from dockerops.plan import DockerPlan
-from dockerops.services import drafts, protection, rollback
+from dockerops.services import drafts, protection, rollback, safety_end
 from dockerops.services.safety import safety_of
 from dockerops.views.frame import LABELS, Step, address, restores, task_context
 from phpborg.accounts.rights import Right, permission
@@ -75,11 +75,24 @@ def docker_restore(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         "forget_question": forget_question(row),
         "kept": plan.protected if plan and row.is_protected else (),
         "has_kept_containers": any(one.what == "container" for one in plan.protected) if plan else False,
-        "safety": safety_of(row),
+        **_safety(row),
         **task_context(row.task_ref),
     }
     context["is_busy"] = bool(context["is_waiting"] or undoing["is_waiting"] or forgetting)
     return page(request, "dockerops/restore.html", context)
+
+
+def _safety(row: DockerRestore) -> dict[str, Any]:
+    """The archive of what was replaced, until when it stays, and why longer."""
+    found = safety_of(row)
+    if found is None:
+        return {"safety": None}
+    leases = safety_end.held(row)
+    return {
+        "safety": found,
+        "safety_until": leases[0].keep_until if leases else None,
+        "safety_stays": safety_end.why_it_stays(found),
+    }
 
 
 def _forgetting(row: DockerRestore) -> Task | None:
@@ -152,6 +165,9 @@ def forget_question(row: DockerRestore) -> Confirmation:
     words = [text.format(server=row.server_name)]
     if isinstance(size, int):
         words.append(_("That frees {size}.").format(size=byte_size(size)))
+    archive = safety_of(row)
+    if archive is not None and safety_end.held(row) and not safety_end.why_it_stays(archive):
+        words.append(_("The archive {name} is deleted as well; pin it first to keep it.").format(name=archive.name))
     return Confirmation(
         title=_("Remove the protection?"),
         text=" ".join(words),

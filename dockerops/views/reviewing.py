@@ -142,7 +142,9 @@ def question(row: DockerRestore, plan: DockerPlan) -> Confirmation:
         )
         words.append(kept.format(count=hours))
         if safety := next((step.params["archive"] for step in plan.steps if step.op == "archive_former"), ""):
-            text = _("Its files are put into the archive {name} first, which stays until somebody deletes it.")
+            text = _(
+                "Its files are put into the archive {name} first, which goes at the same time unless it is pinned."
+            )
             words.append(text.format(name=safety))
     else:
         words.append(_("What is replaced is gone after success: this cannot be undone."))

@@ -296,3 +296,24 @@ def test_a_database_is_dumped_by_its_own_tool_while_it_works(
     assert len(text.encode()) == dump["bytes"]
     assert 'CREATE DATABASE "Shop é"' in text
     assert PASSWORD not in json.dumps([archive.backup_config, task.steps, task.result])
+
+
+def test_a_database_that_cannot_be_dumped_makes_the_run_incomplete_and_the_rest_is_backed_up(
+    engine: Bridged, postgres: str, docker_job: MakeDocker, run_job: RunJob, real_repository: Repository, tmp_path: Path
+) -> None:
+    run(engine, "app", "--volume", "data:/data")
+    (engine.data / "volumes/data/_data/file").write_text("x")
+    # Its tool cannot be started there any more.
+    tool = "/usr/lib/postgresql/15/bin/pg_dumpall"
+    engine.docker("cp", "/dev/null", f"{postgres}:{tool}")
+    task = run_job(docker_job(quiesce={"default": "none", "containers": {postgres: "dump"}}))
+    assert (task.state, task.error_detail) == ("incomplete", ""), task.findings
+    archive = archive_of(task)
+    assert archive.grade == "incomplete"
+    docker = archive.backup_config["docker"]
+    assert docker["actual_backed_up_items"]["dumps"] == []
+    assert ("dump", postgres) in [(row["kind"], row["name"]) for row in docker["not_included"]]
+    assert ("docker_dump_failed", postgres) in [(one["kind"], one["path"]) for one in task.findings]
+    out = extracted(real_repository, archive, tmp_path / "out")
+    assert [path.read_text() for path in out.rglob("volumes/data/_data/file")] == ["x"]
+    assert not list(out.rglob("dumps/*"))

@@ -10,6 +10,7 @@ from django.utils import translation
 from backups import sources
 from backups.docker_errors import DumpImpossible, EngineStopped, EngineUnknown, SwarmTask, VolumeAmbiguous
 from backups.errors import SourceMissing
+from backups.sources import own_names
 from backups.sources.base import SourceFacts, SourcePlan, View
 from backups.sources.docker import DOCKER_PLACE
 from backups.sources.docker_choice import MISSING, NEVER, NOT_CHOSEN, SOCKET, SYSTEM
@@ -210,11 +211,14 @@ def test_places_outside_are_chosen_or_left_out() -> None:
     without = plan({"exclude": {"binds": ["/srv/shared", "/srv/shop/data"]}})
     assert "/srv/shared" not in paths(without)
     # What lies in a directory that is read is left out of it.
-    assert without.excludes == ("pp:/srv/shop/data",)
+    assert without.excludes == ("pp:/srv/shop/data", *own_names.of_restores())
 
 
 def test_phpborgs_own_storage_is_kept_out_of_a_projects_directory() -> None:
-    assert plan(keep_out=(b"/srv/shop/pool", b"/var/lib/phpborg")).excludes == ("pp:/srv/shop/pool",)
+    assert plan(keep_out=(b"/srv/shop/pool", b"/var/lib/phpborg")).excludes == (
+        "pp:/srv/shop/pool",
+        *own_names.of_restores(),
+    )
 
 
 def test_a_link_is_read_with_what_it_leads_to() -> None:

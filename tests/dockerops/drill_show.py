@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +60,18 @@ networks:
 """
 
 
+def journals() -> set[str]:
+    """Of restores and drills."""
+    places = (Path("/var/lib/phpborg/docker-drill"), Path("/var/lib/phpborg/docker-restore"))
+    return {str(path) for place in places for path in place.glob("*")}
+
+
 @dataclass
 class Shop:
     """The application below `place`."""
 
     place: Path
+    journals: set[str] = field(default_factory=journals)  # of others, before
 
     @property
     def directory(self) -> Path:
@@ -128,24 +135,31 @@ class Shop:
         return found
 
     def traces(self, engine: Bridged) -> list[str]:
-        """Of drills, on the disk."""
+        """Of drills, on the disk; what restores of other tests keep there was there before."""
         found = [str(path) for path in engine.data.glob("**/.phpborg-*") if "overlay2" not in path.parts]
-        for place in ("/var/lib/phpborg/docker-drill", "/var/lib/phpborg/docker-restore"):
-            found += [str(path) for path in Path(place).glob("*")]
-        return found
+        return found + sorted(journals() - self.journals)
 
 
 def images(engine: Bridged) -> None:
     """A database and a web server of this machine's own programs, and another one."""
-    pg = own_image.build(
+    engine.docker("tag", postgres_image(engine), PG)
+    engine.docker("tag", php_image(engine), WEB)
+    engine.docker("tag", own_image.build(engine, "phpborg-test/plain:1", *PROGRAMS), OTHER)
+
+
+def postgres_image(engine: Bridged) -> str:
+    """PostgreSQL with a shell."""
+    return own_image.build(
         engine,
         "phpborg-test/pgdump:15",
         *("/usr/lib/postgresql/15", "/usr/share/postgresql/15", "/usr/share/zoneinfo", *PROGRAMS),
         leave_out=("*/bitcode", "*llvmjit*", "*/pgxs", "/usr/share/postgresql/15/man"),
     )
-    engine.docker("tag", pg, PG)
-    engine.docker("tag", own_image.build(engine, "phpborg-test/php:1", "/usr/bin/php", *PROGRAMS), WEB)
-    engine.docker("tag", own_image.build(engine, "phpborg-test/plain:1", *PROGRAMS), OTHER)
+
+
+def php_image(engine: Bridged) -> str:
+    """PHP, which has a web server, with a shell."""
+    return own_image.build(engine, "phpborg-test/php:1", "/usr/bin/php", *PROGRAMS)
 
 
 # --- archives with one thing wrong -------------------------------------------------------------------

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dockerops.choice import Choice
+from dockerops.conflict_facts import paths_to_ask
 from dockerops.inventory import Inventory
 from dockerops.listing import Listing
 from dockerops.manifest import Contents, parse
@@ -209,7 +210,13 @@ class Rig:
     ) -> DockerPlan:
         """For an engine as it is now."""
         about = About(self.archive, self.identity(), str(self.repository), "shop; $(id)", str(engine.socket), TOKEN)
-        return plan_docker(contents or self.contents(), inventory(engine), choice, options, about, consents)
+        known = contents or self.contents()
+        return plan_docker(known, self.there(engine, choice, options, known), choice, options, about, consents)
+
+    def there(self, engine: Bridged, choice: Choice, options: Options, contents: Contents | None = None) -> Inventory:
+        """The engine as it is now, and the paths that a plan asks for."""
+        asked = paths_to_ask(contents or self.contents(), choice, options, inventory(engine))
+        return inventory(engine, *asked)
 
     def run(self, plan: DockerPlan, form: str, *argv: str, path: str = "", secret: str = PASSPHRASE) -> Any:
         """Run a plan's script as a person would: the passphrase is typed."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import stat
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from tests.dockers.conftest import image_in
 from tests.support.bridged import Bridged
 
 PROJECT = "kiosk"
+_UNNAMED = re.compile("([0-9a-f]{64})?")
 JOURNALS = Path("/var/lib/phpborg/docker-restore")
 SECRET = "canary-env-7d1f ' $(id) ;"
 IMAGE, PLAIN = "phpborg-test/speaks:1", "phpborg-test/plain:1"
@@ -105,8 +107,7 @@ class Stage:
         for path in (self.directory / "www", self.beside, self.device):
             path.mkdir(parents=True)
         facts = {"image": IMAGE, "beside": self.beside, "device": self.device, "loop": LOOP}
-        (self.directory / "compose.yml").write_text(_COMPOSE.format(**facts))
-        (self.directory / "extra.yml").write_text(_EXTRA)
+        self.compose_files(facts)
         (self.directory / ".env").write_text(f"DB_PASSWORD={SECRET}\n")
         (self.directory / "www/index.html").write_text("hello")
         (self.beside / "one").write_bytes(os.urandom(5000))
@@ -116,19 +117,31 @@ class Stage:
         # No text, an end of a line, and what a shell would carry out.
         Path(os.fsdecode(os.fsencode(self.beside) + b"/odd \xff\n'; $(id) `id`")).write_text("odd")
 
+    def compose_files(self, facts: dict[str, Any]) -> None:
+        (self.directory / "compose.yml").write_text(_COMPOSE.format(**facts))
+        (self.directory / "extra.yml").write_text(_EXTRA)
+
     def start(self, engine: Bridged) -> None:
         """All of it runs, and has data."""
         image_in(engine)
         self.lay_out()
-        engine.docker("network", "create", "--subnet", "10.77.0.0/24", "--label", "made=by hand", "corp-net")
+        self.network(engine)
         self.compose(engine, "up", "--detach")
         engine.docker("run", "--detach", "--name", "probe-1", *_ALONE, PLAIN, "/bin/sh", "-c", LOOP)
-        for name, path in ((f"{PROJECT}_db_1", "/data"), (f"{PROJECT}_db_1", "/files"), ("probe-1", "/alone")):
+        self.fill(engine, (f"{PROJECT}_db_1", "/data"), (f"{PROJECT}_db_1", "/files"), ("probe-1", "/alone"))
+        engine.docker("pause", "probe-1")
+
+    def network(self, engine: Bridged) -> None:
+        """That of somebody else, which the project joins."""
+        engine.docker("network", "create", "--subnet", "10.77.0.0/24", "--label", "made=by hand", "corp-net")
+
+    def fill(self, engine: Bridged, *places: tuple[str, str]) -> None:
+        """Data at paths of containers."""
+        for name, path in places:
             script = (
                 f"cat /bin/sh > {path}/big; echo old > {path}/text; mkdir -p {path}/deep/er; echo > {path}/deep/er/x"
             )
-            engine.docker("exec", name, "/bin/sh", "-c", script)
-        engine.docker("pause", "probe-1")
+            engine.docker("exec", "--user", "0", name, "/bin/sh", "-c", script)
 
     def compose(self, engine: Bridged, *words: str) -> None:
         files = ("-f", "compose.yml", "-f", "extra.yml")
@@ -142,8 +155,9 @@ class Stage:
             said = [client.api.inspect_container(one["Id"]) for one in client.api.containers(all=True)]
             volumes = client.api.volumes()["Volumes"] or []
             networks = [client.api.inspect_network(one["Id"]) for one in client.api.networks()]
+        names = {one["Id"]: one["Name"].lstrip("/") for one in said}
         return {
-            "containers": {one["Name"].lstrip("/"): declared(one) for one in said},
+            "containers": {one["Name"].lstrip("/"): declared(one, names) for one in said},
             "states": {one["Name"].lstrip("/"): one["State"]["Status"] for one in said},
             "volumes": {
                 one["Name"]: {key: one[key] or {} for key in ("Driver", "Labels", "Options", "Scope")}
@@ -194,10 +208,14 @@ class Stage:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def declared(said: dict[str, Any]) -> dict[str, Any]:
-    """What a container was asked to be, without what an engine gives it by itself."""
+def declared(said: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    """What a container was asked to be, without what an engine gives it by itself; `names`: {id: name} of all."""
     config, host = dict(said["Config"]), dict(said["HostConfig"])
-    if config.get("Hostname") == said["Id"][:12]:
+    for key in ("NetworkMode", "PidMode", "IpcMode"):
+        kind, colon, other = str(host[key]).partition(":")
+        host[key] = kind + colon + names.get(other, other)
+    host["VolumesFrom"] = [names.get(one, one) for one in host["VolumesFrom"] or []]
+    if config.get("Hostname") == said["Id"][:12] or host["NetworkMode"].startswith("container:"):
         del config["Hostname"]
     networks = {
         name: {
@@ -209,10 +227,10 @@ def declared(said: dict[str, Any]) -> dict[str, Any]:
         for name, one in said["NetworkSettings"]["Networks"].items()
     }
     # An anonymous volume is attached by its name: at the same place with the same content.
-    host.pop("Mounts", None)
+    host["Mounts"] = sorted(filter(_is_named, host.get("Mounts") or []), key=lambda one: str(one["Target"]))
     mounts = [
-        {key: mount.get(key) for key in ("Type", "Name", "Destination", "RW", "Driver")}
-        | ({"Source": mount["Source"]} if mount["Type"] == "bind" else {})
+        {key: mount.get(key) for key in ("Type", "Name", "Destination", "RW", "Driver", "Propagation")}
+        | ({key: mount[key] for key in ("Source", "Mode")} if mount["Type"] == "bind" else {})
         for mount in said["Mounts"]
     ]
     return {
@@ -223,13 +241,26 @@ def declared(said: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def tree(root: Path, engine: Bridged) -> dict[str, Any]:
+def _is_named(mount: dict[str, Any]) -> bool:
+    return mount["Type"] != "volume" or not _UNNAMED.fullmatch(mount.get("Source") or "")
+
+
+def different(one: Any, other: Any, where: str = "") -> list[str]:
+    """Where two answers of `seen` or `data` are not the same, in words: what is left of a long comparison."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        keys = sorted({*one, *other})
+        return [row for key in keys for row in different(one.get(key), other.get(key), f"{where}/{key}")]
+    return [] if one == other else [f"{where}: {one!r} | {other!r}"]
+
+
+def tree(root: Path, engine: Bridged | None = None) -> dict[str, Any]:
     """Entries below a directory; of the engine's own only what volumes hold."""
+    volumes = engine.data / "volumes" if engine else None
     found = {}
     for folder, folders, files in os.walk(root):
         for name in (*folders, *files):
             path = Path(folder) / name
-            inside = path.relative_to(engine.data / "volumes") if root == engine.data / "volumes" else None
+            inside = path.relative_to(root) if root == volumes else None
             if inside is not None and (len(inside.parts) < 2 or inside.parts[1] != "_data"):
                 continue
             found[str(path if inside is None else inside)] = entry(path)

@@ -102,7 +102,7 @@ TABLE: list[tuple[Callable[[Raw, Raw], None], Choice, Options, Told]] = [
                 ("path_there", "stop", path, f"overwrite:{path}")
                 for path in ("/opt/app", "/opt/shared", "/etc/app.conf")
             ),
-            ("volume_elsewhere", "stop", "kiosk_files", "unfilled:kiosk_files"),
+            ("volume_memory", "stop", "kiosk_files", "unfilled:kiosk_files"),
         },
     ),
     (
@@ -112,7 +112,7 @@ TABLE: list[tuple[Callable[[Raw, Raw], None], Choice, Options, Told]] = [
         {
             ("project_there", "stop", "kiosk", "project:kiosk"),
             ("network_created", "info", "proxy", ""),
-            ("volume_elsewhere", "stop", "kiosk_files", "unfilled:kiosk_files"),
+            ("volume_memory", "stop", "kiosk_files", "unfilled:kiosk_files"),
         },
     ),
     (
@@ -132,7 +132,7 @@ TABLE: list[tuple[Callable[[Raw, Raw], None], Choice, Options, Told]] = [
         Options(),
         {
             ("subnet_overlap", "stop", "kiosk_default", "free:kiosk_default"),
-            ("volume_elsewhere", "stop", "kiosk_files", "unfilled:kiosk_files"),
+            ("volume_memory", "stop", "kiosk_files", "unfilled:kiosk_files"),
         },
     ),
     (
@@ -166,7 +166,7 @@ TABLE: list[tuple[Callable[[Raw, Raw], None], Choice, Options, Told]] = [
         Options(),
         {
             ("network_missing", "block", "proxy", ""),
-            ("volume_elsewhere", "stop", "kiosk_files", "unfilled:kiosk_files"),
+            ("volume_memory", "stop", "kiosk_files", "unfilled:kiosk_files"),
         },
     ),
     (external_volume_missing, PROBE, Options(), {SHARED}),
@@ -213,7 +213,7 @@ TABLE: list[tuple[Callable[[Raw, Raw], None], Choice, Options, Told]] = [
         {
             ("alias_shared", "stop", "proxy", "alias:proxy"),
             ("addresses_dropped", "warn", "proxy", ""),
-            ("volume_elsewhere", "stop", "two_files", "unfilled:two_files"),
+            ("volume_memory", "stop", "two_files", "unfilled:two_files"),
         },
     ),
     (

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from dockerops import drill_checks, drill_errors, drill_judging
-from dockerops.manifest import Container
+from dockerops.drill_manifest import Said
+from dockerops.manifest import Container, Contents
+from dockerops.plan import Step
 from dockerops.services.drill_asking import Asking
 from dockerops.services.drilling import DrillRun
+from servers import errors
 from tests.dockerops.test_drill_checks import AT, contents
 
 WELL, UNWELL = Container("db", state="running"), Container("db", state="running", health="unhealthy")
@@ -119,3 +124,39 @@ def test_one_that_is_not_healthy_yet_disproves_nothing(health: str, log: list[st
     rows = [{"name": "drill-db", "state": "running", "health": health, "image_id": "sha256:1", "log": log}]
     wrong = drill_checks.containers(run.contents, run.names, rows)
     assert type(run._first_of(wrong, rows)) is kind
+
+
+def loading(needs: tuple[str, ...] = (), left: tuple[Said, ...] = ()) -> DrillRun:
+    """A drill that loads the dump of one database."""
+    run = object.__new__(DrillRun)
+    run.contents, run.names, run.excused = (
+        Contents(containers=(Container("db", depends_on=needs),)),
+        {"db": "x-db"},
+        set(),
+    )
+    run.isolated = SimpleNamespace(left=left)  # type: ignore[assignment]
+    run._last = lambda new: {}  # type: ignore[method-assign]
+    return run
+
+
+LOAD = Step(1, "load_dump", {"container": "x-db"})
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (errors.DockerRefused("db: it has ended with exit 137 (OOM)", address="a"), drill_errors.NotJudged),
+        (errors.DockerRefused("db: nobody can tell when its data were initialised"), drill_errors.NotJudged),
+        (errors.DockerRefused("db: its dump was refused: line 6 (COPY t): No space left"), drill_errors.NotJudged),
+        (errors.DumpRefused("db: its dump has no end: it was cut off"), drill_errors.DumpNotLoaded),
+    ],
+)
+def test_only_what_is_wrong_with_a_dump_disproves_it(error: errors.DockerRefused, kind: type[Exception]) -> None:
+    with pytest.raises(kind):
+        loading()._failed(LOAD, error)
+
+
+def test_a_database_that_needs_what_is_left_out_is_excused_before_its_dump_is_loaded() -> None:
+    run = loading(("vault",), (Said("vault", "left"),))
+    run._failed(LOAD, errors.DockerRefused("db: it has ended with exit 1"))
+    assert run.excused == {"x-db"}

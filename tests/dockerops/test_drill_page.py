@@ -98,6 +98,28 @@ def test_the_evidence_is_on_the_page_and_contents_are_for_those_who_operate(
         assert [words in text for words in secret] == [sees] * len(secret)
 
 
+def test_states_and_health_are_said_in_the_readers_language(
+    nightly: BackupJob, of_docker: Archive, client_of: ClientOf, bob: User
+) -> None:
+    User.objects.filter(pk=bob.pk).update(language="fr")
+    proof = begun(nightly)
+    containers = [
+        {"name": "a", "state": "exited", "exit_code": 7},
+        {"name": "b", "state": "running", "health": "unhealthy"},
+        {"name": "c", "state": None},
+    ]
+    databases = [{"container": "a", "engine": "postgresql", "version": "15.4"}]
+    proof.evidence = {"drill": {"kind": "docker", "containers": containers, "databases": databases}}
+    proofs.keep(proof)
+    ended(proof, TaskState.FAILED, "DRL-05")
+    bob.refresh_from_db()
+    text = client_of(bob).get(proof.get_absolute_url()).content.decode()
+    for words in ("arrêté", "code de sortie 7", "en marche", "pas en bonne santé", "PostgreSQL 15.4"):
+        assert words in text, words
+    for words in ("exited", "unhealthy", "None", "postgresql"):
+        assert words not in text, words
+
+
 CANARY = "canary-of-the-log"
 
 

@@ -10,6 +10,7 @@ from dockerops.options import Options
 from dockerops.plan import DockerPlan
 from dockerops.planning import MANIFEST_PATH, plan_docker
 from dockerops.scripts.filling import fill
+from dockerops.services.planning import _difference
 from servers.remote.dockers import bodies
 from tests.dockerops import sample
 from tests.dockerops.test_conflicts import ABOUT, DATA, PROBE, PROJECT
@@ -37,6 +38,16 @@ def steps(made: DockerPlan, *ops: str) -> list[tuple[str, str]]:
         for step in made.steps
         if not ops or step.op in ops
     ]
+
+
+def test_a_container_that_was_made_anew_makes_another_plan():
+    """Whoever agreed that it is replaced meant the one that was there."""
+    there = sample.there()
+    there["containers"][0]["id"] = "9" * 64
+    shown, now = plan(PROJECT), plan(PROJECT, there=there)
+    assert shown.hash != now.hash
+    renamed = next(step for step in now.steps if step.op == "rename_container")
+    assert _difference(shown, now) == f"± {renamed.sentence}"
 
 
 def test_a_whole_project_in_place_step_by_step():

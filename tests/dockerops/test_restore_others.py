@@ -12,7 +12,7 @@ from dockerops.inventory import Inventory, Running
 from dockerops.models import DockerRestore
 from dockerops.plan import DockerPlan, Step
 from dockerops.run_errors import NotAsInArchive
-from dockerops.services import planning, proving
+from dockerops.services import planning, proving, undoing
 from dockerops.services.restore_run import DockerRestoreRun, _findings
 from servers.errors import DockerRefused
 
@@ -106,8 +106,11 @@ def test_fake_who_is_there_is_asked_once_more_right_before_the_first_that_touche
     made.engine, made._asked_again, made._there = FakeEngine(told), False, before  # type: ignore[assignment]
     made.restore = DockerRestore()
     monkeypatch.setattr(planning, "check_containers", lambda *seen: told.append(f"checked {seen[2].hostname}"))
+    monkeypatch.setattr(undoing, "held", lambda context, kind: [kind])
+    made.context.release = told.append  # type: ignore[method-assign,assignment]
     made._carry_all(FakeTeller(told))  # type: ignore[arg-type]
-    assert told == [*ops[:2], "inventory", "checked before", *ops[2:]]
+    # What was extracted and not used goes before a container starts that may give it to its own user.
+    assert told == [*ops[:2], "inventory", "checked before", *ops[2:4], "restore_staging", *ops[4:]]
 
 
 class FakeKiller(FakeCarrier):

@@ -133,9 +133,9 @@ def test_a_restore_that_failed_and_was_undone_in_part_is_tried_again_too() -> No
 
 
 def test_the_page_of_one_that_is_half_undone_offers_it(client_of: ClientOf, bob: User) -> None:
-    row = rows.record(bob, "failed", report={"rollback": {"complete": False, "problems": ["step 3: gone"]}})
+    row = rows.record(bob, "failed", report={"rollback": {"complete": False, "problems": ["step 3 (exchange): gone"]}})
     page = client_of(bob).get(row.get_absolute_url()).content.decode()
     assert "Try again now" in page
-    assert "step 3: gone" in page
+    assert "Step 3, “Exchange”: gone" in page
     asked = client_of(bob).post(reverse("docker-rollback", args=[row.pk]))
     assert "Roll back this restore?" in asked.content.decode()

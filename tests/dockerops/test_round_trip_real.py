@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from backups.models import Archive
+from backups.services import repositories
 from dockerops.choice import Choice
 from dockerops.errors import NotPlanned
 from dockerops.models import DockerRestore
@@ -22,11 +24,15 @@ from dockerops.run_errors import ConflictsOpen, NothingKept, PutBackAsItWas
 from dockerops.script import script
 from dockerops.services import detecting, planning, protection
 from phpborg.tasks.models import Lease, Task
+from tests.dockerops.load import Frozen, Load, plain
+from tests.dockerops.options import STATES
 from tests.dockerops.product import Products, Run
-from tests.dockerops.show import LOOP, PLAIN, SECRET, Stage
+from tests.dockerops.show import LOOP, PLAIN, SECRET, Stage, different, entry
+from tests.dockerops.whole import Whole, brought_back
 from tests.dockers.backing import clear
 from tests.support.archives import PASSPHRASE, Storage, storage
 from tests.support.bridged import Bridged, engines
+from tests.support.workers import wait_until
 
 __all__ = ["storage"]
 pytestmark = [pytest.mark.real, pytest.mark.django_db]
@@ -46,6 +52,21 @@ def stage() -> Iterator[Stage]:
     place.chmod(0o755)
     yield Stage(place)
     shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture
+def whole(stage: Stage) -> Whole:
+    return Whole(stage.place)
+
+
+@dataclass
+class Saved:
+    """An archive, what there was before, and the moment when all kept still."""
+
+    archive: Archive
+    seen: dict[str, Any]
+    data: dict[str, Any]
+    frozen: Frozen
 
 
 @pytest.fixture
@@ -74,17 +95,55 @@ def is_good(task: Task) -> None:
     assert task.state == "success", (task.error_code, task.error_detail, task.log_tail[-3000:])
 
 
-def test_everything_comes_back_on_the_same_engine(products: Products, engine: Bridged, stage: Stage) -> None:
-    stage.start(engine)
+def backed_up_under_load(products: Products, engine: Bridged, whole: Whole, way: str, place: Path) -> Saved:
+    """Everything runs and is written to; the containers keep still in this way while they are read."""
+    whole.start(engine)
     products.look_at(products.storage.server, engine)
-    archive = products.back_up(products.job())
-    seen, data = stage.seen(engine), stage.data(engine)
-    stage.destroy(engine)
-    restore = products.draft(archive, products.storage.server, options=Options(create_missing=True))
+    seen, data = whole.seen(engine), whole.data(engine)
+    assert {name: seen["states"][name] for name in STATES} == STATES
+    state = {"pause": "paused", "stop": "exited"}[way]
+    with Load(engine, whole.busy) as load:
+        before = set(load.committed)
+        with Frozen(load, state, whole.still(engine)) as frozen:
+            archive = products.back_up(products.job(quiesce={"default": way}))
+        begun = load.begun
+        written = len(load.committed)
+        wait_until(lambda: len(load.committed) > written + 2, 90, "nobody could write any more")
+    assert before <= frozen.committed
+    assert frozen.begun <= begun
+    assert different(whole.data(engine), data) == []
+    # The archive has the very files of that moment, by plain borg.
+    for name, there in whole.still(engine).items():
+        extract(products.storage, archive, place, str(there).lstrip("/"))
+        assert plain(place / str(there).lstrip("/")) == frozen.files[name]
+    shutil.rmtree(place)
+    return Saved(archive, seen, data, frozen)
+
+
+def is_back(whole: Whole, engine: Bridged, saved: Saved) -> None:
+    """As it was declared and as it ran, whole, with the data of the moment that the backup is of."""
+    assert different(whole.seen(engine), brought_back(saved.seen)) == []
+    whole.is_well(engine)
+    assert different(whole.data(engine), saved.data) == []
+    assert entry(whole.volume(engine, "files") / "lines") == saved.frozen.files["files"]["lines"]
+    rows = whole.rows(engine)
+    assert saved.frozen.committed <= rows
+    assert max(rows) <= saved.frozen.begun
+    # What another program wrote meanwhile is there as far as it was read: not compared, and not torn.
+    lines = (whole.busy / "lines").read_text().splitlines()[:-1]
+    assert lines == [f"line {number}" for number in range(1, len(lines) + 1)]
+    assert lines
+
+
+def test_everything_comes_back_on_the_same_engine(
+    products: Products, engine: Bridged, whole: Whole, tmp_path: Path
+) -> None:
+    saved = backed_up_under_load(products, engine, whole, "pause", tmp_path / "by borg")
+    whole.destroy(engine)
+    restore = products.draft(saved.archive, products.storage.server, options=Options(create_missing=True))
     task = carried_out(products, restore)
     is_good(task)
-    assert stage.seen(engine) == seen
-    assert stage.data(engine) == data
+    is_back(whole, engine, saved)
     assert (restore.state, restore.plan_hash) == (DockerRestore.State.DONE, restore.plan["hash"])
     assert SECRET not in str([restore.contents, restore.plan, restore.report, restore.conflicts, restore.inventory])
     assert SECRET not in str([task.steps, task.log_tail, task.result, task.params])
@@ -92,29 +151,24 @@ def test_everything_comes_back_on_the_same_engine(products: Products, engine: Br
 
 
 def test_everything_comes_back_on_another_engine(
-    products: Products, engine: Bridged, other: Bridged, stage: Stage
+    products: Products, engine: Bridged, other: Bridged, whole: Whole, tmp_path: Path
 ) -> None:
-    stage.start(engine)
-    products.look_at(products.storage.server, engine)
-    archive = products.back_up(products.job())
-    seen, data = stage.seen(engine), stage.data(engine)
-    stage.destroy(engine)
+    saved = backed_up_under_load(products, engine, whole, "stop", tmp_path / "by borg")
+    whole.destroy(engine)
     products.look_at(products.storage.server, other)  # as far as Docker is concerned, another machine
-    restore = products.draft(archive, products.storage.server, options=Options(create_missing=True))
+    restore = products.draft(saved.archive, products.storage.server, options=Options(create_missing=True))
     is_good(carried_out(products, restore))
-    assert stage.seen(other) == seen
-    assert stage.data(other) == data
-    assert stage.seen(engine)["containers"] == {}
+    is_back(whole, other, saved)
+    assert whole.seen(engine)["containers"] == {}
     # The same plan as a script, by hand, on the same engine, destroyed again.
     is_good(products.ended(protection.start_forget(restore=restore)))
-    stage.destroy(other)
+    whole.destroy(other)
     plan = planning.stored_plan(restore)
     text = script(plan, "simple")
     assert plan.hash in text
     assert SECRET not in text
     run_script(products.storage, text)
-    assert stage.seen(other) == seen
-    assert stage.data(other) == data
+    is_back(whole, other, saved)
 
 
 def run_script(storage: Storage, text: str) -> None:
@@ -220,22 +274,26 @@ def test_only_volumes_come_back_and_a_safety_archive_holds_what_they_held(
     beside = {path: one for path, one in changed.items() if "beside" in path}
     assert {path: now[path] for path in beside} == beside
     assert restore.is_protected
-    is_good(products.ended(protection.start_forget(restore=restore)))
-    assert not Lease.objects.held().exists()
-    assert stage.traces(engine) == []
     safety = Archive.objects.get(backup_config__before_docker_restore=str(restore.pk))
     assert (safety.name, safety.job, safety.grade) == (f"before-{restore.token[:8]}", None, "success")
     back = products.storage.root / "back"
-    back.mkdir()
     extract(products.storage, safety, back)
     assert (back / str(mountpoint).lstrip("/") / "text").read_text() == "new\n"
+    is_good(products.ended(protection.start_forget(restore=restore)))
+    assert not Lease.objects.held().exists()
+    assert stage.traces(engine) == []
+    products.run_pending()
+    assert not Archive.objects.filter(pk=safety.pk).exists()
+    named = [fact.name for fact in repositories.borg_of(products.storage.repository).proof()]
+    assert (archive.name in named, safety.name in named) == (True, False)
 
 
-def extract(storage: Storage, archive: Archive, place: Path) -> None:
-    """All of it, by plain borg."""
+def extract(storage: Storage, archive: Archive, place: Path, *paths: str) -> None:
+    """All of it, or these paths, by plain borg."""
+    place.mkdir(exist_ok=True)
     env = {"PATH": "/usr/bin:/bin", "BORG_PASSPHRASE": PASSPHRASE, "BORG_BASE_DIR": str(storage.root / "by-hand")}
     env["BORG_RELOCATED_REPO_ACCESS_IS_OK"] = "yes"
-    words = ["borg", "extract", f"{storage.repository.path}::{archive.name}"]
+    words = ["borg", "extract", "--numeric-ids", f"{storage.repository.path}::{archive.name}", *paths]
     subprocess.run(words, cwd=place, env=env, check=True, capture_output=True)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -19,15 +20,28 @@ from dockerops.run_errors import (
     ConflictsOpen,
     ConflictsUnknown,
     EngineUnknown,
+    NotAsInArchive,
     NothingKept,
     NotLookedYet,
     PlanChanged,
     StillUndoing,
 )
-from dockerops.services import detecting, drafts, looking, planning, protection, rollback, starting, undoing
+from dockerops.services import (
+    detecting,
+    drafts,
+    looking,
+    planning,
+    protection,
+    proving,
+    restore_run,
+    rollback,
+    starting,
+    undoing,
+)
 from phpborg.errors import InvalidInput
 from phpborg.tasks import leases, queue
 from phpborg.tasks.models import Lease, Task
+from phpborg.tasks.registry import Finding
 from phpborg.tasks.states import State
 from servers.models import CapabilityReport
 from tests.dockerops import rows, sample
@@ -248,3 +262,28 @@ def test_conflicts_are_read_as_they_were_found() -> None:
 def test_a_look_that_goes_on_is_not_begun_twice() -> None:
     row = rows.draft(None, Step.CONTENTS)
     assert looking.start(restore=row) == looking.start(restore=row)
+
+
+def test_what_an_engine_warns_of_a_new_container_is_told_with_its_name() -> None:
+    plan = planning.plan_of(draft())
+    step = next(one for one in plan.steps if one.op == "create_container")
+    words = "Your kernel does not support swap limit capabilities. Memory limited without swap."
+    told = restore_run._findings(step, {"id": "x", "warnings": [words, "y" * 5000]})
+    assert told == [
+        Finding("docker_engine", words, str(step.params["name"])),
+        Finding("docker_engine", "y" * 1000, str(step.params["name"])),
+    ]
+    assert restore_run._findings(step, {"id": "x", "warnings": []}) == []
+
+
+def test_limits_that_an_engine_does_not_have_are_no_failure_and_another_difference_is() -> None:
+    plan = planning.plan_of(draft())
+    carrier = cast("Any", SimpleNamespace(filled=lambda step: step.params))
+    said: dict[str, Any] = {"differs": {"a": []}, "left": {"a": ["HostConfig.MemorySwap"]}}
+    engine = cast("Any", SimpleNamespace(compare=lambda _bodies, _stop: said))
+    compared, left = proving._bodies(plan, engine, carrier, None)
+    assert compared
+    assert left == {"a": ["HostConfig.MemorySwap"]}
+    said["differs"]["a"] = ["User"]
+    with pytest.raises(NotAsInArchive):
+        proving._bodies(plan, engine, carrier, None)

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from dockerops.choice import Choice
 from dockerops.errors import PlanTooOld
 from dockerops.options import Options
 from dockerops.plan import DockerPlan, Step
-from dockerops.script import FORMS, quoted, script
+from dockerops.script import _WORDS, FORMS, quoted, script
 from dockerops.scripts.asking import requests
 from dockerops.scripts.filling import fill
 from servers.remote.dockers import bodies
@@ -30,38 +31,49 @@ from tests.dockerops.test_planning import plan
 
 HOSTILE = 'it\'s; $(touch /tmp/harm) `id` "q"\n!x \\ é'
 NO_TEXT = os.fsdecode(b"caf\xe9\xff")
-EVERY_OP: dict[str, dict[str, Any]] = {
-    "need_image": {"reference": HOSTILE, "id": HOSTILE},
-    "load_image": {"reference": HOSTILE, "id": "", "images": [HOSTILE, "b"], "stream": "/x/images/0.tar"},
-    "pull_image": {"reference": HOSTILE, "id": "", "tag": HOSTILE},
-    "create_network": {"name": HOSTILE, "manifest_name": HOSTILE, "free": True},
-    "create_volume": {"name": HOSTILE, "manifest_name": HOSTILE},
-    "archive_former": {"archive": "before", "paths": [f"/{HOSTILE}", f"/{NO_TEXT}"]},
-    "extract": {"directory": f"/{HOSTILE}", "sources": [f"/{HOSTILE}/{NO_TEXT}"]},
-    "stop_container": {"container": HOSTILE, "seconds": 5},
-    "rename_container": {"container": HOSTILE, "to": f"{HOSTILE}.kept"},
-    "disconnect": {"network": HOSTILE, "container": HOSTILE},
-    "exchange": {"target": f"/{HOSTILE}", "stage": "/", "source": f"/{NO_TEXT}", "whole": True, "items": None},
-    "create_container": {"name": HOSTILE, "manifest_name": HOSTILE},
-    "start": {"container": HOSTILE, "state": "paused"},
-    "healthy": {"container": HOSTILE, "seconds": 3},
-    "compose_up": {"project": "p", "working_dir": f"/{HOSTILE}", "files": [HOSTILE], "env_files": [HOSTILE]},
-}
 
 
-def everything() -> DockerPlan:
+def every_step(name: str, more: str = NO_TEXT) -> list[tuple[str, dict[str, Any], str]]:
+    """(kind, parameters, why) of every kind of step, with this name for everything."""
+    exchange = {"target": f"/{name}", "stage": "/", "source": f"/{more}", "whole": True, "items": None}
+    compose = {"project": "p", "working_dir": f"/{name}", "files": [name], "env_files": [name], "seconds": 7}
+    return [
+        ("need_image", {"reference": name, "id": name}, ""),
+        ("load_image", {"reference": name, "id": "", "images": [name, "b"], "stream": "/x/images/0.tar"}, ""),
+        ("pull_image", {"reference": name, "id": "", "tag": name}, ""),
+        ("create_network", {"name": name, "manifest_name": name, "free": True}, ""),
+        ("create_volume", {"name": name, "manifest_name": name}, ""),
+        ("hold_volume", {"volume": name, "path": f"/{name}"}, ""),
+        ("release_volume", {"volume": name, "path": f"/{name}"}, ""),
+        ("archive_former", {"archive": "before", "paths": [f"/{name}", f"/{more}"]}, ""),
+        ("extract", {"directory": f"/{name}", "sources": [f"/{name}/{more}"]}, ""),
+        ("stop_container", {"container": name, "seconds": 5}, ""),
+        ("rename_container", {"container": name, "to": f"{name}.kept", "id": name}, ""),
+        ("disconnect", {"network": name, "container": name}, ""),
+        ("exchange", exchange, ""),
+        ("exchange", {**exchange, "whole": False, "items": [name, more]}, ""),
+        ("exchange", {**exchange, "whole": False}, ""),
+        ("rewrite_files", {"files": [{"stage": f"/{name}", "source": f"/{more}", "sha256": "", "edits": []}]}, ""),
+        ("create_container", {"name": name, "manifest_name": name}, ""),
+        ("start", {"container": name, "state": "paused"}, ""),
+        ("healthy", {"container": name, "seconds": 3}, ""),
+        ("compose_up", compose, ""),
+        ("start", {"container": name, "state": "running"}, "again"),
+        ("healthy", {"container": name, "seconds": 3}, "again"),
+    ]
+
+
+def everything(name: str = HOSTILE, more: str = NO_TEXT) -> DockerPlan:
     """A plan with every kind of step, each with hostile names."""
-    rows = list(EVERY_OP.items())
-    rows += [("exchange", {**EVERY_OP["exchange"], "whole": False, "items": [HOSTILE, NO_TEXT]})]
-    rows += [("exchange", {**EVERY_OP["exchange"], "whole": False})]
-    facts: dict[str, str | int] = dict.fromkeys(("name", "path", "image", "directory", "network", "to"), HOSTILE)
-    steps = tuple(Step(number, op, params, "", facts) for number, (op, params) in enumerate(rows, 1))
+    facts: dict[str, str | int] = dict.fromkeys(("name", "path", "image", "directory", "network", "to"), name)
+    rows = enumerate(every_step(name, more), 1)
+    steps = tuple(Step(number, op, params, why, facts) for number, (op, params, why) in rows)
     return DockerPlan(
-        HOSTILE,
+        name,
         "ab" * 32,
-        f"ssh://{HOSTILE}",
-        HOSTILE,
-        f"/{HOSTILE}.sock",
+        f"ssh://{name}",
+        name,
+        f"/{name}.sock",
         steps,
         manifest="/m",
         manifest_sha256="c" * 64,
@@ -107,7 +119,8 @@ def test_the_script_has_the_steps_of_the_plan_in_their_order(form: str):
     verbs = {"start": "start_container", "exchange": "exchange_whole"}
     main = text[text.index("main() {") : text.index("\n}\n", text.index("main() {"))]
     main = main[main.index("step 1 " if form == "advanced" else "# 1. ") - 4 :]
-    called = [word for word in re.findall(r'^    (?:step \d+ "[^"]*" )?([a-z_]+) ', main, re.M) if word != "trap"]
+    called = re.findall(r'^    (?:step \d+ "[^"]*" )?(?:or_tell )?([a-z_]+) ', main, re.M)
+    called = [word for word in called if word not in ("trap", "look")]
     assert called == [verbs.get(step.op, step.op) for step in made.steps]
 
 
@@ -166,6 +179,37 @@ def test_every_name_is_one_word_of_bash(raw: bytes):
     text.encode()  # every byte of a script is UTF-8
 
 
+NAMES = st.one_of(
+    st.binary(min_size=1, max_size=20).filter(lambda raw: b"\0" not in raw).map(os.fsdecode),
+    st.text(st.sampled_from("$`'\"\\;&|<>(){}[]*?!#~ \n\t-=%é\u2019"), min_size=1, max_size=12),
+)
+
+
+@settings(max_examples=12, deadline=None)
+@given(name=NAMES, more=NAMES, form=st.sampled_from(FORMS))
+def test_every_function_of_a_step_gets_its_names_as_they_are(name: str, more: str, form: str):
+    """The whole script is run by bash; its steps and checks write down what they are given."""
+    made = everything(name, more)
+    calls = [_WORDS[step.op](step, step.params) for step in made.steps]
+    words = [["" if word is None else str(word) for word in call] for call in calls]
+    noted = "".join(f"{call[0]}() {{ printf '%s\\0' {call[0]} \"$@\" >&3; }}\n" for call in words)
+    silent = "".join(
+        f"{one}() {{ :; }}\n" for one in ("check_tools", "ask_passphrase", "read_manifest", "look", "finish")
+    )
+    with tempfile.TemporaryDirectory() as place:
+        begun = script(made, form).removesuffix('main "$@"\n')
+        file = Path(place) / "script.sh"
+        file.write_text(f'{begun}{noted}{silent}exec 3>{place}/noted\nmain "$@"\n', encoding="utf-8")
+        argv = ["bash", str(file), *(["--yes"] if form == "advanced" else [])]
+        done = subprocess.run(argv, capture_output=True, check=False, cwd=place)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == b""
+        assert (Path(place) / "noted").read_bytes() == b"".join(
+            os.fsencode(f"{word}\0") for call in words for word in call
+        )
+        assert sorted(os.listdir(place)) == ["noted", "script.sh"]
+
+
 def test_the_python_of_a_script_runs_with_any_python_from_3_6():
     text = script(everything(), "simple")
     code = text[text.index("<<'PHPBORG_PYTHON'") :].split("\n", 1)[1].split("\nPHPBORG_PYTHON\n")[0]
@@ -176,7 +220,7 @@ def test_the_python_of_a_script_runs_with_any_python_from_3_6():
     # Nothing of ours is imported: the script stands alone.
     imported = {one.module or "" for one in tree.body if isinstance(one, ast.ImportFrom)}
     imported |= {name.name for one in tree.body if isinstance(one, ast.Import) for name in one.names}
-    assert imported <= {"json", "sys", "re", "typing", "urllib.parse"}
+    assert imported <= {"json", "os", "sys", "re", "typing", "urllib.parse"}
 
 
 def test_what_the_engine_is_asked_is_what_the_worker_would_ask(tmp_path: Path):

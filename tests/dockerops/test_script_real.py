@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from tests.dockers.conftest import image_in
 from tests.support.bridged import Bridged, engines
 
 pytestmark = pytest.mark.real
+
+_SLEEPS = ("phpborg-test/plain:1", "sh", "-c", "sleep 60")
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +82,8 @@ def test_a_restore_that_fails_in_the_middle_is_undone(archived: Rig, tmp_path: P
     engine = archived.engine
     (archived.mountpoint("kiosk_data") / "rows").write_text("newer than the archive\n")
     before, data = rig.state(engine), _trees(archived, engine)
-    consents = tuple(one.consent for one in find(archived.contents(), rig.inventory(engine), Choice(), Options()))
+    there = archived.there(engine, Choice(), Options())
+    consents = tuple(one.consent for one in find(archived.contents(), there, Choice(), Options()))
     plan = archived.plan(engine, Choice(), Options(), consents)
     broken = tmp_path / "bin"
     broken.mkdir()
@@ -140,7 +144,7 @@ def test_another_project_beside_the_running_originals(archived: Rig):
     assert {"two_data", "two_files"} <= set(after["volumes"])
 
 
-def test_a_wrong_passphrase_and_a_changed_script_touch_nothing(archived: Rig):
+def test_a_wrong_passphrase_a_dry_run_and_what_was_changed_since_touch_nothing(archived: Rig):
     engine = archived.engine
     before, data = rig.state(engine), _trees(archived, engine)
     consents = ("volume:kiosk_data", "stop:kiosk_db_1")
@@ -149,6 +153,24 @@ def test_a_wrong_passphrase_and_a_changed_script_touch_nothing(archived: Rig):
         done = archived.run(plan, form, secret="wrong")
         assert done.returncode != 0
         assert "cannot be read" in done.stderr
+    # A dry run says every step in its order, and asks nobody.
+    everything = rig.tree(archived.directory)
+    done = archived.run(plan, "advanced", "--dry-run", secret="wrong")
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"^(\d+)\. ", done.stdout, re.M) == [str(step.number) for step in plan.steps]
+    after = rig.tree(archived.directory)
+    for found in (everything, after):  # but for the file of the script itself, which was written anew
+        found.pop(b"advanced.sh")
+        found.pop(b".")
+    assert after == everything
+    # Somebody uses the volume since; both forms see it before they ask for the passphrase.
+    engine.docker("run", "--detach", "--name", "late", "--volume", "kiosk_data:/x", *_SLEEPS)
+    for form in ("simple", "advanced"):
+        done = archived.run(plan, form)
+        assert done.returncode != 0
+        assert "late uses " in done.stderr
+        assert "make a new plan" in done.stderr
+    engine.docker("rm", "--force", "late")
     text = (archived.directory / "simple.sh").read_text()
     (archived.directory / "simple.sh").write_text(text.replace('"container":"kiosk_db_1"', '"container":"probe-1"'))
     done = subprocess.run(["bash", str(archived.directory / "simple.sh")], capture_output=True, text=True, check=False)

@@ -108,7 +108,7 @@ def test_what_the_archive_holds_stands_there_with_its_sizes_and_how_it_is_known(
     text = text_of(client_of(bob).get(at("contents", row)))
     for words in ("kiosk", "kiosk_data", "probe-1", "proxy", "/etc/docker/daemon.json", "/opt/shared", "shop-1"):
         assert words in text, words
-    for words in ("40 MB", "from the description in the archive", "Docker 20.10.24", "postgresql", "/opt/app"):
+    for words in ("40 MB", "from the description in the archive", "Docker 20.10.24", "PostgreSQL", "/opt/app"):
         assert words in text, words
     assert not any(canary in text for canary in sample.CANARIES)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import tempfile
@@ -11,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,6 +56,19 @@ def postgres(engine: Bridged, place: Path) -> str:
     )
     wait_until(lambda: _answers(engine, "pg_isready", "-q"), 30)
     return "db"
+
+
+def not_dumped(backup: Backup, made: dict[str, Any]) -> str:
+    """Why the database in “db” was not dumped: nothing of a dump is left, and the manifest says so, too."""
+    (told,) = [one for one in made["findings"] if one["kind"] == "docker_dump_failed"]
+    assert told["name"] == "db"
+    row = {"kind": "dump", "name": "db", "reason": told["message"]}
+    assert row in made["not_included"]
+    manifest = backup.manifest()
+    assert row in manifest["not_included"]
+    assert "db" not in [one["container"] for one in (*manifest["dumps"], *made["actual"]["dumps"])]
+    assert not list((backup.kept / "made").glob("dumps/db.*"))
+    return str(told["message"])
 
 
 def _answers(engine: Bridged, *argv: str) -> bool:
@@ -135,9 +150,8 @@ def test_a_password_in_a_file_of_the_container_is_used(backup: Backup, engine, p
     backup.remove()
     engine.docker("rm", "--force", "db")
     start("--env", "POSTGRES_PASSWORD=wrong")
-    with pytest.raises(errors.SnapshotFailed, match=r"(?s)pg_dumpall in db is not whole: .*exit 1: .*password authent"):
-        backup.make(containers=["db"], dumps=asked)
-    backup.is_gone()
+    message = not_dumped(backup, backup.make(containers=["db"], dumps=asked))
+    assert re.search(r"(?s)pg_dumpall in db is not whole: .*exit 1: .*password authent", message)
 
 
 def test_mariadb_is_dumped_inside_its_container_and_comes_back(backup: Backup, engine, plain_place: Path):
@@ -250,9 +264,8 @@ def test_mongodb_by_a_fake_mongodump_gets_its_password_by_its_input(backup: Back
     assert (walk.missing(), walk.held) == (None, {("shop", "items"): 1})
     backup.remove()
     engine.docker("exec", "db", "touch", "/tmp/cut")
-    with pytest.raises(errors.SnapshotFailed, match=r"mongodump in db is not whole: it has no end of shop\.items"):
-        backup.make(containers=["db"], dumps=asked)
-    backup.is_gone()
+    message = not_dumped(backup, backup.make(containers=["db"], dumps=asked))
+    assert "mongodump in db is not whole: it has no end of shop.items" in message
 
 
 @pytest.fixture
@@ -283,13 +296,34 @@ END = "echo '-- PostgreSQL database cluster dump complete'\n"
         (END + "kill -9 $$\n", "exit 137"),
     ],
 )
-def test_a_dump_by_a_fake_that_is_not_whole_is_no_backup(backup: Backup, engine, liar, place, script, words):
-    run(engine, "app")
+def test_a_dump_by_a_fake_that_is_not_whole_takes_nothing_else_from_the_backup(
+    backup: Backup, engine, liar, place, script, words
+):
+    run(engine, "app", "--volume", "data:/data")
+    (place / "good").mkdir()
+    (place / "good/do").write_text(END)
+    mount = f"type=bind,source={place}/good,target=/place"
+    engine.docker(
+        *("run", "--detach", "--name", "good", "--network", "none", "--mount", mount),
+        *(inspected(engine, "db")["Config"]["Image"], "sleep", "3600"),
+    )
     (place / "do").write_text(script)
-    with pytest.raises(errors.SnapshotFailed, match=f"pg_dumpall in db is not whole: .*{words}"):
-        backup.make(quiesce=[quiet("app", "stop")], dumps=[{"container": "db", "engine": "postgresql"}])
+    asked = [{"container": name, "engine": "postgresql"} for name in ("db", "good")]
+    made = backup.make(volumes=["data"], containers=["app"], quiesce=[quiet("app", "stop")], dumps=asked)
+    assert re.search(f"pg_dumpall in db is not whole: .*{words}", not_dumped(backup, made))
+    assert [row["container"] for row in made["actual"]["dumps"]] == ["good"]
+    assert [row["name"] for row in made["actual"]["volumes"]] == ["data"]
+    assert status(engine, "app") == "exited"
+    backup.remove()
     assert status(engine, "app") == "running"
     backup.is_gone()
+
+
+def test_a_container_that_is_not_there_to_be_dumped_is_told(backup: Backup, engine):
+    run(engine, "app")
+    made = backup.make(containers=["app"], dumps=[{"container": "db", "engine": "postgresql"}])
+    assert not_dumped(backup, made) == "there is no container db any more that could be dumped"
+    assert [row["name"] for row in made["actual"]["containers"]] == ["app"]
 
 
 def test_the_other_name_of_a_tool_is_tried_and_the_dump_has_its_output_alone(backup: Backup, engine, place: Path):

@@ -8,7 +8,8 @@ import pytest
 
 from servers.remote.dockers import bodies, comparing
 from servers.remote.dockers.engine import Engine as Client
-from tests.dockers.test_bodies_real import CASES, PLAIN, WAIT, make, name, row
+from tests.dockers.test_bodies_real import CASES, PLAIN, SPEAKS, WAIT, make, name, row
+from tests.dockers.world import inspected
 from tests.support.bridged import Bridged
 
 __all__ = ["name"]
@@ -59,3 +60,24 @@ def test_what_is_another_is_named_without_its_value(pair: tuple[Bridged, Bridged
         for engine in pair:
             engine.docker("rm", "--force", "--volumes", name, check=False)
         second.docker("network", "rm", f"{name}-net", check=False)
+
+
+def test_what_the_engine_fills_in_and_the_image_adds_is_no_difference(pair: tuple[Bridged, Bridged], name: str) -> None:
+    """As an engine with other defaults, or an image before its last change, has it in the archive."""
+    first, _second = pair
+    first.docker("create", "--name", name, SPEAKS)
+    with Client(str(first.socket)) as client:
+        kept = row(client, name)
+    first.docker("rm", "--volumes", name)
+    body = kept["create"]
+    body.update(Env=["OWN=1"], Labels={"own": ""})
+    body["HostConfig"].update(LogConfig={"Type": "", "Config": {}}, IpcMode="", ShmSize=0, RestartPolicy={"Name": ""})
+    try:
+        with Client(str(first.socket)) as client:
+            make(client, kept, {})
+        there = inspected(first, name)
+        assert there["HostConfig"]["LogConfig"]["Type"] == "json-file"
+        assert len(there["Config"]["Env"]) > 1
+        assert differs(first, kept) == []
+    finally:
+        first.docker("rm", "--force", "--volumes", name, check=False)

@@ -30,6 +30,9 @@ def test_a_fake_engine_quotes_an_option_and_nobody_reads_it(options: dict[str, s
     quoted = [secret, secret.replace("\\", "\\\\").replace('"', '\\"')]
 
     class FakeEngine:
+        def find(self, *args: Any, **query: Any) -> None:
+            return None
+
         def send(self, *args: Any, **query: Any) -> None:
             raise wire.Refused("engine", words.format(" ".join(quoted)), status=500)
 

@@ -24,7 +24,7 @@ SAME = set(
     Elasticsearch / OpenSearch|MongoDB|MySQL / MariaDB|PostgreSQL
     Actions|Administration|Archive|Archives|Attention|Certain|Collections|Compression|Configuration|Dates|Documents|Image|Plan|Protection|Script
     Exclusions|Interface|Menu|Messages|Minute|Notes|Notifications|Options|Pages|Port|Possible|Probable|Source|Swap|Tables|Tablespaces|Test
-    Docker %(version)s|Images|Swarm|{count} volume
+    Docker %(version)s|Dump|Dumps|Images|Swarm|{count} volume
     Version|Volume|Volumes|Worker|Workers
     archive|archives|compression|image|installation|minute|notes|page|phase|port|socket|source|version|worker
     """.strip()

@@ -108,6 +108,48 @@ def test_what_is_not_understood_is_said(text: str) -> None:
         compose_file.named(text, "/srv")
 
 
+@pytest.mark.parametrize(
+    ("file", "variables", "path"),
+    [
+        ("${NAME}.env", {"NAME": "web-1.2"}, "/srv/web-1.2.env"),
+        ("$DATA/x", {"DATA": "../data 2"}, "/data 2/x"),
+        ("${DATA}/x", {"DATA": "/mnt/Ünder/v2"}, "/mnt/Ünder/v2/x"),
+        ("${N:-7}.env", {}, "/srv/7.env"),
+        ("${KEY_FILE}", {"KEY_FILE": "certs/key.pem"}, "/srv/certs/key.pem"),
+        ("${TLS_KEY}", {"TLS_KEY": "/etc/ssl/key.pem"}, "/etc/ssl/key.pem"),
+        ("${TLS_KEY}", {"TLS_KEY": "./key.pem"}, "/srv/key.pem"),
+        # What is called like a secret, and does not begin as a path does.
+        ("${DB_PASSWORD}.env", {"DB_PASSWORD": "hunter2"}, None),
+        ("x/${token:-hunter2}/$token", {}, None),
+        ("${API_KEY}", {"API_KEY": "/hunter2+A/b"}, None),
+        # What is written as no path is, and what looks drawn by lot, whatever it is called.
+        ("${X}.env", {"X": "hunter2=="}, None),
+        ("${X}.env", {"X": "a:hunter2@b"}, None),
+        ("a/${X}/b", {"X": "https://hunter2/x"}, None),
+        ("a/${X}/b", {"X": "x/hunter2hunter2Hunter2"}, None),
+        ("${A:-${B:-hunter2}}/x", {}, None),
+        ("${A:-hunter2", {}, None),
+    ],
+)
+def test_a_value_stands_in_a_path_only_when_it_plainly_is_a_piece_of_one(
+    file: str, variables: dict[str, str], path: str | None
+) -> None:
+    found = compose_file.named(f"secrets:\n  s:\n    file: {file!r}\n", "/srv", variables)
+    assert found.files == ([] if path is None else [path])
+    assert len(found.unclear) == (path is None)
+    assert "unter2" not in repr(found._replace(variables={}))
+    if path is None:
+        # Its name is still there for people.
+        assert any(name in found.unclear[0] for name in ("DB_PASSWORD", "token", "API_KEY", "X", "A"))
+
+
+def test_a_place_elsewhere_that_a_variable_names_is_no_path() -> None:
+    text = "services:\n  web:\n    build: ${REPO}\n  api:\n    build:\n      context: ${REPO}#main:api\n"
+    found = compose_file.named(text, "/srv", {"REPO": "https://me:hunter2@example.org/app.git"})
+    assert found.builds == []
+    assert "hunter2" not in repr(found._replace(variables={}))
+
+
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=60).map("".join) | st.text(max_size=200))
 def test_nothing_in_a_file_breaks_it(text: str) -> None:

@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterable
+from fnmatch import fnmatch
 from pathlib import Path
 
 from tests.lab.engine import DOCKER, Engine
@@ -39,7 +40,10 @@ def build(
 
     `moved`: what is here below the first path is in the image below the second.
     """
+    leave_out = tuple(leave_out)
     files = [binary for path in paths for binary in _programs(Path(path))]
+    # Nor what only these need.
+    files = [one for one in files if not any(fnmatch(str(one), pattern) for pattern in leave_out)]
     wanted = [*paths, *(path for path in _ALWAYS if Path(path).exists()), *sorted(libraries(files))]
     # What is named twice would be a link to itself.
     wanted = [path for path in dict.fromkeys(wanted) if not any(path.startswith(f"{other}/") for other in paths)]

@@ -8,7 +8,7 @@ Arguments: `action` and, but for `state`, `socket`.
   rollback {"token"}            everything undone, the last first: {"undone", "problems", "notes"}; may be repeated
   forget {"token"}              what was kept aside is removed: {"removed", "problems"}; may be repeated
   state {"token"}               {"exists", "steps", "kept_bytes"}
-  compare {}                    {"differs": {container: [field]}} of what secrets["params"] says (comparing.py)
+  compare {}                    {"differs": {container: [field]}, "left"} of secrets["params"] (comparing.py)
   staged {"target", "token", "sources"}   {"entries"} that were extracted into that private directory
   drill {"token", "what"}       a question to the containers that this journal has made (drilling.py)
 """

@@ -9,6 +9,7 @@ from .. import children, validate, wire
 from . import bodies, containers, hiding, looking, reading, starting
 from .engine import Engine
 from .journal import Record
+from .patience import MOST_SECONDS
 from .steps import Context, Kind, Note, Problem, Table
 
 _PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]{0,200}")
@@ -30,7 +31,7 @@ class ComposeUp(Kind):
         self._directory = validate.absolute(params.get("working_dir"), "working_dir")
         self._files = _paths(params.get("files"), "files")
         self._env_files = _paths(params.get("env_files"), "env_files")
-        self._seconds = validate.number(params.get("seconds", 900), "seconds", 1, starting.MOST_SECONDS)
+        self._seconds = validate.number(params.get("seconds", 900), "seconds", 1, MOST_SECONDS)
         self._former: Dict[str, str] = {}
         self._lines: List[bytes] = []
         # Compose quotes the lines that it cannot read.

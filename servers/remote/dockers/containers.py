@@ -5,20 +5,21 @@ place: while it is stopped by us its restart policy is “no”. After its own n
 “on-failure” that ended with another status than 0, as many do when they are stopped.
 """
 
+import time
 from typing import Any, Dict, List, Optional
 
 from .. import validate, wire
 from . import bodies, reading
 from .engine import Engine, part
 from .journal import Record
+from .patience import STOP_SECONDS as STOP_SECONDS
 from .steps import Context, Kind, Note, Problem, Table
 
 COMPOSE = bodies.COMPOSE
 # With these an engine leaves alone what was stopped by hand.
 _LEFT_ALONE = ("", "no", "unless-stopped")
 _MOST_SECONDS = 3600
-# A database that is given the engine's own ten seconds is often killed by them.
-STOP_SECONDS = 60
+_FREEZES, _FREEZE_PAUSE = 10, 0.5
 KILLED = 137
 # Beyond the container's own patience: the engine needs time to clean up.
 _MORE_SECONDS = 120.0
@@ -112,7 +113,19 @@ def bring_back(engine: Engine, said: Table, state: str) -> None:
     elif not is_active(said):
         engine.post(path + "start")
     if state == "paused":
-        engine.post(path + "pause")
+        pause(engine, said["Id"])
+
+
+def pause(engine: Engine, identity: str) -> None:
+    """Freeze it. The kernel of a busy machine refuses that now and then, and does it a moment later."""
+    for left in reversed(range(_FREEZES)):
+        try:
+            engine.post("/containers/{}/pause".format(part(identity)))
+            return
+        except wire.Refused as refusal:
+            if not left or "unable to freeze" not in refusal.message:
+                raise
+        time.sleep(_FREEZE_PAUSE)
 
 
 def calm(engine: Engine, said: Table) -> None:

@@ -12,6 +12,7 @@ from .steps import Context, Kind, Note, Problem, Table
 
 _SEVERAL_NETWORKS = (1, 44)
 _MOST = 100
+_LONGEST = 1000
 _LATE_SECONDS = 1.0
 
 
@@ -53,7 +54,8 @@ class CreateContainer(Kind):
             networks.order(self.engine, network, "connect", body)
         for network in self._left:
             networks.order(self.engine, network, "disconnect", {"Container": said["Id"], "Force": True})
-        return {"id": said["Id"], "warnings": said.get("Warnings") or []}
+        warnings = [str(one)[:_LONGEST] for one in said.get("Warnings") or []]
+        return {"id": said["Id"], "warnings": warnings[:_MOST]}
 
     def _for_engine(self) -> Table:
         """Newer engines take the address of the card at the network that it is for."""

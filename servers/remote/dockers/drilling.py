@@ -12,6 +12,7 @@ A drill's networks lead nowhere: not even this machine has an address in them.
 
 import http.client
 import os
+import re
 import socket
 from typing import Dict, List, Optional, Tuple
 
@@ -32,6 +33,9 @@ _TEXT = 1 << 16
 _MOST_OUT = 32 << 20
 _DETAIL = 64000
 _HTTP_SECONDS = 30.0
+# The server of the container itself, whatever its environment says of another one (MYSQL_HOST).
+OWN_MYSQL = ("--protocol=socket", "--host=localhost")
+Env = Dict[str, Optional[str]]
 
 
 def drill(engine: Engine, token: str, request: wire.Request) -> Table:
@@ -181,8 +185,13 @@ def _postgresql(engine: Engine, said: Table) -> Table:
             return found
         if asked["code"]:
             return dict(found, problem="{}: {}".format(name, asked["words"])[:_WORDS])
-        indexes += sum(int(row) for row in asked["rows"] if row.isdigit())
+        indexes += sum(_number(row) or 0 for row in asked["rows"])
     return dict(found, indexes=indexes)
+
+
+def _number(text: str) -> Optional[int]:
+    """What a container answers when a number was asked for; None when it is none, or none that could be true."""
+    return int(text) if re.fullmatch("[0-9]{1,18}", text) else None
 
 
 def _query(engine: Engine, said: Table, database: str, sql: str) -> Table:
@@ -204,12 +213,28 @@ def _check(engine: Engine, said: Table, script: str) -> Table:
     return {"lines": lines[:-1] if lines[-1:] == [""] else lines, "code": code, "detail": _shown(err, _DETAIL)}
 
 
+def _postgresql_env(told: dumping._Environment) -> Env:
+    """For the server of the container itself: what its environment says of another one is for its own programs.
+
+    A directory of sockets is its own, and so is PGPORT: its server reads that, too.
+    """
+    env: Env = dict(dumping._postgresql(told).env, PGOPTIONS="")
+    others = ["PGHOSTADDR", "PGSERVICE", "PGSERVICEFILE"]
+    host = told.given("PGHOST") or ""
+    if not host.startswith("/") or "," in host:
+        others.append("PGHOST")
+    # Only what is there can be taken away: an empty PGSERVICE would be one that is not found.
+    env.update((name, None) for name in others if told.given(name) is not None)
+    return env
+
+
 def _client(
     engine: Engine, said: Table, database: str, stdin: bytes, more: Dict[str, List[str]]
 ) -> Tuple[int, bytearray, bytearray]:
     """(exit status, output, errors) of the client in the container. Raises Refused when it has none."""
     kind = probe.database(said)
     told = dumping._Environment(engine, said)
+    env: Env
     if kind == "postgresql":
         user = told.first("POSTGRES_USER", otherwise="postgres")
         words = [
@@ -222,11 +247,11 @@ def _client(
             "--no-password",
         ]
         words += ["--username=" + user, "--dbname=" + (database or user), "--file=-", *more.get(kind, [])]
-        env, commands = dict(dumping._postgresql(told).env, PGOPTIONS=""), [words]
+        env, commands = _postgresql_env(told), [words]
     elif kind == "mysql":
-        words = ["--user=root", "--batch", "--skip-column-names", "--raw", *more.get(kind, [])]
+        words = [*OWN_MYSQL, "--user=root", "--batch", "--skip-column-names", "--raw", *more.get(kind, [])]
         words += ["--database=" + database] if database else []
-        env, commands = dumping._mysql(told).env, [["mariadb", *words], ["mysql", *words]]
+        env, commands = dict(dumping._mysql(told).env), [["mariadb", *words], ["mysql", *words]]
     else:
         raise wire.Refused("invalid", "{} is no database that could be asked in SQL".format(reading.name_of(said)))
     for command in commands:
@@ -238,7 +263,7 @@ def _client(
 
 
 def _execute(
-    engine: Engine, said: Table, command: List[str], env: Dict[str, str], stdin: bytes, out: bytearray, err: bytearray
+    engine: Engine, said: Table, command: List[str], env: Env, stdin: bytes, out: bytearray, err: bytearray
 ) -> Optional[int]:
     def take(data: bytes) -> None:
         out.extend(data[: max(0, _MOST_OUT - len(out))])

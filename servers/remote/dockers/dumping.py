@@ -163,6 +163,10 @@ class _Environment:
                 return self._file(self._values[name + "_FILE"])
         return otherwise
 
+    def given(self, name: str) -> Optional[str]:
+        """What this one is set to, and no file's content."""
+        return self._values.get(name)
+
     def _file(self, path: str) -> str:
         """As the container sees it: a secret is often mounted only there."""
         out, err = bytearray(), bytearray()

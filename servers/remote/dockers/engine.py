@@ -15,7 +15,7 @@ import stat
 import struct
 import time
 from contextlib import suppress
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 from urllib.parse import quote, urlencode
 
 from .. import wire
@@ -73,7 +73,9 @@ class _Socket(socket.socket):
         view = memoryview(data)
         while view:
             self._until(write=True)
-            view = view[self.send(view[:_CHUNK]) :]
+            # There is room for something, but maybe not for all of it: the rest is not waited for in the kernel.
+            with suppress(BlockingIOError):
+                view = view[self.send(view[:_CHUNK], socket.MSG_DONTWAIT) :]
 
 
 class _Connection(http.client.HTTPConnection):
@@ -204,17 +206,18 @@ class Engine:
         argv: Sequence[str],
         out: Callable[[bytes], Any],
         err: Callable[[bytes], Any],
-        env: Optional[Dict[str, str]] = None,
+        env: Optional[Mapping[str, Optional[str]]] = None,
         user: str = "",
         stdin: bytes = b"",
     ) -> int:
         """Run a program in a running container to its end; its exit status.
 
-        Secrets go into `env` or `stdin`, never `argv`. When it is not waited for to its end, it is told to end.
+        Secrets go into `env` or `stdin`, never `argv`; what is None there is taken away from the container's own. When
+        it is not waited for to its end, it is told to end.
         """
         asked = {"AttachStdout": True, "AttachStderr": True, "Tty": False, "Cmd": list(argv), "User": user}
         asked["AttachStdin"] = bool(stdin)
-        asked["Env"] = ["{}={}".format(*pair) for pair in sorted((env or {}).items())]
+        asked["Env"] = ["=".join(word for word in pair if word is not None) for pair in sorted((env or {}).items())]
         made = self.post("/containers/{}/exec".format(part(container)), asked)["Id"]
         headers = {"Content-Type": "application/json"}
         start = json.dumps({"Detach": False, "Tty": False}).encode()

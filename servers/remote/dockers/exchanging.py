@@ -3,6 +3,7 @@
 What was there goes into a keeping directory on the same filesystem (keeping.py): beside the target, or inside it where
 the target itself cannot be renamed, a mount point or a subvolume. Then its entries are exchanged one by one, those that
 the archive does not have are kept aside too, and the directory gets the owner, mode and times of the archived one.
+A volume that has to be held mounted (mounting.py) keeps what it held inside itself; to undo, it is held again.
 """
 
 import os
@@ -10,7 +11,7 @@ import stat
 from typing import List, Optional, Tuple
 
 from .. import copying, policy, staging, tree, validate, wire
-from . import keeping, merging, unused
+from . import below, keeping, merging, mounting, owners, unused
 from .engine import Engine
 from .journal import Record
 from .keeping import Mark
@@ -43,14 +44,16 @@ class Exchange(Kind):
         made = validate.texts(params.get("made") or [], "made", merging.MOST)
         self._made = [validate.absolute(path, "made") for path in made]
         self._undo: Table = {}
+        self._held: Optional[Table] = None
         self._pairs: List[Pair] = []
 
     def prepare(self) -> Table:
-        unused.check(self.engine, self._target)
+        unused.check(self.engine, self._target, self.context.token)
+        self._held = mounting.held_at(self.context.records, self._target)
         staged = self._open_staging()
         try:
             self._pairs = self._find_pairs(staged)
-            inside = cannot_be_renamed(self._target)
+            inside = self._stays()
             above = self._target if inside else keeping.split(self._target)[0]
             # A directory whose other entries all stay keeps its own owner and times.
             dress = self._whole_content(inside)
@@ -67,8 +70,14 @@ class Exchange(Kind):
             "moves": moves,
             "made": [wire.shown(path) for path in made],
             "dress": wire.shown(self._target) if dress else None,
+            "owner": owners.of(_status(self._target)) if dress else None,
+            "held": self._held,
         }
         return self._undo
+
+    def _stays(self) -> bool:
+        """Is it the target's entries that change places, and never the target?"""
+        return self._held is not None or cannot_be_renamed(self._target)
 
     def _whole_content(self, inside: bool) -> bool:
         """Are the target's entries exchanged, and not the target?"""
@@ -84,17 +93,17 @@ class Exchange(Kind):
     def _find_pairs(self, staged: int) -> List[Pair]:
         if self._items is not None:
             return merging.pairs(staged, self._source, self._target, self._items, self.context.control)
-        if not self._whole_content(cannot_be_renamed(self._target)):
+        if not self._whole_content(self._stays()):
             return [Pair(self._source, self._target)]
         ours = {staging.staging_name(self.context.token), keeping.name_of(self.context.token)}
-        source = _opened_below(self._source, staged)
+        source = below.opened_below(self._source, staged)
         try:
-            coming = set(tree.names(source)) - ours
+            coming = {name for name in tree.names(source) if name not in ours and not keeping.is_of_a_restore(name)}
         finally:
             os.close(source)
         target, _ = tree.walk_to(self._target)
         try:
-            there = set(tree.names(target)) - ours
+            there = {name for name in tree.names(target) if name not in ours and not keeping.is_of_a_restore(name)}
         finally:
             os.close(target)
         # An own directory of a filesystem stays where it is.
@@ -105,7 +114,7 @@ class Exchange(Kind):
         ]
 
     def _move(self, pair: Pair, number: int, staged: int) -> Table:
-        coming = None if pair.staged is None else _status_below(pair.staged, staged)
+        coming = None if pair.staged is None else below.status_below(pair.staged, staged)
         former = _status(pair.place)
         if coming is not None and former is not None and stat.S_ISLNK(former.st_mode) != stat.S_ISLNK(coming.st_mode):
             text = "{} is a symbolic link here or in the archive, and not in both"
@@ -124,6 +133,7 @@ class Exchange(Kind):
             "staged": None if pair.staged is None else wire.shown(pair.staged),
             "new": Mark.of(coming),
             "old": Mark.of(former),
+            "owner": owners.of(former),
         }
 
     def apply(self, note: Note) -> Table:
@@ -134,6 +144,7 @@ class Exchange(Kind):
                 os.close(tree.walk_to(path, create=True)[0])
             keep = keeping.opened(above, self.context.token, make=True)
             try:
+                note({"keep": Mark.of(os.fstat(keep))})
                 for pair, move in zip(self._pairs, self._undo["moves"]):
                     self.context.control.check()
                     self._put(pair, move, keep, staged)
@@ -152,9 +163,9 @@ class Exchange(Kind):
         source: Optional[Tuple[int, bytes]] = None
         try:
             if pair.staged is not None:
-                source = _above_below(pair.staged, staged)
+                source = below.above_below(pair.staged, staged)
                 if self._mode is not None and pair.place == self._target:
-                    _chmod(source[1], source[0], self._mode)
+                    owners.chmod(source[1], source[0], self._mode)
             keeping.put(move, keep, directory, source)
         finally:
             os.close(directory)
@@ -167,7 +178,7 @@ class Exchange(Kind):
         os.mkdir(meta + b".part", 0o700, dir_fd=keep)
         kept = tree.open_directory(meta + b".part", keep)
         target, _ = tree.walk_to(self._target)
-        source = _opened_below(self._source, staged)
+        source = below.opened_below(self._source, staged)
         try:
             copying.copy_metadata(target, kept)
             os.rename(meta + b".part", meta, src_dir_fd=keep, dst_dir_fd=keep)
@@ -181,8 +192,10 @@ class Exchange(Kind):
     @staticmethod
     def undo(engine: Engine, record: Record) -> Optional[str]:
         undo = record.undo
+        if undo.get("held"):
+            mounting.ensure(engine, undo["held"])
         try:
-            keep = keeping.opened(wire.raw(undo["above"]), undo["token"])
+            keep = keeping.opened(wire.raw(undo["above"]), undo["token"], known=undo.get("keep"))
         except wire.Refused as refusal:
             if refusal.code != "missing" or not all(_is_untouched(move) for move in undo["moves"]):
                 raise Problem(refusal.message) from None
@@ -194,19 +207,31 @@ class Exchange(Kind):
             _stage_again(undo, keep)
         finally:
             os.close(keep)
+        if undo.get("held"):
+            # While it is mounted: nobody mounts it for that later (finish_undo).
+            _remove_made(undo["made"])
         return "; ".join(remark for remark in remarks if remark) or None
 
 
 def finish_undo(record: Record, control: wire.Control) -> Optional[str]:
-    """After all is undone: nothing of it is left but what is others'. Answers a remark or None."""
-    remark = keeping.remove(wire.raw(record.undo["above"]), record.undo["token"], control, all_of_it=False)
-    _remove_made(record.undo["made"])
+    """After all is undone: nothing of it is left but what is others'. Answers a remark or None.
+
+    In a volume that was held, that was done before it was let go.
+    """
+    if record.undo.get("held"):
+        return None
+    undo = record.undo
+    remark = keeping.remove(wire.raw(undo["above"]), undo["token"], control, all_of_it=False, known=undo.get("keep"))
+    _remove_made(undo["made"])
     return remark
 
 
-def forget(record: Record, control: wire.Control) -> Optional[str]:
+def forget(engine: Optional[Engine], record: Record, control: wire.Control) -> Optional[str]:
     """Remove what was kept; why not, or None."""
-    return keeping.remove(wire.raw(record.undo["above"]), record.undo["token"], control)
+    undo = record.undo
+    if undo.get("held"):
+        return mounting.forget(engine, undo["held"], control)
+    return keeping.remove(wire.raw(undo["above"]), undo["token"], control, known=undo.get("keep"))
 
 
 def _give_back(move: Table, keep: int) -> Optional[str]:
@@ -238,6 +263,7 @@ def _undress(undo: Table, keep: int) -> None:
     """The target gets its own metadata back."""
     meta = _meta(undo)
     if tree.look(meta, keep) is not None:
+        owners.give(meta, keep, undo.get("owner"))
         kept = tree.open_directory(meta, keep)
         target, _ = tree.walk_to(wire.raw(undo["dress"]))
         try:
@@ -268,7 +294,10 @@ def _stage_again(undo: Table, keep: int) -> None:
             name = None if new is None else keeping.find(new, wire.raw(move["base"]), keep)
             if name is None:
                 continue
-            directory, last = _above_below(wire.raw(move["staged"]), staged)
+            try:
+                directory, last = below.above_below(wire.raw(move["staged"]), staged)
+            except wire.Refused:
+                continue  # it was being removed
             try:
                 if tree.look(last, directory) is None:
                     copying.rename_new(name, keep, last, directory)
@@ -334,47 +363,3 @@ def cannot_be_renamed(path: bytes) -> bool:
     if status is None or not stat.S_ISDIR(status.st_mode):
         return False
     return tree.is_mounted(path) or status.st_dev != _device(keeping.split(path)[0])
-
-
-def _above_below(path: bytes, root: int) -> Tuple[int, bytes]:
-    """(open directory, name) of a path below an open one. Raises Refused."""
-    *above, name = path.split(b"/")
-    current = os.dup(root)
-    for step in above:
-        try:
-            if tree.look(step, current) is None:
-                raise wire.Refused("missing", "{} was not extracted".format(wire.shown(path)), path=wire.shown(path))
-            following = tree.open_directory(step, current)
-        finally:
-            os.close(current)
-        current = following
-    return current, name
-
-
-def _status_below(path: bytes, root: int) -> os.stat_result:
-    directory, name = _above_below(path, root)
-    try:
-        status = tree.look(name, directory)
-    finally:
-        os.close(directory)
-    if status is None:
-        raise wire.Refused("missing", "{} was not extracted".format(wire.shown(path)), path=wire.shown(path))
-    return status
-
-
-def _opened_below(path: bytes, root: int) -> int:
-    directory, name = _above_below(path, root)
-    try:
-        return tree.open_directory(name, directory)
-    finally:
-        os.close(directory)
-
-
-def _chmod(name: bytes, directory: int, mode: int) -> None:
-    """Of the entry itself, never of what a link leads to."""
-    opened = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
-    try:
-        if not stat.S_ISLNK(os.fstat(opened).st_mode):
-            os.chmod("/proc/self/fd/{}".format(opened), mode)
-    finally:
-        os.close(opened)

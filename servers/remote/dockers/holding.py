@@ -1,8 +1,9 @@
-"""Volumes that are not mounted by themselves (driver options, plugins): held mounted while they are read.
+"""Volumes that are not mounted by themselves (driver options, plugins): held mounted while they are read, or filled.
 
 Each by a container of ours that sleeps, made of an image without a file, with this machine's own programs seen
 read-only in it. It has no network, no rights, and nothing else of this machine. Its name is phpborg-TOKEN-NUMBER, its
-label phpborg.docker=TOKEN: whoever has the token can take it away.
+label phpborg.docker=TOKEN: whoever has the token can take it away. The image is marked, too, and so is a volume
+that the engine makes because it is asked for: what has another name for its owner, or none, is never removed.
 """
 
 import os
@@ -13,6 +14,8 @@ from . import hiding
 from .engine import Engine, part
 
 LABEL = "phpborg.docker"
+# Another one: what a container has of its image is not taken for its own (probes/docker_said.py).
+_LABEL_OF_IMAGE = "phpborg.holder"
 _IMAGE = "phpborg-holder"
 _INSIDE = "/volume"
 _PROGRAM = "/usr/bin/sleep"
@@ -36,23 +39,23 @@ class Holder:
         self._number = 0
         self._image: Optional[str] = None
 
-    def hold(self, volume: Dict[str, Any]) -> Dict[str, Any]:
+    def hold(self, volume: Dict[str, Any], step: Optional[int] = None) -> Dict[str, Any]:
         """{"volume", "holder", "source": where its content is on this machine from now on, "mounted"}.
 
-        Raises Refused with the engine's words, without the values of its options. Never makes a volume: one that is
-        gone meanwhile is refused.
+        `step`: of a restore, which fills it: the container has its number. Raises Refused with the engine's words,
+        without the values of its options. Never makes a volume: one that is gone meanwhile is refused.
         """
         try:
-            return self._hold(volume)
+            return self._hold(volume, step)
         except wire.Refused as refusal:
             words = hiding.hidden(refusal.message, hiding.of_options(volume.get("Options") or {}))
             raise wire.Refused(refusal.code, words, **refusal.facts) from None
 
-    def _hold(self, volume: Dict[str, Any]) -> Dict[str, Any]:
+    def _hold(self, volume: Dict[str, Any], step: Optional[int]) -> Dict[str, Any]:
         name = str(volume["Name"])
         self._number += 1
-        own = "phpborg-{}-{}".format(self._token, self._number)
-        body = dict(_body(name), Image=self._image_of_nothing(), Labels={LABEL: self._token})
+        own = name_of(self._token, self._number if step is None else step)
+        body = dict(_body(name, self._token, step is None), Image=self._image_of_nothing(), Labels={LABEL: self._token})
         self._check_same(volume)
         made = self._engine.post("/containers/create", body, name=own)["Id"]
         path = "/containers/{}".format(part(made))
@@ -64,9 +67,7 @@ class Holder:
                 (said.get("State") or {}).get("ExitCode")
             )
             raise wire.Refused("snapshot", "what should hold it does not run: {}".format(words))
-        source = next(
-            (one.get("Source") for one in said.get("Mounts") or [] if one.get("Destination") == _INSIDE), None
-        )
+        source = _source(said)
         if not source or not os.path.isdir(wire.raw(source)):
             raise wire.Refused("snapshot", "the engine mounts it where nobody else sees it")
         if volume.get("Driver") == "local" and not tree.is_mounted(wire.raw(source)):
@@ -76,8 +77,14 @@ class Holder:
 
     def _image_of_nothing(self) -> str:
         if self._image is None:
-            self._engine.send("/images/create", [_EMPTY], fromSrc="-", repo=_IMAGE, tag=self._token)
-            self._image = "{}:{}".format(_IMAGE, self._token)
+            name = image_of(self._token)
+            there = self._engine.find("/images/{}/json".format(part(name)))
+            if there is not None and not _is_ours(there.get("Config"), self._token, _LABEL_OF_IMAGE):
+                raise wire.Refused("exists", "there is an image {} that is not ours".format(name))
+            if there is None:
+                label = "LABEL {}={}".format(_LABEL_OF_IMAGE, self._token)
+                self._engine.send("/images/create", [_EMPTY], fromSrc="-", repo=_IMAGE, tag=self._token, changes=label)
+            self._image = name
         return self._image
 
     def _check_same(self, volume: Dict[str, Any]) -> None:
@@ -86,23 +93,46 @@ class Holder:
             raise wire.Refused("snapshot", "somebody removed it meanwhile")
 
     def _check_not_made(self, volume: Dict[str, Any], container: str) -> None:
-        """The engine makes a volume that a container asks for: one removed at that very moment goes again."""
+        """The engine makes a volume that a container asks for: one removed at that very moment goes again.
+
+        What it made has our label. One of this name that somebody made anew has not, and stays.
+        """
         try:
             self._check_same(volume)
         except wire.Refused:
             self._engine.delete("/containers/{}".format(part(container)), force=True)
-            self._engine.delete("/volumes/{}".format(part(str(volume["Name"]))))
+            path = "/volumes/{}".format(part(str(volume["Name"])))
+            if _is_ours(self._engine.find(path), self._token):
+                self._engine.delete(path)
             raise
 
 
-def _body(volume: str) -> Dict[str, Any]:
+def _is_ours(said: Optional[Dict[str, Any]], token: str, label: str = LABEL) -> bool:
+    return ((said or {}).get("Labels") or {}).get(label) == token
+
+
+def name_of(token: str, number: int) -> str:
+    """The name of one of this token's containers."""
+    return "phpborg-{}-{}".format(token, number)
+
+
+def _source(said: Dict[str, Any]) -> Optional[str]:
+    return next((one.get("Source") for one in said.get("Mounts") or [] if one.get("Destination") == _INSIDE), None)
+
+
+def image_of(token: str) -> str:
+    """The name of the image that this token's containers are made of."""
+    return "{}:{}".format(_IMAGE, token)
+
+
+def _body(volume: str, token: str, read_only: bool) -> Dict[str, Any]:
     mounts: List[Dict[str, Any]] = [
         {"Type": "bind", "Source": path, "Target": path, "ReadOnly": True, "BindOptions": {"Propagation": "rprivate"}}
         for path in _DIRECTORIES
         if os.path.isdir(path)
     ]
-    content = {"Type": "volume", "Source": volume, "Target": _INSIDE, "ReadOnly": True}
-    mounts.append(dict(content, VolumeOptions={"NoCopy": True}))
+    content = {"Type": "volume", "Source": volume, "Target": _INSIDE, "ReadOnly": read_only}
+    mounts.append(dict(content, VolumeOptions={"NoCopy": True, "Labels": {LABEL: token}}))
     return {
         "Cmd": [_PROGRAM, "2147483647"],
         "Entrypoint": [],
@@ -138,11 +168,36 @@ def release(engine: Engine, token: str) -> List[str]:
     for listed in listing(engine, token):
         engine.delete("/containers/{}".format(part(str(listed["Id"]))), force=True)
         removed.append(str((listed.get("Names") or [listed["Id"]])[0]).lstrip("/"))
-    image = "{}:{}".format(_IMAGE, token)
-    if engine.find("/images/{}/json".format(part(image))) is not None:
-        engine.delete("/images/{}".format(part(image)), force=True)
-        removed.append(image)
+    if _release_image(engine, token):
+        removed.append(image_of(token))
     return removed
+
+
+def _release_image(engine: Engine, token: str) -> bool:
+    image = image_of(token)
+    there = engine.find("/images/{}/json".format(part(image))) or {}
+    if not _is_ours(there.get("Config"), token, _LABEL_OF_IMAGE):
+        return False
+    return engine.delete("/images/{}".format(part(image)), force=True)
+
+
+def found(engine: Engine, token: str, name: str, volume: str) -> Optional[Dict[str, Any]]:
+    """What `hold` has answered for our container of this name, while that runs and its volume is there."""
+    said = engine.container(name) or {}
+    source = _source(said)
+    if not _is_ours(said.get("Config"), token) or not (said.get("State") or {}).get("Running") or not source:
+        return None
+    if not os.path.isdir(wire.raw(source)):
+        return None
+    return {"volume": volume, "holder": name, "source": source, "mounted": tree.is_mounted(wire.raw(source))}
+
+
+def release_one(engine: Engine, token: str, name: str) -> None:
+    """Our container of this name goes, and with the last one the image. One that is not ours stays."""
+    if _is_ours((engine.container(name) or {}).get("Config"), token):
+        engine.delete("/containers/{}".format(part(name)), force=True)
+    if not listing(engine, token):
+        _release_image(engine, token)
 
 
 def lost(engine: Engine, token: str, held: List[Dict[str, Any]]) -> List[str]:

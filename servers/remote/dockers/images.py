@@ -1,20 +1,15 @@
 """Images: looked for, loaded out of the archive, or pulled. One more harms nobody; a name that moved is given back."""
 
-import os
-import select
-import tempfile
 import time
-from typing import Any, Dict, Iterator, List, Optional
+from typing import List, Optional
 
-from .. import borg, children, validate, wire
-from . import tags
+from .. import validate, wire
+from . import streaming, tags
 from .engine import Engine
 from .journal import Record
 from .steps import Context, Kind, Note, Table
 
-_CHUNK = 1 << 18
 _TELL_SECONDS = 1.0
-_LOG_BYTES = 1 << 16
 _MOST = 1000
 
 
@@ -148,41 +143,15 @@ class LoadImage(_Named):
 
     def _load(self, hearing: tags.Hearing) -> int:
         """So many bytes."""
-        with tempfile.TemporaryFile() as log:
-            tool = borg.reader(self.context.request, self.context.token, log.fileno())()
-            count: Dict[str, Any] = {"bytes": 0}
+        with streaming.out_of_the_archive(self.context, self._tell) as stream:
             try:
-                self.engine.send("/images/load", self._chunks(tool, count), hear=hearing.hear, quiet=True)
+                self.engine.send("/images/load", stream.chunks(), hear=hearing.hear, quiet=True)
                 hearing.write(heard=True)
             except wire.Refused as refusal:
                 # What the engine has told, it has told to its end; one that is away may have gone on.
                 hearing.write(heard=refusal.code == "engine")
                 raise
-            finally:
-                assert tool.process.stdout is not None
-                tool.process.stdout.close()
-                tool.end()
-                log.seek(0)
-                wire.write_all(2, log.read(_LOG_BYTES))
-        return int(count["bytes"])
+        return stream.bytes
 
-    def _chunks(self, tool: children.Tool, count: Dict[str, Any]) -> Iterator[bytes]:
-        """What borg prints. Raises Refused when it was not all: then the engine is never told that it was."""
-        assert tool.process.stdout is not None
-        source, told = tool.process.stdout.fileno(), 0.0
-        while True:
-            self.context.control.check()
-            if not select.select([source], [], [], 0.5)[0]:
-                continue
-            chunk = os.read(source, _CHUNK)
-            if not chunk:
-                break
-            count["bytes"] += len(chunk)
-            yield chunk
-            if time.monotonic() - told > _TELL_SECONDS:
-                told = time.monotonic()
-                self.context.tell(step="load_image", image=self._shown, bytes=count["bytes"])
-        code, number = tool.wait(self.context.control)
-        if code != 0:
-            status = "signal {}".format(number) if code is None else "exit {}".format(code)
-            raise wire.Refused("stream", "the archive could not be read to its end (borg ended with {})".format(status))
+    def _tell(self, size: int) -> None:
+        self.context.tell(step="load_image", image=self._shown, bytes=size)

@@ -6,13 +6,17 @@ descriptors, so that no link on the way is followed.
 
 import errno
 import os
+import re
 import stat
+from contextlib import suppress
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from .. import copying, tree, wire
 from ..snapshots.tools import is_own
+from . import owners
 
 PREFIX = b".phpborg-"
+_OF_RESTORES = re.compile(rb"\.phpborg-(?:restore-[0-9a-f]{16}|[0-9a-f]{16}|kept-[0-9a-f]{8})")
 NEW, OLD, OTHER = b".new", b".old", b".other"
 Table = Dict[str, Any]
 
@@ -39,30 +43,47 @@ def name_of(token: str) -> bytes:
     return PREFIX + token.encode("ascii")
 
 
+def is_of_a_restore(name: bytes) -> bool:
+    """Does some restore keep or extract under this name, by the worker or by a script? It is no content of a place."""
+    return _OF_RESTORES.fullmatch(name) is not None
+
+
 def split(path: bytes) -> Tuple[bytes, bytes]:
     """(directory, name) of an absolute path."""
     above, _, name = path.rpartition(b"/")
     return above or b"/", name
 
 
-def opened(above: bytes, token: str, make: bool = False) -> int:
-    """The keeping directory in `above`, open. Raises Refused "missing", or "unsafe" when it is not root's alone."""
+def opened(above: bytes, token: str, make: bool = False, known: Any = None) -> int:
+    """The keeping directory in `above`, open. Raises Refused "missing", or "unsafe" when it is not root's alone.
+
+    The one whose mark was written down (`known`) is made root's alone again: a container that has it among its data may
+    have given all of them to its own user.
+    """
+    name, path = name_of(token), wire.shown(os.path.join(above, name_of(token)))
     parent, _ = tree.walk_to(above)
-    name = name_of(token)
     try:
-        if tree.look(name, parent) is None:
-            if not make:
-                raise wire.Refused("missing", "{} is gone".format(wire.shown(os.path.join(above, name))))
+        made = tree.look(name, parent) is None
+        if made and not make:
+            raise wire.Refused("missing", "{} is gone".format(path))
+        if made:
             os.mkdir(name, 0o700, dir_fd=parent)
         found = tree.open_directory(name, parent)
+        status = os.fstat(found)
+        if not is_own(status) and known is not None and Mark.of(status) == Mark.read(known):
+            os.fchown(found, os.geteuid(), os.getegid())
+            os.fchmod(found, 0o700)
+            status = os.fstat(found)
+        if is_own(status):
+            return found
+        os.close(found)
+        if made:
+            # A filesystem that gives owners or rights of its own: what is refused here does not stay there.
+            with suppress(OSError):
+                os.rmdir(name, dir_fd=parent)
+        raise wire.Refused("unsafe", "{} is not a directory of root's alone".format(path))
     finally:
         os.close(parent)
-    if not is_own(os.fstat(found)):
-        os.close(found)
-        raise wire.Refused(
-            "unsafe", "{} is not a directory of root's alone".format(wire.shown(os.path.join(above, name)))
-        )
-    return found
 
 
 def swap(first: bytes, first_dir: int, second: bytes, second_dir: int) -> None:
@@ -110,6 +131,7 @@ def give_back(move: Table, keep: int, directory: int) -> Optional[str]:
     kept = find(old, base, keep)
     if kept is None:
         raise LookupError("what was at {} is not found any more".format(wire.shown(name)))
+    owners.give(kept, keep, move.get("owner"))
     if there is None:
         copying.rename_new(kept, keep, name, directory)
         return None
@@ -137,10 +159,10 @@ def _free(name: bytes, keep: int) -> bytes:
     return free
 
 
-def size(above: bytes, token: str) -> int:
+def size(above: bytes, token: str, known: Any = None) -> int:
     """So many bytes on the disk has what is kept there."""
     try:
-        keep = opened(above, token)
+        keep = opened(above, token, known=known)
     except (wire.Refused, OSError):
         return 0
     try:
@@ -164,14 +186,26 @@ def _blocks(name: bytes, directory: int) -> int:
     return total
 
 
-def remove(above: bytes, token: str, control: wire.Control, all_of_it: bool = True) -> Optional[str]:
+def remove_empty(above: bytes, token: str) -> None:
+    """It goes where nothing had to be kept in it."""
+    parent, _ = tree.walk_to(above)
+    try:
+        os.rmdir(name_of(token), dir_fd=parent)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+            raise
+    finally:
+        os.close(parent)
+
+
+def remove(above: bytes, token: str, control: wire.Control, all_of_it: bool = True, known: Any = None) -> Optional[str]:
     """Remove what is kept in `above`; why not, or None. Never across a mount. `all_of_it`: also what is others'."""
     path = os.path.join(above, name_of(token))
     mounts = tree.mount_points(path)
     if mounts:
         return "a filesystem is mounted at {}: it stays".format(wire.shown(mounts[0][0]))
     try:
-        keep = opened(above, token)
+        keep = opened(above, token, known=known)
     except wire.Refused as refusal:
         return None if refusal.code == "missing" else refusal.message
     try:

@@ -18,7 +18,7 @@ from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from .. import wire
 from ..probes.docker_said import is_aside
-from .containers import KILLED, killed_words, patience_of
+from .containers import KILLED, killed_words, patience_of, pause
 from .engine import Engine, part
 from .planned import Quiet
 from .reading import COMPOSE, SWARM, Seen, depends_on, labels_of, name_of
@@ -216,7 +216,7 @@ def _quieten(engine: Engine, row: Row) -> Tuple[bool, List[Finding]]:
     try:
         if row["how"] == "stop":
             return _stop(engine, row)
-        engine.post("/containers/{}/pause".format(part(row["id"])))
+        pause(engine, row["id"])
     except wire.Refused as refusal:
         gone = refusal.facts.get("status") in (404, 409)
         if not gone or state(engine.container(row["id"]) or {}).get("Status") == "running":

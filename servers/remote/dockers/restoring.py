@@ -6,14 +6,14 @@ from contextlib import suppress
 from typing import Any, Dict, List, Optional, Tuple
 
 from .. import places, validate, wire
-from . import containers, exchanging, keeping
+from . import containers, exchanging, keeping, mounting
 from .engine import Engine
 from .journal import Journal, Record
 from .steps import Context, Problem, kind_of
 
 _MOST_STEPS = 100000
 # Without an engine that answers no container runs on what these put in place.
-_WITHOUT_ENGINE = ("exchange", "need_image", "healthy")
+_WITHOUT_ENGINE = ("exchange", "rewrite_files", "need_image", "healthy")
 # While the undo of one of these fails a container may run on what was put in place before it: that stays.
 _HOLD = ("start", "create_container", "compose_up")
 Table = Dict[str, Any]
@@ -95,11 +95,14 @@ def rollback(socket: str, token: str) -> Table:
     answer: Dict[str, List[Any]] = {"undone": [], "problems": [problem] if problem else [], "notes": []}
     with journal:
         records = journal.records()
-        held = ""
+        held, left = "", []  # type: str, List[Record]
         for record in reversed([one for one in records if not one.undone]):
             row = {"number": record.number, "op": record.op}
             if held:
                 answer["problems"].append("step {} waits: {}".format(record.number, held))
+                continue
+            if any(mounting.is_for(one, record) for one in left):
+                mounting.let_go(engine, record)
                 continue
             try:
                 remark = _undo(engine, record)
@@ -107,6 +110,7 @@ def rollback(socket: str, token: str) -> Table:
                 words = _words(error)
                 answer["problems"].append("step {} ({}): {}".format(record.number, record.op, words))
                 held = words if record.op in _HOLD else ""
+                left.append(record)
                 continue
             # On a full disk it is not written down and is done once more the next time, which harms nothing.
             with suppress(OSError):
@@ -172,7 +176,7 @@ def forget(socket: str, token: str, control: wire.Control) -> Table:
 
 def _forget(engine: Optional[Engine], record: Record, control: wire.Control, problem: Optional[str]) -> Optional[str]:
     if record.op == "exchange":
-        return exchanging.forget(record, control)
+        return exchanging.forget(engine, record, control)
     if record.op == "rename_container":
         return problem if engine is None else containers.forget(engine, record)
     return None
@@ -188,11 +192,16 @@ def state(token: str) -> Table:
     """{"exists", "steps": [{"number", "op", "done", "undone"}], "kept_bytes"}"""
     journal = Journal(token)
     records = journal.records() if journal.exists else []
-    above = {one.undo["above"] for one in records if one.op == "exchange" and not one.undone}
+    now = [one for one in records if not one.undone]
+    outside = [one.undo for one in now if one.op == "exchange" and not one.undo.get("held")]
+    above = {undo["above"]: undo.get("keep") for undo in outside}
+    # In volumes that are mounted only while somebody uses them it was counted when they were let go.
+    inside = [(one.facts or {}).get("kept_bytes") for one in now if one.op == mounting.RELEASE]
     return {
         "exists": journal.exists,
         "steps": [{"number": one.number, "op": one.op, "done": one.done, "undone": one.undone} for one in records],
-        "kept_bytes": sum(keeping.size(wire.raw(path), token) for path in sorted(above)),
+        "kept_bytes": sum(keeping.size(wire.raw(path), token, above[path]) for path in sorted(above))
+        + sum(filter(None, inside)),
     }
 
 

@@ -7,10 +7,9 @@ from .. import validate, wire
 from . import apart, containers, reading
 from .engine import Engine
 from .journal import Record
+from .patience import MOST_SECONDS, STEADY_SECONDS
 from .steps import Context, Kind, Note, Problem, Table
 
-_STEADY_SECONDS = 3.0
-MOST_SECONDS = 4 * 3600
 _TELL_SECONDS = 2.0
 _WORDS = 300
 
@@ -69,7 +68,7 @@ class Healthy(Kind):
 
 def wait_until_well(context: Context, name: str, seconds: int) -> Table:
     """{"state", "health"} of a container that is well (see `Healthy`). Raises Refused for one that is not in time."""
-    deadline = time.monotonic() + seconds + _STEADY_SECONDS
+    deadline = time.monotonic() + seconds + STEADY_SECONDS
     steady: Optional[str] = None
     since = time.monotonic()
     told = 0.0
@@ -84,7 +83,7 @@ def wait_until_well(context: Context, name: str, seconds: int) -> Table:
         if start != steady:
             steady, since = start, time.monotonic()
         if status == "running":
-            lasts = time.monotonic() - since >= _STEADY_SECONDS
+            lasts = time.monotonic() - since >= STEADY_SECONDS
             if health == "healthy" or (health in (None, "none") and lasts):
                 return {"state": "running", "health": health}
         elif has_done_its_work(said):

@@ -66,13 +66,17 @@ STEPS = {
     "need_image": ("images", "NeedImage"),
     "load_image": ("images", "LoadImage"),
     "pull_image": ("images", "PullImage"),
+    "hold_volume": ("mounting", "HoldVolume"),
+    "release_volume": ("mounting", "ReleaseVolume"),
     "exchange": ("exchanging", "Exchange"),
+    "rewrite_files": ("rewriting", "RewriteFiles"),
     "create_container": ("creating", "CreateContainer"),
     "start": ("starting", "Start"),
     "healthy": ("starting", "Healthy"),
     "compose_up": ("composing", "ComposeUp"),
     "make_private": ("drilling", "MakePrivate"),
     "borrow_image": ("borrowing", "BorrowImage"),
+    "load_dump": ("loading", "LoadDump"),
 }
 
 

@@ -7,19 +7,23 @@ import os
 from typing import Any, Dict, List
 
 from .. import tree, wire
-from . import keeping
+from . import holding, keeping
 from .engine import Engine, part
 
 _ACTIVE = ("running", "paused", "restarting")
 Table = Dict[str, Any]
 
 
-def check(engine: Engine, target: bytes) -> None:
-    """Raises Refused when what is put at the target would not be in its volume, or when a container uses it now."""
+def check(engine: Engine, target: bytes, token: str = "") -> None:
+    """Raises Refused when what is put at the target would not be in its volume, or when a container uses it now.
+
+    That of this token which holds the volume mounted does not use it.
+    """
     _check_mounted(engine, target)
     empty = _is_empty(target)
     for listed in engine.get("/containers/json", all=True):
-        if str(listed.get("State")).lower() not in _ACTIVE:
+        ours = (listed.get("Labels") or {}).get(holding.LABEL, "") == token != ""
+        if ours or str(listed.get("State")).lower() not in _ACTIVE:
             continue
         for mount in listed.get("Mounts") or []:
             if any(_meet(place, target, empty) for place in _places(engine, mount)):

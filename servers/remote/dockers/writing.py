@@ -31,6 +31,7 @@ class Made(NamedTuple):
     binds: List[Row]
     images: List[Row]
     dumps: List[Row]
+    undumped: List[Row]  # name of the container, reason
     quiesced: List[Row]
 
 
@@ -156,6 +157,7 @@ def _not_included(plan: Plan, made: Made) -> List[Row]:
         for row in made.volumes
         if row["path"] is None
     ]
+    left += [{"kind": "dump", "name": row["name"], "reason": row["reason"]} for row in made.undumped]
     left += [
         {"kind": "config", "name": path, "reason": "it is not there"}
         for path in plan.config_files

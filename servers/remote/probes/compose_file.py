@@ -3,11 +3,15 @@
 Not YAML, but the part of it that Compose files are written in: block mappings and lists, flow ones, quoted words,
 anchors, aliases and merges. What it does not understand it leaves out; it never guesses. Values of environments are
 stepped over: only the names of files leave here.
+
+A name that is made of a variable is told only as compose_values.py allows it.
 """
 
 import os
 import re
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+from . import compose_values
 
 LIMIT_BYTES = 1 << 18
 _MOST_LINES, _MOST_DEPTH, _MOST_NAMES = 6000, 40, 500
@@ -15,10 +19,6 @@ _MOST_FLOWING = 200  # lines that one bracket goes over
 _MOST_KEY = 4096
 _NO_KEY = " \t#[]{},&*!|>%@`"
 _MARK = re.compile(r"(&|!|\*)([^\s,\[\]{}]*)\s*(.*)$", re.DOTALL)
-_REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://|git@|github\.com/")
-
-
-_VARIABLE = re.compile(r"\$(?:\$|(\w+)|\{(\w+)(?::?-([^${}]*))?\})")
 
 
 class Odd(Exception):
@@ -102,36 +102,19 @@ def _add(found: Named, paths: List[str], value: Any, directory: str) -> None:
 
 def _path(found: Named, value: Any, directory: str) -> Optional[str]:
     """Absolute; None for what lies elsewhere or follows from a variable."""
-    if not isinstance(value, str) or not value or "\0" in value or _REMOTE.match(value):
+    if not isinstance(value, str) or not value or "\0" in value or compose_values.REMOTE.match(value):
         return None
     try:
-        value = _filled(value, found.variables)
+        value = compose_values.filled(value, found.variables)
     except KeyError:
         if len(found.unclear) < _MOST_NAMES:
-            found.unclear.append(value)
+            found.unclear.append(compose_values.bare(value))
+        return None
+    if compose_values.REMOTE.match(value):
         return None
     if value.startswith("~/"):
         value = os.path.join("/root", value[2:])
     return os.path.normpath(os.path.join(directory, value))
-
-
-def _filled(value: str, variables: Dict[str, str]) -> str:
-    """With the values of its variables. Raises KeyError for one that is not known."""
-
-    def fill(match: "re.Match[str]") -> str:
-        name = match.group(1) or match.group(2)
-        if name is None:
-            return "$"
-        # Empty counts as not set only with a colon; a name that is empty would be none.
-        known = variables.get(name) or match.group(3)
-        if not known:
-            raise KeyError(name)
-        return known
-
-    filled = _VARIABLE.sub(fill, value)
-    if "${" in _VARIABLE.sub("", value):
-        raise KeyError(value)
-    return filled
 
 
 def _tables(value: Any) -> Iterator[Tuple[str, Dict[str, Any]]]:

@@ -12,6 +12,7 @@ still. `remove` needs the token and the socket alone.
 
 import json
 import os
+from contextlib import suppress
 from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from .. import policy, tree, validate, wire
@@ -27,6 +28,8 @@ _COUNT_SECONDS = 120.0
 # While containers keep still every second counts; it was counted a moment before, so it is in the cache.
 _COUNT_STILL_SECONDS = 5.0
 _MANIFEST = "manifest.json"
+# These are not about one dump: what comes after it would fail, too.
+_OF_ALL = ("docker-away", "no-room", "io")
 Row = Dict[str, Any]
 
 
@@ -66,6 +69,7 @@ def make(place: Place, volume: Volume, args: Dict[str, Any], hold: Any, control:
 class _Making:
     def __init__(self, engine: Engine, kept: Kept, asked: Plan, control: wire.Control) -> None:
         self.facts: Row = {}
+        self._undumped: List[Row] = []
         self._engine = engine
         self._kept = kept
         self._plan = asked
@@ -92,7 +96,7 @@ class _Making:
         volumes = self._count_still(volumes)
         dumps = self._dumps()
         quiesced = [{key: row[key] for key in ("container", "how", "from")} for row in kept.rows if row["begun"]]
-        made = writing.Made(about, volumes, binds, pictures, dumps, quiesced)
+        made = writing.Made(about, volumes, binds, pictures, dumps, self._undumped, quiesced)
         table = writing.manifest(seen, self._plan, self._scope, made)
         write_whole(os.path.join(kept.made, _MANIFEST), json.dumps(table, indent=1).encode())
         self._told += writing.findings(table)
@@ -112,10 +116,7 @@ class _Making:
         """
         needed, unknown = saving.needed(wanted), []
         for asked in self._plan.dumps:
-            said = self._there.get(asked.container)
-            if said is None:
-                raise wire.Refused("missing", "there is no container {} to be dumped".format(asked.container))
-            for mount in said.get("Mounts") or []:
+            for mount in self._there.get(asked.container, {}).get("Mounts") or []:
                 if mount.get("Type") == "volume":
                     size = self._counting.directory(str(mount.get("Source") or ""))["size_bytes"]
                     needed += size or 0
@@ -209,17 +210,31 @@ class _Making:
         return found
 
     def _dumps(self) -> List[Row]:
+        """Those that are whole. One that is not takes nothing else from the backup: it is told, with its container."""
         rows = []
         for number, asked in enumerate(self._plan.dumps):
             self._control.check()
-            said = self._engine.container(str(self._there[asked.container]["Id"]))
-            if said is None:
-                raise wire.Refused("missing", "the container {} was removed meanwhile".format(asked.container))
             path = dumping.path_of(asked.container, asked.engine, number)
-            whole = dumping.dump(self._engine, said, asked.engine, self._kept.made, path)
+            try:
+                whole = self._dump(asked.container, asked.engine, path)
+            except wire.Refused as refusal:
+                if refusal.code in _OF_ALL:
+                    raise
+                with suppress(FileNotFoundError):
+                    os.unlink(os.path.join(self._kept.made, path))
+                self._undumped.append({"name": asked.container, "reason": refusal.message})
+                self._told.append(finding("docker_dump_failed", "dump_failed", asked.container, refusal.message))
+                continue
             row = {"container": asked.container, "engine": asked.engine, "path": path, "bytes": whole.size}
             rows.append(dict(row, version=whole.version))
         return rows
+
+    def _dump(self, name: str, kind: str, path: str) -> dumping.Whole:
+        known = self._there.get(name)
+        said = None if known is None else self._engine.container(str(known["Id"]))
+        if said is None:
+            raise wire.Refused("missing", "there is no container {} any more that could be dumped".format(name))
+        return dumping.dump(self._engine, said, kind, self._kept.made, path)
 
 
 def state(place: Place, volume: Volume) -> Row:
