@@ -39,7 +39,11 @@ def parsed(chunks: Iterable[bytes]) -> Iterator[Entry]:
         *records, rest = (rest + decoder.decode(chunk)).split(_END)
         for record in records:
             yield _entry(record)
-    if rest + decoder.decode(b"", final=True):
+    try:
+        rest += decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        rest = "…"
+    if rest:
         raise ValueError("the listing breaks off")
 
 

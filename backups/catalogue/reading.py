@@ -65,8 +65,11 @@ class Version:
 
 
 _HELD = "SELECT borg_id, lane, ordinal, name, at, entries, bytes FROM archive WHERE whole = 1"
-_AT = "v.lane = :lane AND v.first <= :ordinal AND (v.last IS NULL OR v.last >= :ordinal)"
-_ITEM = "f.id, f.rank, f.name, v.kind, v.size, v.mtime, v.mode, v.owner, v.target"
+_ITEM = """SELECT f.id, f.rank, f.name, v.kind, v.size, v.mtime, v.mode, v.owner, v.target
+    FROM file f JOIN version v ON v.file = f.id
+    AND v.lane = :lane AND v.first <= :ordinal AND (v.last IS NULL OR v.last >= :ordinal) WHERE"""
+_TOTAL = """SELECT v.entries FROM folder v
+    WHERE v.lane = :lane AND v.first <= :ordinal AND (v.last IS NULL OR v.last >= :ordinal) AND v.file = :parent"""
 
 
 def held(db: sqlite3.Connection, borg_id: str) -> Held | None:
@@ -87,17 +90,14 @@ def folder(
     found = folder_id(db, path)
     if found is None or (found != ROOT and _item(db, archive, found) is None):
         return None
-    values = {"lane": archive.lane, "ordinal": archive.ordinal, "parent": found, "count": count + 1}
+    values: dict[str, int | bytes] = {"lane": archive.lane, "ordinal": archive.ordinal, "parent": found}
+    values["count"] = count + 1
     where = "f.parent = :parent"
     if after is not None:
         where += " AND (f.rank, f.name) > (:rank, :name)"
         values |= {"rank": after[0], "name": after[1]}
-    rows = db.execute(
-        f"SELECT {_ITEM} FROM file f JOIN version v ON v.file = f.id AND {_AT} WHERE {where}"
-        " ORDER BY f.rank, f.name LIMIT :count",
-        values,
-    ).fetchall()
-    total = db.execute(f"SELECT v.entries FROM folder v WHERE v.file = :parent AND {_AT}", values).fetchone()
+    rows = db.execute(f"{_ITEM} {where} ORDER BY f.rank, f.name LIMIT :count", values).fetchall()
+    total = db.execute(_TOTAL, values).fetchone()
     items = tuple(Item(*row) for row in rows[:count])
     return Page(items, len(rows) > count, total[0] if total else 0)
 
@@ -118,7 +118,8 @@ def versions(db: sqlite3.Connection, path: bytes) -> list[Version]:
                 one for one in archives.get(lane, ()) if first <= one.ordinal and (last is None or one.ordinal <= last)
             )
             if holding:
-                found.append(Version(*form, holding))
+                kind, size, mtime, mode, owner = form
+                found.append(Version(kind, size, mtime, mode, owner, holding))
     return sorted(found, key=lambda one: (one.archives[-1].at, one.mtime), reverse=True)
 
 
@@ -168,9 +169,7 @@ def path_of(db: sqlite3.Connection, file: int) -> bytes:
 
 def _item(db: sqlite3.Connection, archive: Held, file: int) -> Item | None:
     values = {"lane": archive.lane, "ordinal": archive.ordinal, "file": file}
-    row = db.execute(
-        f"SELECT {_ITEM} FROM file f JOIN version v ON v.file = f.id AND {_AT} WHERE f.id = :file", values
-    ).fetchone()
+    row = db.execute(f"{_ITEM} f.id = :file", values).fetchone()
     return Item(*row) if row else None
 
 

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from phpborg.errors import PhpBorgError
-
 # Another number means another layout: the file is then thrown away and filled anew.
 LAYOUT = 1
 ROOT = 0
@@ -46,10 +44,8 @@ CREATE VIRTUAL TABLE word USING fts5(name, content='', detail=none, columnsize=0
 """
 
 
-class CatalogueBroken(PhpBorgError):
-    """The file is not one, or is damaged: it is thrown away and filled anew."""
-
-    code = "CAT-01"
+class CatalogueBroken(Exception):
+    """The file is not one, or is damaged: it is thrown away and filled anew, and nobody is asked."""
 
 
 @contextmanager
@@ -88,14 +84,16 @@ def remove(path: Path) -> None:
 
 
 def _opened(path: Path, pages_kib: int) -> sqlite3.Connection:
+    """Raises CatalogueBroken."""
     connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_MS / 1000)
-    connection.execute(f"PRAGMA cache_size = -{pages_kib}")
-    connection.execute("PRAGMA temp_store = FILE")
+    try:
+        connection.execute(f"PRAGMA cache_size = -{pages_kib}")
+        connection.execute("PRAGMA temp_store = FILE")
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise CatalogueBroken(str(error)) from error
     return connection
 
 
 def _layout(connection: sqlite3.Connection) -> int:
-    try:
-        return int(connection.execute("PRAGMA user_version").fetchone()[0])
-    except sqlite3.DatabaseError as error:
-        raise CatalogueBroken(str(error)) from error
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])

@@ -1,7 +1,7 @@
 """Finding files by a part of their name or a pattern, by size and by time, over all archives of a repository.
 
-Names are found by their groups of three letters (SQLite's FTS5, trigram), then looked at byte for byte; fewer than three
-letters in a row name too much. The words of a repository are filled in after its archives are whole.
+Names are found by their groups of three letters (SQLite's FTS5, trigram), then looked at byte for byte; fewer than
+three letters in a row name too much. The words of a repository are filled in after its archives are whole.
 """
 
 from __future__ import annotations
@@ -116,13 +116,14 @@ def _hits(db: sqlite3.Connection, query: Query) -> Iterator[Hit]:
 
 def _candidates(db: sqlite3.Connection, query: Query) -> Iterator[tuple[int, bytes]]:
     if query.pieces:
-        yield from db.execute("SELECT f.id, f.name FROM word JOIN file f ON f.id = word.rowid WHERE word MATCH ?", (_groups(query.pieces),))
-    else:
         yield from db.execute(
-            f"SELECT DISTINCT f.id, f.name FROM version v JOIN file f ON f.id = v.file"
-            f" WHERE v.size >= {_LARGE} AND v.size >= ?",
-            (query.least_bytes,),
+            "SELECT f.id, f.name FROM word JOIN file f ON f.id = word.rowid WHERE word MATCH ?",
+            (_groups(query.pieces),),
         )
+    else:
+        # The constant is the index's own; what is asked for is larger.
+        large = "SELECT DISTINCT f.id, f.name FROM version v JOIN file f ON f.id = v.file WHERE v.size >= 16777216"
+        yield from db.execute(f"{large} AND v.size >= ?", (query.least_bytes,))
 
 
 def _groups(pieces: list[str]) -> str:
