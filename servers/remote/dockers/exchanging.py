@@ -8,7 +8,7 @@ A volume that has to be held mounted (mounting.py) keeps what it held inside its
 
 import os
 import stat
-from typing import List, Optional, Tuple
+from typing import List, Optional, Set, Tuple
 
 from .. import copying, policy, staging, tree, validate, wire
 from . import below, keeping, merging, mounting, owners, unused
@@ -95,15 +95,14 @@ class Exchange(Kind):
             return merging.pairs(staged, self._source, self._target, self._items, self.context.control)
         if not self._whole_content(self._stays()):
             return [Pair(self._source, self._target)]
-        ours = {staging.staging_name(self.context.token), keeping.name_of(self.context.token)}
         source = below.opened_below(self._source, staged)
         try:
-            coming = {name for name in tree.names(source) if name not in ours and not keeping.is_of_a_restore(name)}
+            coming = self._content(source)
         finally:
             os.close(source)
         target, _ = tree.walk_to(self._target)
         try:
-            there = {name for name in tree.names(target) if name not in ours and not keeping.is_of_a_restore(name)}
+            there = self._content(target)
         finally:
             os.close(target)
         # An own directory of a filesystem stays where it is.
@@ -112,6 +111,11 @@ class Exchange(Kind):
             Pair(self._source + b"/" + name if name in coming else None, self._target + b"/" + name)
             for name in sorted(coming | there)
         ]
+
+    def _content(self, directory: int) -> Set[bytes]:
+        """The names in it, without those of this restore and of others."""
+        ours = {staging.staging_name(self.context.token), keeping.name_of(self.context.token)}
+        return {name for name in tree.names(directory) if name not in ours and not keeping.is_of_a_restore(name)}
 
     def _move(self, pair: Pair, number: int, staged: int) -> Table:
         coming = None if pair.staged is None else below.status_below(pair.staged, staged)
